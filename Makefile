@@ -1,0 +1,128 @@
+# ngmq. `make run` and `make test` work from nothing but make, git and Go on Debian 12 and newer.
+#
+# Variables: ARGS (run), FUZZTIME (fuzz, per target), COUNT (bench repetitions), RUN (a test name pattern),
+# SYSTEM_LIBS (1: the system's OpenSSL and ngtcp2 or failure; 0: the pinned copy; unset: the system's if new enough),
+# THIRD_PARTY_CACHE (a folder of release tarballs to look in first).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 20s
+COUNT    ?= 6
+RUN      ?= .
+
+# Every Go command that may compile C runs with the native libraries in sight.
+NATIVE := . ./third_party/build/env.sh &&
+# Go modules besides the root one: tools, checks, interop, benchmarks.
+MODULES = $(shell git ls-files -co --exclude-standard -- '*/go.mod' | xargs -r -n1 dirname | sort)
+# Packages that run C, or that lend it memory.
+C_PACKAGES := ./crypto/... ./ngtcp2/...
+STATICCHECK := $(CURDIR)/bin/tools/staticcheck
+
+.PHONY: help
+help: ## what there is (default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##### build
+
+.PHONY: deps deps-build deps-test deps-check
+deps: ## install what is missing for all targets (as root; else print the command)
+	@scripts/deps.sh build test check
+deps-build deps-test deps-check: deps-%:
+	@scripts/deps.sh $*
+
+.PHONY: native
+native: deps-build ## make OpenSSL and ngtcp2 available: the system's or a pinned copy, built once
+	@scripts/third_party.sh
+
+.PHONY: env
+env: deps-build ## shell exports for plain go commands: eval "$$(make env)"
+	@scripts/third_party.sh env
+
+.PHONY: build
+build: native ## bin/ngmqd and bin/ngmq
+	$(NATIVE) go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	@scripts/check_binary.sh bin/ngmqd
+
+.PHONY: run
+run: build ## build and start the server; flags in ARGS="--quic 127.0.0.1:14567"
+	@exec bin/ngmqd $(ARGS)
+
+##### test
+
+.PHONY: test test-root test-modules test-scripts
+test: test-scripts test-root test-modules interop ## the whole test suite, interop included
+
+test-root: native
+	$(NATIVE) go test -timeout 10m -run '$(RUN)' ./...
+
+test-modules: native
+	@$(NATIVE) for m in $(filter-out scripts/tools scripts/interop,$(MODULES)); do \
+	  echo "== $$m"; (cd $$m && go test -timeout 10m ./...); done
+
+test-scripts: deps-build
+	@scripts/third_party_test.sh
+
+.PHONY: interop
+interop: build deps-test ## our binaries against QUIC stacks and MQTT clients of others
+	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -run '$(RUN)' ./...
+
+.PHONY: race
+race: native ## all tests under the race detector
+	$(NATIVE) go test -race -timeout 15m -run '$(RUN)' ./...
+
+.PHONY: asan
+asan: native ## tests of all packages with C under AddressSanitizer, leaks included
+	$(NATIVE) CGO_CFLAGS='-g -O1 -fno-omit-frame-pointer' ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 \
+	  go test -asan -count=1 -timeout 15m -run '$(RUN)' $(C_PACKAGES)
+
+.PHONY: fuzz
+fuzz: native ## every fuzz target for FUZZTIME (20s) each
+	@$(NATIVE) scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## all benchmarks COUNT (6) times, kept in bench.out for benchstat
+	@$(NATIVE) scripts/bench.sh $(COUNT) bench.out
+
+.PHONY: cover
+cover: native ## statement coverage across packages: cover.out and the total
+	$(NATIVE) go test -timeout 10m -coverprofile=cover.out -coverpkg=./... ./...
+	@go tool cover -func=cover.out | tail -n 1
+
+##### check
+
+.PHONY: lint lint-format lint-vet lint-rules lint-shell
+lint: lint-format lint-vet lint-rules lint-shell ## gofmt, vet, staticcheck, import and size rules, shellcheck
+
+lint-format:
+	@bad=$$(git ls-files -co --exclude-standard -- '*.go' | while read -r f; do [ ! -e "$$f" ] || echo "$$f"; done | xargs -r gofmt -l); \
+	[ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+
+lint-vet: native $(STATICCHECK)
+	@$(NATIVE) for m in . $(filter-out scripts/tools,$(MODULES)); do \
+	  echo "== vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
+
+lint-rules:
+	@cd scripts/checks && go run . -root ../..
+
+lint-shell: deps-check
+	@shellcheck -x .ci/run scripts/*.sh
+
+$(STATICCHECK): scripts/tools/go.mod scripts/tools/go.sum
+	cd scripts/tools && GOBIN=$(dir $@) go install tool
+	@touch $@
+
+.PHONY: tidy-check
+tidy-check:
+	@for m in . $(MODULES); do (cd $$m && go mod tidy -diff) || { echo "run: (cd $$m && go mod tidy)"; exit 1; }; done
+
+.PHONY: check
+check: lint tidy-check race ## lint, go mod tidy -diff, race
+
+.PHONY: clean
+clean: ## remove bin, reports and Go test results; the native libraries stay (third_party/build)
+	rm -rf bin bench.out cover.out
+	go clean -testcache

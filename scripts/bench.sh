@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# scripts/bench.sh COUNT FILE: runs every Go benchmark COUNT times, then scripts/bench/run if there is one.
+# FILE is what benchstat reads: benchstat old.out bench.out
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+count=$1
+file=$PWD/$2
+: >"$file"
+
+bench_folders() {
+  git grep --untracked -lE '^func Benchmark[A-Z]' -- '*_test.go' | xargs -r -n1 dirname | sort -u
+}
+
+for folder in $(bench_folders); do
+  (cd "$folder" && go test -run '^$' -bench . -benchmem -count "$count" -timeout 60m .) | tee -a "$file"
+done
+if [ -x scripts/bench/run ]; then
+  scripts/bench/run | tee -a "$file"
+fi
+echo "bench: kept in $file"

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What the machine needs besides Go and git.
+#
+#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check; all of them by default)
+#
+# As root, through apt and by package name. Without root it prints the exact command and stops with status 1.
+set -euo pipefail
+
+# group  Debian package  probe: succeeds when the package is not needed any more
+needs() {
+  cat <<'EOT'
+build gcc                    command -v gcc
+build libc6-dev              echo '#include <stdio.h>' | gcc -E -
+build make                   command -v make
+build perl                   perl -MFindBin -MIPC::Cmd -MFile::Compare -MText::ParseWords -e 1
+build pkg-config             command -v pkg-config
+build xz-utils               command -v xz
+build ca-certificates        test -s /etc/ssl/certs/ca-certificates.crt
+build curl                   command -v curl || command -v wget
+build debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg
+test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub
+check shellcheck             command -v shellcheck
+EOT
+}
+
+main() {
+  local groups=" ${*:-build test check} "
+  check_go
+  local group package probe missing=()
+  while read -r group package probe; do
+    [[ $groups == *" $group "* ]] || continue
+    eval "$probe" >/dev/null 2>&1 || missing+=("$package")
+  done < <(needs)
+  [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+}
+
+check_go() {
+  command -v go >/dev/null && return
+  stop "Go is missing: install Go 1.26 or newer from https://go.dev/dl and put its bin folder on PATH"
+}
+
+install() {
+  local command="apt-get update && apt-get install -y --no-install-recommends $*"
+  command -v apt-get >/dev/null || stop "missing: $* (Debian package names); install them with your system's package manager"
+  if [ "$(id -u)" != 0 ]; then
+    stop "missing: $*. Run this as root, then make again:
+  $command"
+  fi
+  printf 'deps: %s\n' "$command" >&2
+  apt-get update -q >&2 || printf 'deps: apt-get update failed in part; going on with the lists there are\n' >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2 ||
+    stop "apt-get could not install $*; run it by hand to see why: $command"
+}
+
+stop() {
+  printf 'deps: %s\n' "$1" >&2
+  exit 1
+}
+
+main "$@"

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Messages, failures and the pin file. Sourced by third_party.sh.
+
+# All messages go to standard error: standard output belongs to `env`.
+say() { printf 'third_party: %s\n' "$*" >&2; }
+
+# fail LIBRARY STEP LOG REMEDY: the one way this script gives up.
+fail() {
+  local library=$1 step=$2 log=$3 remedy=$4
+  say "FAILED"
+  say "  library: $library"
+  say "  step:    $step"
+  say "  log:     $log"
+  say "  remedy:  $remedy"
+  exit 1
+}
+
+fail_usage() {
+  say "unknown command '$1'; use: third_party.sh [build|way|fetch|env]"
+  exit 2
+}
+
+# pin NAME FIELD prints one field of the pin file.
+pin() {
+  local name version minimum debian sha256 url
+  while read -r name version minimum debian sha256 url; do
+    if [ "$name" = "$1" ]; then
+      case "$2" in
+        version) echo "$version" ;;
+        minimum) echo "$minimum" ;;
+        debian) echo "$debian" ;;
+        sha256) echo "$sha256" ;;
+        url) echo "$url" ;;
+      esac
+      return
+    fi
+  done <"$PINS"
+  fail "$1" "read the pin file" "(none)" "add a line for $1 to $PINS"
+}
+
+# at_least VERSION MINIMUM
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+prepare_build_dir() {
+  mkdir -p "$BUILD" "$LOGS"
+  # A module of its own keeps Go's ./... patterns out of the C sources.
+  [ -e "$BUILD/go.mod" ] || echo 'module third_party_build' >"$BUILD/go.mod"
+}
