@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// Config is the configuration of a Broker. The zero value works and is safe: every
+// limit has a default, and without an authenticator nobody is let in unless
+// AllowAnonymous says so. A number that is 0 means its default.
+type Config struct {
+	// AllowAnonymous lets every client in when no Connect handler decides. User
+	// names and passwords are then not looked at. Default false: CONNACK 0x87.
+	AllowAnonymous bool
+	// Handlers of the embedding program.
+	Handlers Handlers
+
+	// MaxClients limits network connections, counted from NewClient to Closed. A
+	// CONNECT above it gets 0x89 (Server busy). Default 100,000.
+	MaxClients int
+	// MaxSessions limits sessions, connected or not. A CONNECT that would need one
+	// more gets 0x97 (Quota exceeded). Default 200,000.
+	MaxSessions int
+	// ConnectTimeout is how long a connection may take until its CONNECT is
+	// complete. Default 10 s.
+	ConnectTimeout time.Duration
+	// MaxKeepAlive is the longest keep alive interval that is granted, in seconds:
+	// 5.0 clients that ask for more, or for none, are told it as Server Keep Alive;
+	// 3.x clients cannot be told and keep theirs. Default 0: every interval is
+	// granted, 0 = off included.
+	MaxKeepAlive uint16
+	// MaxSessionExpiry limits how long a session is kept without a connection.
+	// 5.0 clients are told when they get less than they asked for. Default 0: what
+	// the client asks for, for ever included. Resolution 1 s.
+	MaxSessionExpiry time.Duration
+	// MaxClientIDLength in bytes; longer ones get 0x85. Default 1,024, at least 23
+	// [MQTT-3.1.3-5].
+	MaxClientIDLength int
+
+	// MaxPacketSize is the largest packet taken from a client, in bytes, announced
+	// as Maximum Packet Size; it limits the payload. A larger packet ends the
+	// connection with 0x95. Default 8 MiB, at most packet.MaxPacketSize.
+	MaxPacketSize int
+	// MaxConnectSize is the same for the CONNECT packet, which comes from a
+	// stranger. Default 256 KiB: two full 64 KiB fields and then some.
+	MaxConnectSize int
+	// ReceiveMaximum is how many QoS 2 messages a 5.0 client may have open towards
+	// the broker; one more ends the connection with 0x93. Default 1,024.
+	ReceiveMaximum uint16
+	// TopicAliasMaximum is how many topic aliases a 5.0 client may use. Default 16;
+	// negative: none.
+	TopicAliasMaximum int
+	// MaxTopicLength in bytes, of topic names and filters. Default 65,535.
+	MaxTopicLength int
+	// MaxTopicLevels of topic names and filters. Default 128: matching costs time
+	// and the tree costs memory per level.
+	MaxTopicLevels int
+	// MaxSubscriptions per session; more get 0x97 in the SUBACK. Default 4,096.
+	MaxSubscriptions int
+
+	// MaxInflight is how many QoS 1 and QoS 2 messages are open towards one client,
+	// if its Receive Maximum is not lower. Default 1,024.
+	MaxInflight int
+	// MaxQueuedMessages is how many messages wait for one session, connected or
+	// not. Further ones are dropped and counted. Default 10,000.
+	MaxQueuedMessages int
+	// MaxQueuedBytes limits the size of the messages that wait for one session
+	// (a message that waits for many is counted for each). One message is always
+	// taken. Default 32 MiB.
+	MaxQueuedBytes int
+	// MaxPendingControl limits the encoded control packets (acknowledgements,
+	// PINGRESP) that wait for one connection, in bytes. A client that sends requests
+	// and does not read the answers is disconnected with 0x97. Default 1 MiB.
+	MaxPendingControl int
+
+	// MaxRetainedMessages: a retained message for one more topic is delivered but
+	// not stored, and counted. Default 100,000.
+	MaxRetainedMessages int
+	// MaxRetainedBytes limits the size of all retained messages together, in the
+	// same way. Default 256 MiB.
+	MaxRetainedBytes int64
+
+	// Sessions and Retained are the stores. Default: in memory.
+	Sessions SessionStore
+	Retained RetainedStore
+
+	// Logger gets structured logs. Default: none are written.
+	Logger *slog.Logger
+	// Now is the clock, for tests. Default time.Now. It must not go backwards.
+	Now func() time.Time
+}
+
+// Defaults of Config.
+const (
+	defaultMaxClients        = 100_000
+	defaultMaxSessions       = 200_000
+	defaultConnectTimeout    = 10 * time.Second
+	defaultMaxClientID       = 1024
+	minMaxClientID           = 23 // [MQTT-3.1.3-5]
+	defaultMaxPacketSize     = 8 << 20
+	defaultMaxConnectSize    = 256 << 10
+	minMaxPacketSize         = 128 // a CONNECT of some use
+	defaultReceiveMaximum    = 1024
+	defaultTopicAliasMaximum = 16
+	defaultMaxTopicLength    = packet.MaxStringSize
+	defaultMaxTopicLevels    = 128
+	defaultMaxSubscriptions  = 4096
+	defaultMaxInflight       = 1024
+	defaultMaxQueued         = 10_000
+	defaultMaxQueuedBytes    = 32 << 20
+	defaultMaxPendingControl = 1 << 20
+	defaultMaxRetained       = 100_000
+	defaultMaxRetainedBytes  = 256 << 20
+)
+
+// Validate reports every field that is out of range, joined; nil when there is none.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(field string, value, low, high int64) {
+		if value != 0 && (value < low || value > high) {
+			errs = append(errs, fmt.Errorf("broker: %s is %d: use 0 for the default or a value from %d to %d", field, value, low, high))
+		}
+	}
+	const many = 1 << 40
+	check("MaxClients", int64(c.MaxClients), 1, many)
+	check("MaxSessions", int64(c.MaxSessions), 1, many)
+	check("ConnectTimeout", int64(c.ConnectTimeout), int64(time.Millisecond), int64(time.Hour))
+	check("MaxSessionExpiry", int64(c.MaxSessionExpiry), int64(time.Second), 1<<32*int64(time.Second))
+	check("MaxClientIDLength", int64(c.MaxClientIDLength), minMaxClientID, packet.MaxStringSize)
+	check("MaxPacketSize", int64(c.MaxPacketSize), minMaxPacketSize, packet.MaxPacketSize)
+	check("MaxConnectSize", int64(c.MaxConnectSize), minMaxPacketSize, packet.MaxPacketSize)
+	check("TopicAliasMaximum", int64(c.TopicAliasMaximum), -1, 65_535)
+	check("MaxTopicLength", int64(c.MaxTopicLength), 1, packet.MaxStringSize)
+	check("MaxTopicLevels", int64(c.MaxTopicLevels), 1, packet.MaxStringSize)
+	check("MaxSubscriptions", int64(c.MaxSubscriptions), 1, many)
+	check("MaxInflight", int64(c.MaxInflight), 1, maxPacketIDs)
+	check("MaxQueuedMessages", int64(c.MaxQueuedMessages), 1, many)
+	check("MaxQueuedBytes", int64(c.MaxQueuedBytes), 1, many)
+	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
+	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
+	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)
+	return errors.Join(errs...)
+}
+
+// withDefaults gives a copy with every default filled in.
+func (c Config) withDefaults() Config {
+	setDefault(&c.MaxClients, defaultMaxClients)
+	setDefault(&c.MaxSessions, defaultMaxSessions)
+	setDefault(&c.ConnectTimeout, defaultConnectTimeout)
+	setDefault(&c.MaxClientIDLength, defaultMaxClientID)
+	setDefault(&c.MaxPacketSize, defaultMaxPacketSize)
+	setDefault(&c.MaxConnectSize, defaultMaxConnectSize)
+	setDefault(&c.ReceiveMaximum, defaultReceiveMaximum)
+	setDefault(&c.TopicAliasMaximum, defaultTopicAliasMaximum)
+	setDefault(&c.MaxTopicLength, defaultMaxTopicLength)
+	setDefault(&c.MaxTopicLevels, defaultMaxTopicLevels)
+	setDefault(&c.MaxSubscriptions, defaultMaxSubscriptions)
+	setDefault(&c.MaxInflight, defaultMaxInflight)
+	setDefault(&c.MaxQueuedMessages, defaultMaxQueued)
+	setDefault(&c.MaxQueuedBytes, defaultMaxQueuedBytes)
+	setDefault(&c.MaxPendingControl, defaultMaxPendingControl)
+	setDefault(&c.MaxRetainedMessages, defaultMaxRetained)
+	setDefault(&c.MaxRetainedBytes, defaultMaxRetainedBytes)
+	if c.Sessions == nil {
+		c.Sessions = NewMemorySessions()
+	}
+	if c.Retained == nil {
+		c.Retained = NewMemoryRetained()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.TopicAliasMaximum = max(c.TopicAliasMaximum, 0)
+	c.MaxConnectSize = min(c.MaxConnectSize, c.MaxPacketSize)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

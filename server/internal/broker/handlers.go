@@ -1,0 +1,107 @@
+package broker
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// Handlers are functions of the embedding program. Each is called synchronously on
+// the goroutine that owns the client: a handler that blocks holds up that client and,
+// over QUIC, all clients of the same worker. A handler may call Broker.Publish. A
+// panic is caught and logged with its stack; it refuses the request and costs nothing
+// but that call. Handlers of different clients run at the same time.
+//
+// Handlers for messages are added with Broker.HandlePublish.
+type Handlers struct {
+	// Connect decides about a CONNECT: nil lets the client in, an *Error refuses it
+	// with its code, any other error with NotAuthorized (0x87). When it is nil,
+	// Config.AllowAnonymous decides.
+	Connect func(*ConnectEvent) error
+	// Disconnect is called once for every client that had been let in, when its
+	// network connection is gone. After a takeover the new connection may already
+	// have been let in.
+	Disconnect func(*DisconnectEvent)
+	// Subscribe is called for each filter of a SUBSCRIBE: nil grants it, an *Error
+	// refuses it with its code, any other error with NotAuthorized (0x87).
+	Subscribe func(*SubscribeEvent) error
+}
+
+// PublishHandler is called for each message from a client before it is delivered
+// or retained, wills included. It may change the event, which belongs to it until
+// it returns. nil passes the message on, ErrDrop drops it silently, an *Error
+// refuses it with its code (5.0 publishers at QoS 1 and 2 are told), any other
+// error with NotAuthorized (0x87). A panic refuses it with UnspecifiedError (0x80).
+type PublishHandler func(*PublishEvent) error
+
+// ClientInfo describes a client that has sent its CONNECT. It does not change and
+// may be kept.
+type ClientInfo struct {
+	ID         string // the assigned one when the client sent none
+	Username   string // empty when absent
+	Version    packet.Version
+	KeepAlive  uint16 // seconds, 0 = off, as granted
+	CleanStart bool
+	Conn       ConnInfo
+	Connected  time.Time
+}
+
+// ConnectEvent is a CONNECT to be decided about.
+type ConnectEvent struct {
+	Client      *ClientInfo
+	HasUsername bool
+	Password    []byte // nil when absent
+	Will        *Publication
+	Properties  packet.Properties // of the CONNECT
+}
+
+// DisconnectEvent tells that a client is gone.
+type DisconnectEvent struct {
+	Client *ClientInfo
+	// Code is the reason code of the DISCONNECT that the client or the broker sent;
+	// UnspecifiedError when the network connection was lost without one.
+	Code packet.ReasonCode
+	// Err is the error of the network connection or of the client's input, nil after
+	// a normal DISCONNECT.
+	Err error
+}
+
+// SubscribeEvent is a subscription to be decided about.
+type SubscribeEvent struct {
+	Client *ClientInfo
+	Filter string
+	QoS    byte // the one asked for; may be lowered
+	reply  []Publication
+}
+
+// Reply answers the subscriber, and nobody else, with a message, after the SUBACK.
+// Its topic should match the filter [MQTT-3.3.2-3]; its QoS is capped by that of the
+// subscription. It is not retained; Retain is sent as it is.
+func (e *SubscribeEvent) Reply(p Publication) { e.reply = append(e.reply, p) }
+
+// PublishEvent is a message on its way to the subscribers.
+type PublishEvent struct {
+	Client *ClientInfo // the publisher
+	Publication
+}
+
+// Text is the payload as a string.
+func (e *PublishEvent) Text() string { return string(e.Payload) }
+
+// JSON decodes the payload into v.
+func (e *PublishEvent) JSON(v any) error { return json.Unmarshal(e.Payload, v) }
+
+// Publication is a message as programs see it.
+type Publication struct {
+	Topic   string
+	Payload []byte // not kept by the broker
+	QoS     byte   // 0, 1 or 2
+	Retain  bool
+	// Expiry is how long the message is worth delivering, 0 = for ever. It goes on
+	// the wire in whole seconds, rounded up.
+	Expiry time.Duration
+	// Properties that subscribers get: Payload Format Indicator, Content Type,
+	// Response Topic, Correlation Data, User Property. Others are ignored.
+	Properties packet.Properties
+}

@@ -1,0 +1,170 @@
+package broker
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// Message is an application message on its way to its receivers. It is shared by
+// all of them and never changes. Messages are pooled and counted: who keeps one
+// calls Retain, and Release when it lets go; the last Release recycles it.
+//
+// One buffer holds it in the layout of a 5.0 PUBLISH with QoS 0 after the fixed
+// header, so that an encoding for any receiver is a few copies:
+//
+//	topic length | topic | property length | properties | payload
+//
+// The properties are those that are forwarded unchanged; Message Expiry Interval
+// and Subscription Identifiers are put in per receiver.
+type Message struct {
+	refs    atomic.Int32
+	buf     []byte
+	topic   int // end of the topic in buf
+	props   int // start of the properties
+	payload int // start of the payload
+	qos     byte
+	retain  bool   // the publisher's RETAIN flag
+	from    string // client identifier of the publisher, empty for the program itself
+	expires int64  // Unix time in nanoseconds, 0 = never
+}
+
+// maxPooledBuffer is the largest buffer that goes back to the pool with its message,
+// in bytes: large ones are rare and would pin memory.
+const maxPooledBuffer = 64 << 10
+
+var messages = sync.Pool{New: func() any { return new(Message) }}
+
+// Topic is the topic name. Valid while the caller holds a reference; read only, as
+// are Properties and Payload.
+func (m *Message) Topic() []byte { return m.buf[2:m.topic:m.topic] }
+
+// Properties are the properties that are forwarded unchanged.
+func (m *Message) Properties() packet.Properties {
+	return packet.Properties(m.buf[m.props:m.payload:m.payload])
+}
+
+// Payload is the application message.
+func (m *Message) Payload() []byte { return m.buf[m.payload:] }
+
+// QoS is the publisher's: 0, 1 or 2.
+func (m *Message) QoS() byte { return m.qos }
+
+// Retained is the publisher's RETAIN flag.
+func (m *Message) Retained() bool { return m.retain }
+
+// From is the client identifier of the publisher, empty when the program itself
+// published.
+func (m *Message) From() string { return m.from }
+
+// Expires is when the message is no longer worth delivering; the zero time: never.
+func (m *Message) Expires() time.Time {
+	if m.expires == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, m.expires)
+}
+
+// Size is what the message is counted with in limits, in bytes: topic, properties,
+// payload.
+func (m *Message) Size() int { return len(m.buf) }
+
+// Retain takes a reference. Any goroutine that holds one may call it.
+func (m *Message) Retain() { m.refs.Add(1) }
+
+// Release gives a reference back. The message must not be used afterwards.
+func (m *Message) Release() {
+	switch n := m.refs.Add(-1); {
+	case n > 0:
+	case n < 0:
+		panic("broker: Message released more often than retained")
+	default:
+		m.recycle()
+	}
+}
+
+func (m *Message) recycle() {
+	m.from = ""
+	if cap(m.buf) > maxPooledBuffer {
+		m.buf = nil
+	}
+	messages.Put(m)
+}
+
+// newMessage makes a message with one reference from parts, which it copies. props
+// may hold any PUBLISH or will properties.
+func newMessage[T string | []byte](topic T, props packet.Properties, payload []byte) *Message {
+	m := messages.Get().(*Message)
+	m.refs.Store(1)
+	m.qos, m.retain, m.from, m.expires = 0, false, "", 0
+	size := 2 + len(topic) + 4 + len(props) + len(payload)
+	if cap(m.buf) < size {
+		m.buf = make([]byte, 0, size)
+	}
+	b := binary.BigEndian.AppendUint16(m.buf[:0], uint16(len(topic)))
+	b = append(b, topic...)
+	m.topic = len(b)
+	b = appendForwarded(b, props)
+	m.payload = len(b)
+	m.buf = append(b, payload...)
+	m.props = m.topic + varintSize(propertyLength(m.buf[m.topic:]))
+	return m
+}
+
+// appendForwarded appends the properties that are forwarded unchanged, with their
+// length in front.
+func appendForwarded(b []byte, props packet.Properties) []byte {
+	if len(props) == 0 {
+		return append(b, 0)
+	}
+	start := len(b)
+	b = append(b, 0) // the length is nearly always below 128
+	b = props.AppendExcept(b, packet.TopicAlias, packet.MessageExpiryInterval, packet.SubscriptionIdentifier, packet.WillDelayInterval)
+	n := len(b) - start - 1
+	if n < 128 {
+		b[start] = byte(n)
+		return b
+	}
+	more := varintSize(n) - 1
+	b = append(b, 0, 0, 0)[:len(b)+more]
+	copy(b[start+1+more:], b[start+1:start+1+n])
+	appendVarint(b[:start], n)
+	return b
+}
+
+// propertyLength reads the length in front of a property block that this package
+// has written.
+func propertyLength(b []byte) (n int) {
+	for i, c := range b {
+		n |= int(c&0x7F) << (7 * i)
+		if c < 0x80 {
+			break
+		}
+	}
+	return n
+}
+
+// varintSize is the length of v as a Variable Byte Integer (MQTT 5.0 section 1.5.5).
+func varintSize(v int) int {
+	switch {
+	case v < 1<<7:
+		return 1
+	case v < 1<<14:
+		return 2
+	case v < 1<<21:
+		return 3
+	}
+	return 4
+}
+
+// appendVarint appends v as a Variable Byte Integer.
+func appendVarint(b []byte, v int) []byte {
+	for v >= 0x80 {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(b, byte(v))
+}

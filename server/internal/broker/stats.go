@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// DropReason says why a message was not delivered to a session or not stored.
+type DropReason uint8
+
+// Drop reasons.
+const (
+	DropQueueFull    DropReason = iota // MaxQueuedMessages or MaxQueuedBytes of the session
+	DropExpired                        // Message Expiry Interval passed before delivery began
+	DropTooLarge                       // above the client's Maximum Packet Size [MQTT-3.1.2-25]
+	DropOffline                        // QoS 0 for a session without a connection
+	DropSessionEnded                   // waited in a session that came to its end
+	DropHandler                        // a publish handler dropped or refused it
+	DropRetainedFull                   // delivered but not stored: MaxRetainedMessages or MaxRetainedBytes
+	numDropReasons
+)
+
+var dropNames = [numDropReasons]string{
+	"queue_full", "expired", "too_large", "offline", "session_ended", "handler", "retained_full",
+}
+
+// String is the reason in the form of a metric label, e.g. "queue_full".
+func (r DropReason) String() string {
+	if r < numDropReasons {
+		return dropNames[r]
+	}
+	return "unknown"
+}
+
+// Stats is a snapshot of the broker's counters. Totals count from New.
+type Stats struct {
+	Connections   int64 // network connections open now, with or without CONNECT
+	Clients       int64 // clients let in and connected now
+	Sessions      int64 // sessions now, connected or not
+	Subscriptions int64 // subscriptions now
+	Retained      int64 // retained messages now
+	RetainedBytes int64 // their size
+
+	ClientsTotal      uint64 // CONNECTs accepted
+	SessionsResumed   uint64 // of these, with Session Present
+	Takeovers         uint64
+	SessionsExpired   uint64
+	WillsPublished    uint64
+	SubscribesTotal   uint64 // subscriptions granted
+	UnsubscribesTotal uint64 // subscriptions ended by UNSUBSCRIBE
+	HandlerPanics     uint64
+	BytesReceived     uint64 // MQTT bytes
+	BytesSent         uint64
+	MessagesReceived  [3]uint64 // PUBLISH from clients by QoS, resends included
+	MessagesSent      [3]uint64 // PUBLISH to clients by QoS, resends included
+
+	Refused     map[packet.ReasonCode]uint64 // CONNECTs refused, by code
+	Disconnects map[packet.ReasonCode]uint64 // clients gone, by code; UnspecifiedError = connection lost
+	Dropped     map[DropReason]uint64        // messages not delivered or not stored
+}
+
+// counters is the live form of Stats. What the hot path counts is added up per Feed
+// or Flush first.
+type counters struct {
+	connections, clients, subscriptions                   atomic.Int64
+	clientsTotal, resumed, takeovers, expired, wills      atomic.Uint64
+	subscribes, unsubscribes, panics, bytesIn, bytesOut   atomic.Uint64
+	messagesIn, messagesOut                               [3]atomic.Uint64
+	refused, disconnects                                  [256]atomic.Uint64
+	dropped                                               [numDropReasons]atomic.Uint64
+}
+
+// Stats gives a snapshot. Any goroutine; the numbers need not belong to one moment.
+func (b *Broker) Stats() Stats {
+	n := &b.count
+	s := Stats{
+		Connections:       n.connections.Load(),
+		Clients:           n.clients.Load(),
+		Sessions:          int64(b.cfg.Sessions.Len()),
+		Subscriptions:     n.subscriptions.Load(),
+		ClientsTotal:      n.clientsTotal.Load(),
+		SessionsResumed:   n.resumed.Load(),
+		Takeovers:         n.takeovers.Load(),
+		SessionsExpired:   n.expired.Load(),
+		WillsPublished:    n.wills.Load(),
+		SubscribesTotal:   n.subscribes.Load(),
+		UnsubscribesTotal: n.unsubscribes.Load(),
+		HandlerPanics:     n.panics.Load(),
+		BytesReceived:     n.bytesIn.Load(),
+		BytesSent:         n.bytesOut.Load(),
+		Refused:           byCode(&n.refused),
+		Disconnects:       byCode(&n.disconnects),
+		Dropped:           make(map[DropReason]uint64),
+	}
+	s.Retained, s.RetainedBytes = b.cfg.Retained.Size()
+	for i := range s.MessagesReceived {
+		s.MessagesReceived[i] = n.messagesIn[i].Load()
+		s.MessagesSent[i] = n.messagesOut[i].Load()
+	}
+	for r := range n.dropped {
+		if v := n.dropped[r].Load(); v > 0 {
+			s.Dropped[DropReason(r)] = v
+		}
+	}
+	return s
+}
+
+func byCode(n *[256]atomic.Uint64) map[packet.ReasonCode]uint64 {
+	m := make(map[packet.ReasonCode]uint64)
+	for code := range n {
+		if v := n[code].Load(); v > 0 {
+			m[packet.ReasonCode(code)] = v
+		}
+	}
+	return m
+}

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"sync"
+)
+
+// SessionStore finds sessions by client identifier. The broker calls it when clients
+// come and go, never per message, and holds its registry lock meanwhile: calls do not
+// overlap, but Len may be called at any time.
+type SessionStore interface {
+	// Lookup gives the session of a client identifier, nil when there is none.
+	Lookup(id string) *Session
+	// Store makes s the session of its client identifier, in place of an older one.
+	Store(s *Session)
+	// Delete forgets s, if it is still the session of its client identifier.
+	Delete(s *Session)
+	// Len is the number of sessions.
+	Len() int
+}
+
+// RetainedStore keeps one message per topic. It must be safe for concurrent use. It
+// calls Message.Retain for what it keeps and Message.Release when it lets go.
+type RetainedStore interface {
+	// Store keeps m as the message of its topic. It gives the message that was
+	// stored before, nil when there was none, with a reference that the caller
+	// releases. When the limits do not allow m it keeps what it has: ok is false.
+	Store(m *Message, limits RetainedLimits) (old *Message, ok bool)
+	// Delete forgets the message of a topic. If m is not nil, only that one. It
+	// gives what it removed, with a reference that the caller releases.
+	Delete(topic []byte, m *Message) *Message
+	// Match calls visit for each message whose topic matches the filter until visit
+	// returns false. The message is lent for the call; visit must not call the store.
+	Match(filter string, visit func(*Message) bool)
+	// Size is the number of messages and their bytes.
+	Size() (messages, bytes int64)
+}
+
+// RetainedLimits are the limits that RetainedStore.Store has to respect.
+type RetainedLimits struct {
+	Messages int
+	Bytes    int64
+}
+
+// memorySessions is the SessionStore in memory.
+type memorySessions struct {
+	mu   sync.RWMutex
+	byID map[string]*Session
+}
+
+// NewMemorySessions makes a SessionStore in memory.
+func NewMemorySessions() SessionStore {
+	return &memorySessions{byID: make(map[string]*Session)}
+}
+
+func (m *memorySessions) Lookup(id string) *Session {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.byID[id]
+}
+
+func (m *memorySessions) Store(s *Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byID[s.id] = s
+}
+
+func (m *memorySessions) Delete(s *Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byID[s.id] == s {
+		delete(m.byID, s.id)
+	}
+}
+
+func (m *memorySessions) Len() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.byID)
+}
