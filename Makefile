@@ -17,7 +17,7 @@ RUN      ?= .
 # Every Go command that may compile C runs with the native libraries in sight.
 NATIVE := . ./third_party/build/env.sh &&
 # Go modules besides the root one: tools, checks, interop, benchmarks.
-MODULES = $(shell git ls-files -co --exclude-standard -- '*/go.mod' | xargs -r -n1 dirname | sort)
+MODULES = $(shell find * -name go.mod -not -path 'third_party/*' -not -path go.mod -printf '%h\n' | sort)
 # Packages that run C, or that lend it memory.
 C_PACKAGES := ./crypto/... ./ngtcp2/...
 STATICCHECK := $(CURDIR)/bin/tools/staticcheck
@@ -44,7 +44,7 @@ env: deps-build ## shell exports for plain go commands: eval "$$(make env)"
 
 .PHONY: build
 build: native ## bin/ngmqd and bin/ngmq
-	$(NATIVE) go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	$(NATIVE) go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
 	@scripts/check_binary.sh bin/ngmqd
 
 .PHONY: run
@@ -98,7 +98,7 @@ cover: native ## statement coverage across packages: cover.out and the total
 lint: lint-format lint-vet lint-rules lint-shell ## gofmt, vet, staticcheck, import and size rules, shellcheck
 
 lint-format:
-	@bad=$$(git ls-files -co --exclude-standard -- '*.go' | while read -r f; do [ ! -e "$$f" ] || echo "$$f"; done | xargs -r gofmt -l); \
+	@bad=$$(find . -name '*.go' -not -path './third_party/*' -print0 | xargs -r0 gofmt -l); \
 	[ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 
 lint-vet: native $(STATICCHECK)

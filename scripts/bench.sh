@@ -9,7 +9,7 @@ file=$PWD/$2
 : >"$file"
 
 bench_folders() {
-  git grep --untracked -lE '^func Benchmark[A-Z]' -- '*_test.go' | xargs -r -n1 dirname | sort -u
+  grep -rlE '^func Benchmark[A-Z]' --include='*_test.go' --exclude-dir=third_party . | xargs -r -n1 dirname | sort -u
 }
 
 for folder in $(bench_folders); do

@@ -18,6 +18,7 @@ build xz-utils               command -v xz
 build ca-certificates        test -s /etc/ssl/certs/ca-certificates.crt
 build curl                   command -v curl || command -v wget
 build debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg
+test  mosquitto              command -v mosquitto || test -x /usr/sbin/mosquitto
 test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub
 check shellcheck             command -v shellcheck
 EOT
@@ -48,8 +49,23 @@ install() {
   fi
   printf 'deps: %s\n' "$command" >&2
   apt-get update -q >&2 || printf 'deps: apt-get update failed in part; going on with the lists there are\n' >&2
+  hold_services
   DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2 ||
     stop "apt-get could not install $*; run it by hand to see why: $command"
+  # The tests start mosquitto themselves; as a service it would take the port that ngmqd listens on.
+  if [[ " $* " == *" mosquitto "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable --quiet mosquitto || true
+  fi
+}
+
+# hold_services keeps packages from starting services while they are installed, in Debian's own way.
+hold_services() {
+  local policy=/usr/sbin/policy-rc.d
+  [ ! -e "$policy" ] || return 0
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  # shellcheck disable=SC2064 # the path is known here
+  trap "rm -f $policy" EXIT
 }
 
 stop() {

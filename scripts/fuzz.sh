@@ -8,7 +8,7 @@ count=0
 
 # A package folder per line, of those whose tests name a fuzz target.
 fuzz_folders() {
-  git grep --untracked -lE '^func Fuzz[A-Z]' -- '*_test.go' | xargs -r -n1 dirname | sort -u
+  grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' --exclude-dir=third_party . | xargs -r -n1 dirname | sort -u
 }
 
 for folder in $(fuzz_folders); do

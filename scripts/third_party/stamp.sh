@@ -42,7 +42,6 @@ env_text() {
   fi
   cat <<EOT
 export PKG_CONFIG_PATH="$NATIVE/lib/pkgconfig\${PKG_CONFIG_PATH:+:\$PKG_CONFIG_PATH}"
-export NGMQ_OPENSSL="$NATIVE/bin/openssl"
 EOT
 }
 
