@@ -1,0 +1,8 @@
+package ngtcp2
+
+/*
+#cgo pkg-config: libngtcp2_crypto_ossl libngtcp2 libssl libcrypto
+#cgo CFLAGS: -std=gnu11 -O2 -Wall -Wextra -Werror=implicit-function-declaration
+#include "shim_api.h"
+*/
+import "C"

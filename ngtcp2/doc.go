@@ -1,0 +1,62 @@
+// Package ngtcp2 is a thin binding to the QUIC library ngtcp2 with OpenSSL as its
+// TLS library. Names follow the C API without its prefix, and the doc comments
+// name the C function behind each call.
+//
+// # Pipeline
+//
+// A Conn does no I/O and reads no clock: it takes datagrams and a Timestamp, and
+// gives events, datagrams and a deadline.
+//
+//	datagram  -> Accept / DecodeVersionCID   which connection? a new one?
+//	          -> Conn.ReadPkts               a run of datagrams in one call
+//	          -> Events.At(0..Len)           what happened: drain after each call
+//	          -> Conn.WritePkts              queue stream data, fill a buffer
+//	          -> Conn.Expiry                 arm a timer
+//	timer     -> Conn.HandleExpiry -> Events -> WritePkts -> Expiry
+//
+// # Call order
+//
+// Make the Conn with NewServerConn (from the header that Accept returned, then
+// give the same datagram to ReadPkts) or NewClientConn (then call WritePkts).
+// After every ReadPkts, HandleExpiry or change to a stream, call WritePkts until
+// Written.More is false, and read Expiry again. ReadPkts, WritePkts, HandleExpiry
+// and WriteConnectionClose empty the Events first and may fill them; all other
+// methods leave them alone, so they may be called while events are drained.
+//
+// Stream data arrives as EventStreamData in order; give the credit back with
+// Consume when the application has used it. To send, put bytes into a Buffer and
+// hand StreamChunks to WritePkts; EventStreamAcked tells how much has arrived.
+//
+// When a call fails, look at the class of the *Error:
+//
+//	Transitional  the call failed, the connection lives on
+//	Fatal         WriteConnectionClose(dst, CloseFor(err), ts), send the packet,
+//	              keep it to answer later packets for 3 PTO, then Free
+//	Drop          write nothing. ErrDraining: CloseError says why the peer
+//	              closed; wait 3 PTO, then Free. ErrRetry: the server should send
+//	              a Retry. Others: Free
+//
+// Process the events of a failed ReadPkts first: data may have come in the same
+// datagram as the peer's CONNECTION_CLOSE.
+//
+// # Who owns what
+//
+//	what                       lives in   freed by
+//	Conn (C side, SSL, queues) C heap     Conn.Free, by the goroutine that owns it
+//	Events                     C heap     Events.Free, after the last of its Conns
+//	Event, Events.Data         C heap     valid until the next call of a Conn of the Events
+//	Buffer                     C heap     the last Release; WritePkts takes over one
+//	                                      reference per chunk and drops it when the bytes
+//	                                      are acknowledged, the stream closes, or Free
+//	datagrams, dst             Go heap    lent to C for one call
+//	Settings, TransportParams  Go heap    copied by New*Conn
+//	crypto.Context             C heap     its owner; an SSL object holds its own reference
+//
+// # Threads
+//
+// One goroutine at a time may use an Events and the Conns on it; there is no lock.
+// Buffers may be shared by all. C never calls Go, so a call costs some tens of
+// nanoseconds plus its work, and one call's work is bounded (MaxReadRun,
+// MaxWritePkts). A failing call returns its whole error: no state is kept per
+// thread.
+package ngtcp2

@@ -1,0 +1,142 @@
+package ngtcp2
+
+// #include "shim_api.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+)
+
+// Bounds of ConnConfig.
+const (
+	minPrefixRandom = 4                 // random bytes of an issued CID behind the prefix
+	minResetSecret  = 16                // bytes
+	maxResetSecret  = C.SHIM_SECRET_MAX // bytes
+)
+
+// Validate reports everything that is wrong with cfg, joined.
+func (cfg *ConnConfig) Validate(server bool) error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("ngtcp2: ConnConfig."+format, args...))
+	}
+	if cfg.TLS == nil {
+		bad("TLS is nil: set a crypto.Context")
+	}
+	if cfg.Events == nil || cfg.Events.c == nil {
+		bad("Events is nil or freed: set the worker's NewEvents")
+	}
+	if !cfg.Path.Local.IsValid() || !cfg.Path.Remote.IsValid() || cfg.Path.Local.Addr().Is4() != cfg.Path.Remote.Addr().Is4() {
+		bad("Path %v: set two valid addresses of one family", cfg.Path)
+	}
+	if n := len(cfg.CIDPrefix); n > 0 && n+minPrefixRandom > cfg.SCID.Len() {
+		bad("CIDPrefix has %d bytes: SCID (%d bytes) must be at least %d longer", n, cfg.SCID.Len(), minPrefixRandom)
+	}
+	if n := len(cfg.ResetSecret); n > maxResetSecret || n > 0 && n < minResetSecret {
+		bad("ResetSecret has %d bytes: use %d to %d", n, minResetSecret, maxResetSecret)
+	}
+	if cfg.Version != 0 && !IsSupportedVersion(cfg.Version) {
+		bad("Version 0x%x is not supported: use VersionV1 or VersionV2", cfg.Version)
+	}
+	errs = append(errs, cfg.validateRole(server), cfg.settings().Validate(), cfg.params().Validate(server))
+	return errors.Join(errs...)
+}
+
+// validateRole checks what only one role needs.
+func (cfg *ConnConfig) validateRole(server bool) error {
+	switch {
+	case server && cfg.SCID == cfg.params().OriginalDCID:
+		return errors.New("ngtcp2: ConnConfig.SCID: a server must choose its own, not the client's DCID")
+	case !server && cfg.DCID.Len() < MinInitialDCIDLen && len(cfg.settings().Token) == 0:
+		return fmt.Errorf("ngtcp2: ConnConfig.DCID: a client needs at least %d random bytes", MinInitialDCIDLen)
+	}
+	return nil
+}
+
+func (cfg *ConnConfig) settings() *Settings {
+	if cfg.Settings != nil {
+		return cfg.Settings
+	}
+	s := DefaultSettings()
+	return &s
+}
+
+func (cfg *ConnConfig) params() *TransportParams {
+	if cfg.Params != nil {
+		return cfg.Params
+	}
+	p := DefaultTransportParams()
+	return &p
+}
+
+func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
+	if err := cfg.Validate(server); err != nil {
+		return nil, err
+	}
+	var c C.shim_config
+	if err := cfg.toC(&c, server); err != nil {
+		return nil, err
+	}
+	ssl, err := cfg.TLS.NewSSL(cfg.ServerName)
+	if err != nil {
+		return nil, err
+	}
+	if err := openLogs(&c.settings, cfg.settings()); err != nil {
+		C.shim_conn_ssl_free(ssl)
+		return nil, err
+	}
+	p := C.shim_conn_new(&c, span(cfg.settings().Token), ssl, cfg.Events.c)
+	if p == nil {
+		return nil, fmt.Errorf("ngtcp2: new connection: %w", cfg.Events.err())
+	}
+	conn := &Conn{c: p, ev: cfg.Events, path: cfg.Path, cpath: c.path}
+	return conn, conn.done()
+}
+
+// toC fills everything but SSL, token and files.
+func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
+	c.server = boolToC(server)
+	c.dcid, c.scid = cidToC(cfg.DCID), cidToC(cfg.SCID)
+	c.version = C.uint32_t(cfg.Version)
+	if cfg.Version == 0 {
+		c.version = C.uint32_t(VersionV1)
+	}
+	c.prefix_len = C.uint8_t(copy((*[MaxCIDLen]byte)(unsafe.Pointer(&c.prefix))[:], cfg.CIDPrefix))
+	c.secret_len = C.uint8_t(copy((*[maxResetSecret]byte)(unsafe.Pointer(&c.secret))[:], cfg.ResetSecret))
+	return errors.Join(pathToC(&c.path, cfg.Path),
+		settingsToC(&c.settings, cfg.settings()), paramsToC(&c.params, cfg.params()))
+}
+
+// logMode: the files hold addresses and, in qlog, traffic patterns.
+const logMode = 0o600
+
+// openLogs opens the files of s; the conn will own the descriptors.
+func openLogs(c *C.shim_settings, s *Settings) (err error) {
+	c.qlog_fd, c.log_fd = -1, -1
+	if s.QlogPath != "" {
+		if c.qlog_fd, err = openLog(s.QlogPath, syscall.O_TRUNC); err != nil {
+			return fmt.Errorf("ngtcp2: Settings.QlogPath: %w", err)
+		}
+	}
+	if s.LogPath == "" {
+		return nil
+	}
+	if c.log_fd, err = openLog(s.LogPath, syscall.O_APPEND); err != nil {
+		if c.qlog_fd >= 0 {
+			syscall.Close(int(c.qlog_fd))
+		}
+		return fmt.Errorf("ngtcp2: Settings.LogPath: %w", err)
+	}
+	return nil
+}
+
+func openLog(path string, flag int) (C.int, error) {
+	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_CLOEXEC|flag, logMode)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	return C.int(fd), nil
+}
