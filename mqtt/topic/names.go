@@ -1,0 +1,155 @@
+package topic
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Names holds one value per topic name and finds those that match a filter. It is
+// for retained messages. The zero value is empty. It has no lock: any number of
+// readers, or one writer.
+type Names[V any] struct {
+	root nameNode[V]
+	size int
+}
+
+type nameNode[V any] struct {
+	children map[string]*nameNode[V]
+	value    V
+	used     bool
+}
+
+// Set stores v under name and gives what was there.
+func (t *Names[V]) Set(name []byte, v V) (old V, replaced bool) {
+	n := &t.root
+	for more := true; more; {
+		var level []byte
+		level, name, more = bytes.Cut(name, []byte{'/'})
+		n = n.makeChild(level)
+	}
+	old, replaced = n.value, n.used
+	n.value, n.used = v, true
+	if !replaced {
+		t.size++
+	}
+	return old, replaced
+}
+
+// Find gives the value of a name.
+func (t *Names[V]) Find(name []byte) (v V, ok bool) {
+	n := &t.root
+	for more := true; more; {
+		var level []byte
+		level, name, more = bytes.Cut(name, []byte{'/'})
+		if n = n.children[string(level)]; n == nil {
+			return v, false
+		}
+	}
+	return n.value, n.used
+}
+
+// Delete removes the value of a name, and every node that nothing needs any longer.
+func (t *Names[V]) Delete(name []byte) (old V, ok bool) {
+	old, ok = t.root.remove(name)
+	if ok {
+		t.size--
+	}
+	return old, ok
+}
+
+// Len is the number of values.
+func (t *Names[V]) Len() int { return t.size }
+
+// Match calls visit with the value of each name that matches the filter, which must
+// be valid and not shared, in no particular order, until visit returns false. visit
+// must not change t.
+func (t *Names[V]) Match(filter string, visit func(V) bool) {
+	level, rest, more := strings.Cut(filter, "/")
+	if level != "#" && level != "+" {
+		t.root.match(filter, visit)
+		return
+	}
+	for name, c := range t.root.children { // [MQTT-4.7.2-1]
+		if strings.HasPrefix(name, "$") {
+			continue
+		}
+		if !c.matchBelow(level, rest, more, visit) {
+			return
+		}
+	}
+}
+
+// match visits what matches below n. false: stop.
+func (n *nameNode[V]) match(filter string, visit func(V) bool) bool {
+	level, rest, more := strings.Cut(filter, "/")
+	if level != "#" && level != "+" {
+		c := n.children[level]
+		return c == nil || c.matchBelow(level, rest, more, visit)
+	}
+	for _, c := range n.children {
+		if !c.matchBelow(level, rest, more, visit) {
+			return false
+		}
+	}
+	return true
+}
+
+// matchBelow visits what matches at n, which has matched level, and below.
+func (n *nameNode[V]) matchBelow(level, rest string, more bool, visit func(V) bool) bool {
+	switch {
+	case level == "#":
+		return n.all(visit)
+	case !more:
+		return n.visit(visit)
+	case rest == "#" && !n.visit(visit): // the parent level matches too
+		return false
+	}
+	return n.match(rest, visit)
+}
+
+func (n *nameNode[V]) visit(visit func(V) bool) bool { return !n.used || visit(n.value) }
+
+func (n *nameNode[V]) all(visit func(V) bool) bool {
+	if !n.visit(visit) {
+		return false
+	}
+	for _, c := range n.children {
+		if !c.all(visit) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *nameNode[V]) makeChild(level []byte) *nameNode[V] {
+	c := n.children[string(level)]
+	if c == nil {
+		c = new(nameNode[V])
+		if n.children == nil {
+			n.children = make(map[string]*nameNode[V])
+		}
+		n.children[string(level)] = c
+	}
+	return c
+}
+
+func (n *nameNode[V]) remove(name []byte) (old V, ok bool) {
+	level, rest, more := bytes.Cut(name, []byte{'/'})
+	c := n.children[string(level)]
+	if c == nil {
+		return old, false
+	}
+	if more {
+		old, ok = c.remove(rest)
+	} else if old, ok = c.value, c.used; ok {
+		var zero V
+		c.value, c.used = zero, false
+	}
+	if ok && !c.used && len(c.children) == 0 {
+		delete(n.children, string(level))
+		if len(n.children) == 0 {
+			n.children = nil
+		}
+	}
+	return old, ok
+}
