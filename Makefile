@@ -75,9 +75,10 @@ race: native ## all tests under the race detector
 	$(NATIVE) go test -race -timeout 15m -run '$(RUN)' ./...
 
 .PHONY: asan
+# Debug information stays in, so that reports name functions and lines.
 asan: native ## tests of all packages with C under AddressSanitizer, leaks included
 	$(NATIVE) CGO_CFLAGS='-g -O1 -fno-omit-frame-pointer' ASAN_OPTIONS=detect_leaks=1:halt_on_error=1 \
-	  go test -asan -count=1 -timeout 15m -run '$(RUN)' $(C_PACKAGES)
+	  go test -asan -count=1 -ldflags='-w=0 -s=0 -compressdwarf=0' -timeout 15m -run '$(RUN)' $(C_PACKAGES)
 
 .PHONY: fuzz
 fuzz: native ## every fuzz target for FUZZTIME (20s) each
