@@ -25,7 +25,7 @@ fresh_tree() {
     [ "$1" = --modversion ] && cat "'"$FAKE"'/system/$m"'
   stand_in curl 'while [ "$1" != -o ]; do shift; done; cp "'"$FAKE"'/upstream/$(basename "$3")" "$2"'
   stand_in apt-get 'case " $* " in
-      *" indextargets "*) echo "http://mirror.invalid/debian $(. /etc/os-release && echo $VERSION_CODENAME)" ;;
+      *" --print-uris "*) echo "'\''http://mirror.invalid/debian/dists/$(. /etc/os-release && echo $VERSION_CODENAME)/InRelease'\'' x 0" ;;
       *" update "*) ;;
       *" source "*) for p; do :; done; v=${p#*=}; cp "'"$FAKE"'/debian/${p%=*}-$v" "${p%=*}_${v%-*}.orig.tar.gz" ;;
     esac'

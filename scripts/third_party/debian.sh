@@ -95,7 +95,8 @@ debian_update() {
   return 1
 }
 
-# archive_uris SUITE prints the Debian mirrors that the machine's own apt sources name.
+# archive_uris SUITE prints the Debian mirrors that the machine's own apt sources name. What apt would update tells
+# them whatever format the sources have, and whether or not they were ever updated.
 archive_uris() {
   local codename releases
   # shellcheck source=/dev/null
@@ -104,8 +105,8 @@ archive_uris() {
     *-security) releases="^$codename-security\$" ;;
     *) releases="^$codename(-updates|-backports)?\$" ;;
   esac
-  # shellcheck disable=SC2016 # $(REPO_URI) is apt's own notation
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+  apt-get -o Dir::State::Lists="$APT_DIR/lists" update --print-uris |
+    sed -nE "s|^'(.*)/dists/([^/]+)/InRelease'.*|\1 \2|p" |
     awk -v releases="$releases" '$2 ~ releases && !seen[$1]++ { print $1 }'
 }
 
