@@ -1,0 +1,99 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestMain starts one broker for all tests, stops it with SIGTERM at the end and prints the table.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	b, err := startBroker()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		return 1
+	}
+	broker = b
+	status := m.Run()
+	if err := b.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "interop: stopping the broker:", err)
+		fmt.Fprintln(os.Stderr, b.tail())
+		status = 1
+	}
+	if status != 0 {
+		fmt.Fprintf(os.Stderr, "interop: the broker's log is in %s\n", b.logFile)
+	} else {
+		os.RemoveAll(b.dir)
+	}
+	text := table.String()
+	fmt.Print("\n", text)
+	if file := os.Getenv("INTEROP_TABLE"); file != "" {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "interop:", err)
+			return 1
+		}
+	}
+	return status
+}
+
+// table collects the outcome of every case.
+var table = &matrix{cells: map[[2]string]bool{}}
+
+type matrix struct {
+	mu     sync.Mutex
+	stacks []string
+	cases  []string
+	cells  map[[2]string]bool
+}
+
+func (m *matrix) record(stack, name string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.stacks, stack) {
+		m.stacks = append(m.stacks, stack)
+	}
+	if !slices.Contains(m.cases, name) {
+		m.cases = append(m.cases, name)
+	}
+	if before, seen := m.cells[[2]string{stack, name}]; seen {
+		ok = ok && before
+	}
+	m.cells[[2]string{stack, name}] = ok
+}
+
+// String renders the table in Markdown, one row per stack, listing its cases.
+func (m *matrix) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var b strings.Builder
+	b.WriteString("| client (transport) | passed | failed |\n|---|---|---|\n")
+	for _, stack := range m.stacks {
+		var passed, failed []string
+		for _, name := range m.cases {
+			ok, seen := m.cells[[2]string{stack, name}]
+			switch {
+			case seen && ok:
+				passed = append(passed, name)
+			case seen:
+				failed = append(failed, name)
+			}
+		}
+		if len(failed) == 0 {
+			failed = []string{"-"}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", stack, strings.Join(passed, ", "), strings.Join(failed, ", "))
+	}
+	return b.String()
+}
+
+// proves runs one case as a sub-test and enters its outcome in the table.
+func proves(t *testing.T, stack, name string, f func(t *testing.T)) {
+	t.Helper()
+	sub := strings.NewReplacer(" ", "_", "/", "_").Replace(stack + "/" + name)
+	table.record(stack, name, t.Run(sub, f))
+}
