@@ -2,9 +2,10 @@
 # The pinned copy: static, position independent, built once per key. Sourced by third_party.sh.
 
 CC=${CC:-gcc}
-# With apps: tests use `openssl s_client -quic`. /etc/ssl is where the system keeps its CA certificates.
+# With apps: tests use `openssl s_client -quic` (an option that s_client has only when DTLS is built).
+# /etc/ssl is where the system keeps its CA certificates.
 OPENSSL_FLAGS=(--libdir=lib --openssldir=/etc/ssl no-shared no-tests no-docs no-legacy no-engine no-dso no-ssl3
-  no-dtls -fPIC)
+  -fPIC)
 NGTCP2_FLAGS=(--enable-lib-only --disable-shared --with-openssl --with-pic)
 NGTCP2_CFLAGS="-O2 -g"
 
