@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if grep -q PKG_CONFIG_PATH third_party/build/env.sh && loaded=$(ldd "$1" | grep -E 'lib(ssl|crypto|ngtcp2)'); then
+if grep -q /native/lib third_party/build/env.sh && loaded=$(ldd "$1" | grep -E 'lib(ssl|crypto|ngtcp2)'); then
   echo "$1 loads native libraries dynamically, though static ones are built in third_party/build:" >&2
   echo "$loaded" >&2
   exit 1

@@ -37,7 +37,7 @@ EOT
 
 env_text() {
   if [ "$WAY" = system ]; then
-    echo "# The system's libraries are used: nothing to set."
+    echo "export PKG_CONFIG_PATH=\"$(system_path)\""
     return
   fi
   cat <<EOT

@@ -58,9 +58,9 @@ system_versions() {
   done
 }
 
-# system_pkg_config asks pkg-config with our own build taken out of the search path.
-system_pkg_config() {
-  local path
-  path=$(tr ':' '\n' <<<"${PKG_CONFIG_PATH:-}" | grep -v '/third_party/build/' | paste -sd: || true)
-  PKG_CONFIG_PATH=$path pkg-config "$@"
+system_pkg_config() { PKG_CONFIG_PATH=$(system_path) pkg-config "$@"; }
+
+# system_path is PKG_CONFIG_PATH without our own build.
+system_path() {
+  tr ':' '\n' <<<"${PKG_CONFIG_PATH:-}" | grep -v '/third_party/build/' | paste -sd: || true
 }
