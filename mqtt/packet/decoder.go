@@ -13,6 +13,9 @@ const (
 	// retainBuffer is the largest buffer kept for the next packet; it bounds what
 	// an idle connection costs.
 	retainBuffer = 16 << 10
+	// growth is by how much the buffer grows when it is full: more means fewer
+	// copies, and more memory for a peer that announces a long packet and stops.
+	growth = 4
 )
 
 // Decoder cuts the byte stream of one connection into packets. It does not mind
@@ -162,11 +165,11 @@ func (d *Decoder) nextBuffered() (Packet, error) {
 	return d.decode(d.buf[0], d.buf[d.frm.head:], d.frm.padded)
 }
 
-// take moves n bytes of the chunk into the buffer. The buffer doubles, up to the
-// length of the packet.
+// take moves n bytes of the chunk into the buffer. The buffer grows to growth times
+// its size, but not beyond the length of the packet.
 func (d *Decoder) take(n int) {
 	if need := len(d.buf) + n; need > cap(d.buf) {
-		size := max(need, 2*cap(d.buf))
+		size := max(need, growth*cap(d.buf))
 		if d.frm.head > 0 {
 			size = min(size, d.frm.total)
 		}

@@ -19,21 +19,20 @@ func (p Properties) Validate(t Type) error {
 func (p Properties) check(t Type) *Error {
 	var seen uint64
 	for rest := p; len(rest) > 0; {
-		q, n := readProperty(rest)
-		if n == 0 {
-			return badProperty(rest)
+		id := PropertyID(rest[0])
+		in := id.info()
+		if in.in&(1<<t) == 0 {
+			return malformed("property " + id.String() + " does not belong into " + t.String())
 		}
-		if !q.ID.AllowedIn(t) {
-			return malformed("property " + q.ID.String() + " does not belong into " + t.String())
+		if seen&(1<<id) != 0 && !id.repeatable(t) {
+			return protocolError("property " + id.String() + " twice")
 		}
-		if seen&(1<<q.ID) != 0 && !q.ID.repeatable(t) {
-			return protocolError("property " + q.ID.String() + " twice")
-		}
-		seen |= 1 << q.ID
-		if err := q.check(); err != nil {
+		seen |= 1 << id
+		n, err := in.check(rest[1:])
+		if err != nil {
 			return err
 		}
-		rest = rest[n:]
+		rest = rest[1+n:]
 	}
 	if seen&(1<<AuthenticationData|1<<AuthenticationMethod) == 1<<AuthenticationData {
 		return protocolError("Authentication Data without Authentication Method")
@@ -41,40 +40,51 @@ func (p Properties) check(t Type) *Error {
 	return nil
 }
 
-// badProperty explains why readProperty refused b.
-func badProperty(b []byte) *Error {
-	if PropertyID(b[0]).info().kind == kindNone {
-		return malformed(PropertyID(b[0]).String())
-	}
-	return malformed("property " + PropertyID(b[0]).String() + " is cut off or badly encoded")
-}
-
-// check looks at the value of q.
-func (q *Property) check() *Error {
-	in := q.ID.info()
+// check looks at the value at the start of b; n is its length.
+func (in *propertyInfo) check(b []byte) (n int, err *Error) {
 	switch in.kind {
 	case kindString:
-		if !validString(q.Value) {
-			return malformed(in.name + ": " + reasonUTF8)
+		var s []byte
+		if s, n = readBinary(b); n > 0 {
+			return n, in.checkText(s)
 		}
+	case kindBinary:
+		_, n = readBinary(b)
 	case kindPair: // [MQTT-1.5.7-1]
-		if !validString(q.Key) || !validString(q.Value) {
-			return malformed(in.name + ": " + reasonUTF8)
+		var key, value []byte
+		if key, value, n = readPair(b); n > 0 && !(validString(key) && validString(value)) {
+			return n, malformed(in.name + ": " + reasonUTF8)
+		}
+	default:
+		var v uint32
+		if v, n = in.kind.readNumber(b); n > 0 && in.rule != ruleNone {
+			return n, in.checkNumber(v)
 		}
 	}
-	return q.checkRule(in)
+	if n == 0 {
+		return 0, malformed("property " + in.name + " is cut off or badly encoded")
+	}
+	return n, nil
 }
 
-func (q *Property) checkRule(in *propertyInfo) *Error {
-	switch {
-	case in.rule == ruleBool && q.Uint > 1:
-		return protocolError(in.name + " is neither 0 nor 1")
-	case in.rule == ruleNonZero && q.Uint == 0:
-		return protocolError(in.name + " is 0")
-	case in.rule == ruleAlias && q.Uint == 0:
-		return &Error{Code: TopicAliasInvalid, Reason: "Topic Alias is 0 [MQTT-3.3.2-8]"}
-	case in.rule == ruleTopic && (len(q.Value) == 0 || hasWildcard(q.Value)):
+func (in *propertyInfo) checkText(s []byte) *Error {
+	if !validString(s) {
+		return malformed(in.name + ": " + reasonUTF8)
+	}
+	if in.rule == ruleTopic && (len(s) == 0 || hasWildcard(s)) {
 		return protocolError(in.name + " is empty or has a wildcard [MQTT-3.3.2-14]")
+	}
+	return nil
+}
+
+func (in *propertyInfo) checkNumber(v uint32) *Error {
+	switch {
+	case in.rule == ruleBool && v > 1:
+		return protocolError(in.name + " is neither 0 nor 1")
+	case in.rule == ruleNonZero && v == 0:
+		return protocolError(in.name + " is 0")
+	case in.rule == ruleAlias && v == 0:
+		return &Error{Code: TopicAliasInvalid, Reason: "Topic Alias is 0 [MQTT-3.3.2-8]"}
 	}
 	return nil
 }
@@ -85,30 +95,34 @@ func (q *Property) checkRule(in *propertyInfo) *Error {
 func readProperty(b []byte) (q Property, n int) {
 	q.ID = PropertyID(b[0])
 	v := b[1:]
-	switch q.ID.info().kind {
-	case kindByte:
-		if len(v) >= 1 {
-			q.Uint, n = uint32(v[0]), 1
-		}
-	case kindUint16:
-		if len(v) >= 2 {
-			q.Uint, n = uint32(binary.BigEndian.Uint16(v)), 2
-		}
-	case kindUint32:
-		if len(v) >= 4 {
-			q.Uint, n = binary.BigEndian.Uint32(v), 4
-		}
-	case kindVarint:
-		q.Uint, n = readVarint(v)
+	switch k := q.ID.info().kind; k {
 	case kindString, kindBinary:
 		q.Value, n = readBinary(v)
 	case kindPair:
 		q.Key, q.Value, n = readPair(v)
+	default:
+		q.Uint, n = k.readNumber(v)
 	}
 	if n > 0 {
 		n++ // the identifier
 	}
 	return q, n
+}
+
+// readNumber reads the value of a number property; n is its length, 0 when it is
+// cut off or k is no number.
+func (k kind) readNumber(b []byte) (v uint32, n int) {
+	switch {
+	case k == kindByte && len(b) >= 1:
+		return uint32(b[0]), 1
+	case k == kindUint16 && len(b) >= 2:
+		return uint32(binary.BigEndian.Uint16(b)), 2
+	case k == kindUint32 && len(b) >= 4:
+		return binary.BigEndian.Uint32(b), 4
+	case k == kindVarint:
+		return readVarint(b)
+	}
+	return 0, 0
 }
 
 func readPair(b []byte) (key, value []byte, n int) {
