@@ -21,15 +21,16 @@ import (
 // The properties are those that are forwarded unchanged; Message Expiry Interval
 // and Subscription Identifiers are put in per receiver.
 type Message struct {
-	refs    atomic.Int32
-	buf     []byte
-	topic   int // end of the topic in buf
-	props   int // start of the properties
-	payload int // start of the payload
-	qos     byte
-	retain  bool   // the publisher's RETAIN flag
-	from    string // client identifier of the publisher, empty for the program itself
-	expires int64  // Unix time in nanoseconds, 0 = never
+	refs     atomic.Int32
+	attached atomic.Pointer[attached] // see Attach
+	buf      []byte
+	topic    int // end of the topic in buf
+	props    int // start of the properties
+	payload  int // start of the payload
+	qos      byte
+	retain   bool   // the publisher's RETAIN flag
+	from     string // client identifier of the publisher, empty for the program itself
+	expires  int64  // Unix time in nanoseconds, 0 = never
 }
 
 // maxPooledBuffer is the largest buffer that goes back to the pool with its message,
@@ -87,6 +88,7 @@ func (m *Message) Release() {
 }
 
 func (m *Message) recycle() {
+	m.detach()
 	m.from = ""
 	if cap(m.buf) > maxPooledBuffer {
 		m.buf = nil
