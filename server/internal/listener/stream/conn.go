@@ -1,0 +1,214 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+const (
+	// smallRead is the read buffer of an idle connection in bytes: most MQTT packets
+	// fit, and 10,000 idle connections hold 20 MB.
+	smallRead = 2 << 10
+	// largeRead is what a connection borrows while it fills small buffers.
+	largeRead = 64 << 10
+	// lingerTime is how long a closed connection waits for the peer's end.
+	lingerTime = time.Second
+	// lingerBytes is how much of the peer's data is thrown away meanwhile.
+	lingerBytes = 1 << 20
+)
+
+// conn is one network connection. It implements broker.Transport.
+type conn struct {
+	l      *Listener
+	tcp    *net.TCPConn
+	net    net.Conn // tcp, or the TLS connection on it
+	client *broker.Client
+	out    *batch // nil while there is nothing to write
+
+	wake    chan struct{} // capacity 1: the writer has something to do
+	written chan struct{} // closed when the writer has ended
+	closing atomic.Bool   // flush once more, then end
+	failed  atomic.Pointer[error]
+}
+
+func newConn(l *Listener, tcp *net.TCPConn) *conn {
+	c := &conn{l: l, tcp: tcp, net: tcp, wake: make(chan struct{}, 1), written: make(chan struct{})}
+	if l.cfg.TLS != nil {
+		c.net = tls.Server(tcp, l.cfg.TLS)
+	}
+	c.client = l.cfg.Broker.NewClient(c)
+	return c
+}
+
+// Wake implements broker.Transport.
+func (c *conn) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close implements broker.Transport. The code was for the last packet; TCP has no
+// place for it. A handshake or a write that is stuck gets a short time to finish.
+func (c *conn) Close(packet.ReasonCode) {
+	if c.closing.CompareAndSwap(false, true) {
+		c.net.SetDeadline(time.Now().Add(lingerTime))
+	}
+	c.Wake()
+}
+
+// Info implements broker.Transport.
+func (c *conn) Info() broker.ConnInfo {
+	info := broker.ConnInfo{
+		Transport: c.l.cfg.transport(),
+		Listener:  c.l.name,
+		Remote:    addrPort(c.tcp.RemoteAddr()),
+		Local:     addrPort(c.tcp.LocalAddr()),
+	}
+	if t, ok := c.net.(*tls.Conn); ok {
+		info.TLS = tlsInfo(t.ConnectionState())
+	}
+	return info
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+func tlsInfo(s tls.ConnectionState) *broker.TLSInfo {
+	info := &broker.TLSInfo{
+		Version:    tls.VersionName(s.Version),
+		Cipher:     tls.CipherSuiteName(s.CipherSuite),
+		ServerName: s.ServerName,
+		Resumed:    s.DidResume,
+	}
+	if len(s.VerifiedChains) > 0 {
+		leaf := s.PeerCertificates[0]
+		info.PeerIdentity, info.PeerDNSNames = leaf.Subject.String(), leaf.DNSNames
+	}
+	return info
+}
+
+// serve is the reader: it owns the connection from accept to the end.
+func (c *conn) serve() {
+	defer c.l.remove(c)
+	err := c.handshake()
+	go c.write()
+	if err == nil {
+		err = c.read()
+	}
+	c.Close(broker.CloseCode(err))
+	<-c.written
+	c.linger()
+	c.net.Close()
+	c.client.Closed(c.cause(err))
+}
+
+func (c *conn) handshake() error {
+	t, ok := c.net.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.l.cfg.HandshakeTimeout)
+	defer cancel()
+	return t.HandshakeContext(ctx)
+}
+
+// read feeds the client until the input ends, for the returned reason, or the
+// connection closes: nil.
+func (c *conn) read() error {
+	buf := smallBuffers.Get().(*[]byte)
+	defer func() { putReadBuffer(buf) }()
+	for {
+		n, err := c.net.Read(*buf)
+		if c.closing.Load() {
+			return nil
+		}
+		if n > 0 {
+			if err := c.client.Feed((*buf)[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+		buf = fitReadBuffer(buf, n)
+	}
+}
+
+var (
+	smallBuffers = sync.Pool{New: func() any { return newBuffer(smallRead) }}
+	largeBuffers = sync.Pool{New: func() any { return newBuffer(largeRead) }}
+)
+
+func newBuffer(size int) *[]byte {
+	b := make([]byte, size)
+	return &b
+}
+
+func putReadBuffer(buf *[]byte) {
+	if len(*buf) == smallRead {
+		smallBuffers.Put(buf)
+	} else {
+		largeBuffers.Put(buf)
+	}
+}
+
+// fitReadBuffer gives the buffer for the next read, after a read of n bytes: a large
+// one for a connection that fills its small one, and the other way round.
+func fitReadBuffer(buf *[]byte, n int) *[]byte {
+	large := len(*buf) == largeRead
+	switch {
+	case !large && n == smallRead:
+		putReadBuffer(buf)
+		return largeBuffers.Get().(*[]byte)
+	case large && n < smallRead:
+		putReadBuffer(buf)
+		return smallBuffers.Get().(*[]byte)
+	}
+	return buf
+}
+
+// linger waits for the peer's end of the connection, for a short time, and throws
+// away what it still sends: closing a socket with unread input resets it, and the
+// reset can overtake the last packet.
+func (c *conn) linger() {
+	if c.failed.Load() != nil {
+		return
+	}
+	c.tcp.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, c.tcp, lingerBytes)
+}
+
+// fail remembers why the connection broke and ends the reader's wait.
+func (c *conn) fail(err error) {
+	c.failed.CompareAndSwap(nil, &err)
+	c.tcp.SetReadDeadline(time.Now())
+}
+
+// cause is the reason for the end that the broker is told: nil when the peer ended
+// the stream or the broker asked for the end.
+func (c *conn) cause(err error) error {
+	if failed := c.failed.Load(); failed != nil {
+		return *failed
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

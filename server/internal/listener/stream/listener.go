@@ -1,0 +1,159 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+// Config is the configuration of a Listener. All fields but TLS are required.
+type Config struct {
+	Broker           *broker.Broker
+	TLS              *tls.Config   // nil: plain TCP
+	HandshakeTimeout time.Duration // TLS handshake
+	WriteTimeout     time.Duration // one batch that the peer does not take
+	Logger           *slog.Logger
+}
+
+// transport is the name of the transport for broker.ConnInfo.
+func (c *Config) transport() string {
+	if c.TLS != nil {
+		return "tls"
+	}
+	return "tcp"
+}
+
+// Listener accepts connections on one TCP address. Its methods may be called from
+// any goroutine.
+type Listener struct {
+	cfg  Config
+	tcp  *net.TCPListener
+	name string
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+	done   sync.WaitGroup // one per connection
+}
+
+// Listen opens the socket; nothing is accepted before Serve. The caller calls Close
+// in the end, also when it never calls Serve.
+func Listen(addr netip.AddrPort, cfg Config) (*Listener, error) {
+	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{cfg: cfg, tcp: tcp, conns: make(map[*conn]struct{})}
+	l.name = fmt.Sprintf("%s %s", cfg.transport(), tcp.Addr())
+	return l, nil
+}
+
+// Addr is the address that the listener is bound to.
+func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+
+// Pauses of the accept loop after an error such as EMFILE: long enough for
+// connections to end, short enough to be back soon.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Serve accepts connections until Close, then returns nil. An error of accept does
+// not end it: the system is out of something, most likely file descriptors, and the
+// next connection may have better luck.
+func (l *Listener) Serve(ctx context.Context) error {
+	pause := minAcceptPause
+	for {
+		nc, err := l.tcp.AcceptTCP()
+		switch {
+		case err == nil:
+			pause = minAcceptPause
+			l.admit(nc)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		default:
+			l.cfg.Logger.Warn("accept failed", "listener", l.name, "error", err, "pause", pause)
+			if !sleep(ctx, pause) {
+				return nil
+			}
+			pause = min(2*pause, maxAcceptPause)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// admit starts a connection, unless there are too many already.
+func (l *Listener) admit(nc *net.TCPConn) {
+	if l.cfg.Broker.Full() {
+		l.cfg.Logger.Debug("connection refused: too many", "listener", l.name, "remote", nc.RemoteAddr())
+		nc.Close()
+		return
+	}
+	c := newConn(l, nc)
+	if !l.add(c) {
+		nc.Close()
+		return
+	}
+	go c.serve()
+}
+
+func (l *Listener) add(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.conns[c] = struct{}{}
+	l.done.Add(1)
+	return true
+}
+
+func (l *Listener) remove(c *conn) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+	l.done.Done()
+}
+
+// Close stops accepting. Connections live on.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	return l.tcp.Close()
+}
+
+// Wait waits until all connections have ended. When ctx ends first it cuts them off.
+func (l *Listener) Wait(ctx context.Context) {
+	stop := context.AfterFunc(ctx, l.abort)
+	defer stop()
+	l.done.Wait()
+}
+
+// abort closes the sockets under all connections.
+func (l *Listener) abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.tcp.SetLinger(0)
+		c.tcp.Close()
+	}
+}

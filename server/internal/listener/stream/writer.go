@@ -1,0 +1,147 @@
+package stream
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+const (
+	// batchBytes is how much one Flush may take: the bound of what waits in memory
+	// for a slow client besides its session's queue.
+	batchBytes = 64 << 10
+	// shareFrom is the size from which a payload is referenced instead of copied, in
+	// bytes. Below it a copy is cheaper than one more element of the write vector.
+	shareFrom = 4 << 10
+	// minRate is the slowest a client may take a batch after the write timeout, in
+	// bytes per second: it prolongs the deadline of large messages.
+	minRate = 16 << 10
+)
+
+// write is the writer: it sleeps until Wake and sends what the client has.
+func (c *conn) write() {
+	defer close(c.written)
+	for range c.wake {
+		last := c.closing.Load()
+		if err := c.drain(); err != nil {
+			c.fail(err)
+			return
+		}
+		if last {
+			c.closeWrite()
+			return
+		}
+	}
+}
+
+// drain flushes until the client has nothing more.
+func (c *conn) drain() error {
+	c.out = batches.Get().(*batch)
+	defer c.returnBatch()
+	for {
+		c.client.Flush(c.out)
+		if c.out.size == 0 {
+			return nil
+		}
+		c.setWriteDeadline()
+		if err := c.out.writeTo(c.net); err != nil {
+			return err
+		}
+		c.out.reset()
+	}
+}
+
+func (c *conn) returnBatch() {
+	c.out.reset()
+	batches.Put(c.out)
+	c.out = nil
+}
+
+func (c *conn) setWriteDeadline() {
+	patience := c.l.cfg.WriteTimeout + time.Duration(c.out.size)*time.Second/minRate
+	c.net.SetWriteDeadline(time.Now().Add(patience))
+	if c.closing.Load() { // its deadline must not be put off
+		c.net.SetWriteDeadline(time.Now().Add(lingerTime))
+	}
+}
+
+// closeWrite tells the peer that nothing more comes, and gives the reader a limit.
+func (c *conn) closeWrite() {
+	c.tcp.SetReadDeadline(time.Now().Add(lingerTime))
+	if t, ok := c.net.(interface{ CloseWrite() error }); ok {
+		t.CloseWrite()
+	}
+	c.tcp.CloseWrite()
+}
+
+// batch collects what one Flush gives. It implements broker.Sink.
+type batch struct {
+	size  int
+	buf   []byte // copied bytes
+	parts []part
+	vec   net.Buffers // reused by writeTo
+	rest  net.Buffers // of vec, consumed by writeTo
+}
+
+// part is a shared payload and where in buf it belongs.
+type part struct {
+	at      int
+	payload []byte
+	message *broker.Message
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// Room implements broker.Sink.
+func (b *batch) Room() int { return batchBytes - b.size }
+
+// Write implements broker.Sink.
+func (b *batch) Write(p []byte) {
+	b.buf = append(b.buf, p...)
+	b.size += len(p)
+}
+
+// WritePayload implements broker.Sink.
+func (b *batch) WritePayload(p []byte, m *broker.Message) {
+	if len(p) < shareFrom {
+		b.Write(p)
+		return
+	}
+	m.Retain()
+	b.parts = append(b.parts, part{at: len(b.buf), payload: p, message: m})
+	b.size += len(p)
+}
+
+// writeTo writes everything in order, with one system call on TCP.
+func (b *batch) writeTo(nc net.Conn) error {
+	if len(b.parts) == 0 {
+		_, err := nc.Write(b.buf)
+		return err
+	}
+	vec, from := b.vec[:0], 0
+	for _, p := range b.parts {
+		vec = append(vec, b.buf[from:p.at], p.payload)
+		from = p.at
+	}
+	b.vec = append(vec, b.buf[from:])
+	b.rest = b.vec
+	_, err := b.rest.WriteTo(nc)
+	clear(b.vec)
+	return err
+}
+
+// reset forgets everything and gives the messages back. A buffer that one large
+// control packet has blown up is left to the garbage collector.
+func (b *batch) reset() {
+	for i := range b.parts {
+		b.parts[i].message.Release()
+	}
+	clear(b.parts)
+	b.parts = b.parts[:0]
+	if cap(b.buf) > 2*batchBytes {
+		b.buf = nil
+	}
+	b.buf, b.size = b.buf[:0], 0
+}
