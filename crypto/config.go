@@ -147,7 +147,7 @@ func (c *Config) validateIdentity() (errs []error) {
 	case cert && !key:
 		errs = append(errs, &ConfigError{Field: "KeyFile", Reason: "a certificate is set, but no private key", Remedy: "set KeyFile or KeyPEM"})
 	case !cert && c.Role == Server:
-		errs = append(errs, &ConfigError{Field: "CertFile", Reason: "a server needs a certificate", Remedy: "set CertFile and KeyFile, or CertPEM and KeyPEM; DevCertificate makes a pair for development"})
+		errs = append(errs, &ConfigError{Field: "CertFile", Reason: "a server needs a certificate", Remedy: "set CertFile and KeyFile, or CertPEM and KeyPEM; GenerateDevCert makes a pair for development"})
 	}
 	errs = append(errs, oneForm("CertFile", c.CertFile, c.CertPEM)...)
 	return append(errs, oneForm("KeyFile", c.KeyFile, c.KeyPEM)...)

@@ -14,6 +14,7 @@ package crypto
 import "C"
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"net/netip"
@@ -33,7 +34,20 @@ func OpenSSLVersion() string {
 	return C.GoString(C.OpenSSL_version(C.OPENSSL_VERSION))
 }
 
-func failure(e *C.shim_error) error { return errors.New("crypto: " + C.GoString(&e.text[0])) }
+func failure(e *C.shim_error) error { return errors.New("crypto: " + goText(e.text[:])) }
+
+// goText copies up to the NUL. C.GoString would move its argument to the heap.
+func goText(a []C.char) string {
+	b := charBytes(a)
+	if end := bytes.IndexByte(b, 0); end >= 0 {
+		b = b[:end]
+	}
+	return string(b)
+}
+
+func charBytes(a []C.char) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(a))), len(a))
+}
 
 // sslCtx is one reference to an SSL_CTX.
 type sslCtx struct{ p *C.SSL_CTX }
@@ -67,7 +81,7 @@ func newSSLCtx(cfg *Config, m *material) (sslCtx, []error) {
 }
 
 func (b *builder) fault(s source, remedy string) {
-	b.errs = append(b.errs, s.fault(C.GoString(&b.text.text[0]), remedy))
+	b.errs = append(b.errs, s.fault(goText(b.text.text[:]), remedy))
 }
 
 func (b *builder) identity(m *material) {
@@ -106,7 +120,7 @@ func (b *builder) trust(cfg *Config, m *material) {
 	// A ticket is good only where clients are verified the same way.
 	id := sha256.Sum256(append([]byte{byte(cfg.ClientAuth)}, ca.pem...))
 	if C.shim_tlsctx_set_session_context(b.ctx, bytePtr(id[:]), C.size_t(len(id)), &b.text) != C.SHIM_OK {
-		b.errs = append(b.errs, errors.New("crypto: "+C.GoString(&b.text.text[0])))
+		b.errs = append(b.errs, errors.New("crypto: "+goText(b.text.text[:])))
 	}
 }
 
@@ -174,11 +188,11 @@ func readState(ssl unsafe.Pointer) ConnectionState {
 	var st C.shim_tls_state
 	C.shim_tls_read_state((*C.SSL)(ssl), &st)
 	return ConnectionState{
-		Version:     C.GoString(&st.version[0]),
-		CipherSuite: C.GoString(&st.cipher[0]),
-		Group:       C.GoString(&st.group[0]),
-		ServerName:  C.GoString(&st.server_name[0]),
-		ALPN:        C.GoStringN(&st.alpn[0], C.int(st.alpn_len)),
+		Version:     goText(st.version[:]),
+		CipherSuite: goText(st.cipher[:]),
+		Group:       goText(st.group[:]),
+		ServerName:  goText(st.server_name[:]),
+		ALPN:        string(charBytes(st.alpn[:st.alpn_len])),
 		Resumed:     st.resumed != 0,
 		Verified:    st.verified != 0,
 	}

@@ -59,7 +59,9 @@ void shim_tls_read_state(SSL *ssl, shim_tls_state *out) {
 
   copy_label(out->version, sizeof(out->version), SSL_get_version(ssl));
   copy_label(out->cipher, sizeof(out->cipher), SSL_get_cipher_name(ssl));
-  copy_label(out->group, sizeof(out->group), SSL_get0_group_name(ssl));
+  /* SSL_get0_group_name reads through the session without looking for it. */
+  copy_label(out->group, sizeof(out->group),
+             SSL_get0_session(ssl) == NULL ? NULL : SSL_get0_group_name(ssl));
   copy_label(out->server_name, sizeof(out->server_name),
              SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
   SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
