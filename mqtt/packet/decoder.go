@@ -97,7 +97,8 @@ func (d *Decoder) Feed(chunk []byte) {
 }
 
 // Keep copies what is left of the chunk, so that its owner may reuse it although
-// Next has not been called to the end. It is for a reader that pauses.
+// Next has not been called to the end. It is for a reader that pauses. The packet
+// returned last is not copied: it goes with the chunk.
 func (d *Decoder) Keep() { d.in = bytes.Clone(d.in) }
 
 // Buffered is the number of bytes that have been fed and not yet returned in a

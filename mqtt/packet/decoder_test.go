@@ -384,3 +384,15 @@ func TestVarint(t *testing.T) {
 		assert.Zero(t, n, "MQTT-1.5.5-1 %s", bad)
 	}
 }
+
+// The memory of a list of filters is bounded whatever the packet size.
+func TestMaxFilters(t *testing.T) {
+	subscribe := &Subscribe{PacketID: 1, Subscriptions: make([]Subscription, MaxFilters)}
+	unsubscribe := &Unsubscribe{PacketID: 1, Filters: make([]string, MaxFilters)}
+	require.NoError(t, Validate(subscribe, V50))
+	require.NoError(t, Validate(unsubscribe, V311))
+	subscribe.Subscriptions = append(subscribe.Subscriptions, Subscription{})
+	unsubscribe.Filters = append(unsubscribe.Filters, "")
+	assert.Equal(t, QuotaExceeded, requireLegalError(t, Validate(subscribe, V50), "").Code)
+	assert.Equal(t, QuotaExceeded, requireLegalError(t, Validate(unsubscribe, V311), "").Code)
+}

@@ -8,7 +8,7 @@ type Error struct {
 	// Code is the reason code of the standard: MalformedPacket for bytes that
 	// cannot be parsed, ProtocolError for a well-formed packet that breaks a
 	// rule, PacketTooLarge, UnsupportedProtocolVersion, ClientIdentifierNotValid,
-	// TopicAliasInvalid or TopicNameInvalid.
+	// TopicAliasInvalid, TopicNameInvalid or QuotaExceeded ([MaxFilters]).
 	Code ReasonCode
 	// Type is the type of the packet; 0 when the first byte is not legal.
 	Type Type

@@ -7,9 +7,10 @@ import "strings"
 //
 // Decoding refuses reserved option bits [MQTT-3.8.3-5] (MalformedPacket), packet
 // identifier 0, an empty list [MQTT-3.8.3-2], QoS 3, Retain Handling 3 and No Local
-// on a shared subscription [MQTT-3.8.3-4] (ProtocolError). In 3.x QoS 3 is
-// MalformedPacket [MQTT-3.8.3-4, 3.1.1]. The syntax of a filter, its minimum length
-// of one included, is left to the caller, who can answer per filter in the SUBACK.
+// on a shared subscription [MQTT-3.8.3-4] (ProtocolError), more than MaxFilters
+// filters (QuotaExceeded). In 3.x QoS 3 is MalformedPacket [MQTT-3.8.3-4, 3.1.1].
+// The syntax of a filter, its minimum length of one included, is left to the caller,
+// who can answer per filter in the SUBACK.
 type Subscribe struct {
 	PacketID uint16
 	// Properties, 5.0 only: Subscription Identifier, User Property.
@@ -104,12 +105,20 @@ func parseSubscribe(body []byte, v Version) (*Subscribe, *Error) {
 		f.fail(protocolError("SUBSCRIBE without a filter [MQTT-3.8.3-2]"))
 	}
 	for len(f.b) > 0 {
+		f.limitFilters(len(p.Subscriptions))
 		p.Subscriptions = append(p.Subscriptions, f.subscription(v))
 	}
 	if err := f.end(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// limitFilters refuses one filter more than MaxFilters.
+func (f *fields) limitFilters(have int) {
+	if have >= MaxFilters {
+		f.fail(&Error{Code: QuotaExceeded, Reason: "more than 65535 filters in one packet"})
+	}
 }
 
 func (f *fields) subscription(v Version) Subscription {

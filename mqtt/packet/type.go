@@ -85,6 +85,11 @@ const (
 	MaxStringSize = 65_535
 )
 
+// MaxFilters is the largest number of filters in one SUBSCRIBE or UNSUBSCRIBE that
+// is decoded. The standard has no limit; an entry of three bytes on the wire takes
+// ten times as much memory, so the packet size alone does not bound it.
+const MaxFilters = 65_535
+
 // Packet is one MQTT control packet. The types are the pointers to the structs of
 // this package: *Connect, *Publish, ...
 type Packet interface {

@@ -4,7 +4,8 @@ package packet
 // [MQTT-3.10.1-1].
 //
 // Decoding refuses packet identifier 0 and an empty list [MQTT-3.10.3-2]
-// (ProtocolError) and filters that are not UTF-8 [MQTT-3.10.3-1] (MalformedPacket).
+// (ProtocolError), filters that are not UTF-8 [MQTT-3.10.3-1] (MalformedPacket) and
+// more than MaxFilters filters (QuotaExceeded).
 type Unsubscribe struct {
 	PacketID uint16
 	// Properties, 5.0 only: User Property.
@@ -58,6 +59,7 @@ func parseUnsubscribe(body []byte, v Version) (*Unsubscribe, *Error) {
 		f.fail(protocolError("UNSUBSCRIBE without a filter [MQTT-3.10.3-2]"))
 	}
 	for len(f.b) > 0 {
+		f.limitFilters(len(p.Filters))
 		p.Filters = append(p.Filters, f.string())
 	}
 	if err := f.end(); err != nil {
