@@ -84,7 +84,8 @@ make_relocatable() {
   sed -i -e "s|^prefix=.*|prefix=\${pcfiledir}/../..|" -e "s|$NATIVE|\${prefix}|g" "$STAGE$NATIVE"/lib/pkgconfig/*.pc
 }
 
-# verify_build links a program against the result and compares versions at run time.
+# verify_build links a program against the result, compares versions at run time, and asks the openssl program for
+# QUIC, which tests need.
 verify_build() {
   local dir=$STAGE/verify
   mkdir -p "$dir"
@@ -102,7 +103,8 @@ int main(void) {
 C
   # shellcheck disable=SC2016 # expanded by the inner shell
   run_step all verify env PKG_CONFIG_PATH="$STAGE$NATIVE/lib/pkgconfig" CC="$CC" sh -c '
-    $CC verify.c -o verify $(pkg-config --static --cflags --libs libngtcp2_crypto_ossl libngtcp2 libssl libcrypto) && ./verify'
+    $CC verify.c -o verify $(pkg-config --static --cflags --libs libngtcp2_crypto_ossl libngtcp2 libssl libcrypto) &&
+    ./verify && "$1" s_client -help 2>&1 | grep -e -quic' verify "$STAGE$NATIVE/bin/openssl"
 }
 
 # run_step LIBRARY STEP COMMAND... runs in the current folder, with its output in a log file.
