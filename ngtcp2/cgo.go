@@ -6,3 +6,9 @@ package ngtcp2
 #include "shim_api.h"
 */
 import "C"
+
+func init() {
+	if C.shim_init() != 0 {
+		panic("ngtcp2: ngtcp2_crypto_ossl_init failed: OpenSSL cannot be used in this process")
+	}
+}

@@ -73,6 +73,8 @@ type Conn struct {
 	path   Path        // Go form of cpath
 	cpath  C.shim_path // path of the last written packet
 	close  error       // why it ended, when known from a call's result
+	tls    *tlsCache   // set by ReleaseTLS
+	server bool
 }
 
 type connState uint32

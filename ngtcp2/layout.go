@@ -39,3 +39,14 @@ var (
 	_ = zeroIndex[unsafe.Offsetof(ConnectionID{}.n)-unsafe.Offsetof(C.shim_cid{}.len)]
 	_ = zeroIndex[unsafe.Offsetof(ConnectionID{}.b)-unsafe.Offsetof(C.shim_cid{}.data)]
 )
+
+// Constants that both sides spell out.
+var (
+	_ = zeroIndex[MaxWritePkts-C.SHIM_WRITE_PKTS_MAX]
+	_ = zeroIndex[C.SHIM_EV_EARLY_DATA_REJECTED-EventEarlyDataRejected]
+	_ = zeroIndex[C.SHIM_EV_DATAGRAM-EventDatagram]
+	_ = zeroIndex[C.SHIM_EVF_DEACTIVATE-FlagDeactivate]
+	_ = zeroIndex[C.SHIM_STATE_STATELESS_RESET-stateStatelessReset]
+	_ = zeroIndex[MaxCIDLen-C.NGTCP2_MAX_CIDLEN]
+	_ = zeroIndex[StatelessResetTokenLen-C.NGTCP2_STATELESS_RESET_TOKENLEN]
+)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"syscall"
 	"unsafe"
+
+	"github.com/ngmq/ngmq/crypto"
 )
 
 // Bounds of ConnConfig.
@@ -23,8 +25,11 @@ func (cfg *ConnConfig) Validate(server bool) error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("ngtcp2: ConnConfig."+format, args...))
 	}
-	if cfg.TLS == nil {
+	switch {
+	case cfg.TLS == nil:
 		bad("TLS is nil: set a crypto.Context")
+	case (cfg.TLS.Role() == crypto.Server) != server:
+		bad("TLS is a context of the other role: make one for this role")
 	}
 	if cfg.Events == nil || cfg.Events.c == nil {
 		bad("Events is nil or freed: set the worker's NewEvents")
@@ -92,7 +97,7 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 	if p == nil {
 		return nil, fmt.Errorf("ngtcp2: new connection: %w", cfg.Events.err())
 	}
-	conn := &Conn{c: p, ev: cfg.Events, path: cfg.Path, cpath: c.path}
+	conn := &Conn{c: p, ev: cfg.Events, path: cfg.Path, cpath: c.path, server: server}
 	return conn, conn.done()
 }
 

@@ -109,6 +109,7 @@ typedef struct shim_events {
   uint32_t len, cap;
   uint32_t arena_len, arena_cap;
   uint32_t quiet; // calls in a row that needed little: shrink when large
+  uint32_t gen;   // number of resets, wraps
   shim_result res;
 } shim_events;
 

@@ -21,6 +21,7 @@ typedef struct shim_span {
 int64_t shim_heap_bytes(void);
 int64_t shim_heap_blocks(void);
 const char *shim_version(void);
+int shim_init(void); // once per process, before everything else
 
 // --- shim_buf.c ---
 
@@ -34,6 +35,8 @@ void shim_events_del(shim_events *e);
 
 // --- shim_conn.c ---
 
+// SHIM_WRITE_PKTS_MAX bounds the time of one write (Go: MaxWritePkts).
+#define SHIM_WRITE_PKTS_MAX 44
 #define SHIM_VERSIONS_MAX 16
 #define SHIM_PROBES_MAX 32
 #define SHIM_SECRET_MAX 64

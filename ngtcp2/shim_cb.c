@@ -1,0 +1,437 @@
+// The callbacks of ngtcp2: they append events, and keep the send queues.
+#include "shim_int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+enum { TLS_ALERT_UNEXPECTED_MESSAGE = 10 }; // RFC 8446 section 6
+
+static int emit(shim_conn *c, uint32_t type, int64_t id, uint64_t a,
+                uint64_t b) {
+  shim_event *ev = shim_events_add(c->ev, type, id);
+  if (ev == NULL) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  ev->a = a;
+  ev->b = b;
+  return 0;
+}
+
+static int emit_data(shim_conn *c, uint32_t type, const void *p, size_t n) {
+  if (emit(c, type, -1, 0, 0) != 0 || shim_events_data(c->ev, p, n) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  return 0;
+}
+
+static shim_event *last_event(shim_conn *c) { return &c->ev->ev[c->ev->len - 1]; }
+
+// --- handshake ---
+
+static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
+                               uint64_t offset, const uint8_t *data, size_t len,
+                               void *user_data) {
+  shim_conn *c = user_data;
+  if (c->ssl == NULL) { // a client has nothing to say in TLS after its Finished
+    ngtcp2_conn_set_tls_alert(conn, TLS_ALERT_UNEXPECTED_MESSAGE);
+    return NGTCP2_ERR_CRYPTO;
+  }
+  return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
+                                           user_data);
+}
+
+static int confirmed(shim_conn *c) {
+  c->state |= SHIM_STATE_HANDSHAKE_CONFIRMED;
+  return emit(c, SHIM_EV_HANDSHAKE_CONFIRMED, -1, 0, 0);
+}
+
+static int cb_handshake_completed(ngtcp2_conn *conn, void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  c->state |= SHIM_STATE_HANDSHAKE_COMPLETED;
+  c->check_alpn = !c->server;
+  for (shim_stream *s = c->streams; s != NULL; s = s->next) {
+    shim_stream_wake(c, s);
+  }
+  if (emit(c, SHIM_EV_HANDSHAKE_COMPLETED, -1, 0, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  return c->server ? confirmed(c) : 0;
+}
+
+static int cb_handshake_confirmed(ngtcp2_conn *conn, void *user_data) {
+  (void)conn;
+  return confirmed(user_data);
+}
+
+static int cb_recv_version_negotiation(ngtcp2_conn *conn,
+                                       const ngtcp2_pkt_hd *hd,
+                                       const uint32_t *sv, size_t nsv,
+                                       void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  (void)hd;
+  if (emit(c, SHIM_EV_VERSION_NEGOTIATION, -1, nsv, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  for (size_t i = 0; i < nsv; ++i) {
+    uint32_t v = htonl(sv[i]);
+    if (shim_events_data(c->ev, &v, sizeof(v)) != 0) {
+      return NGTCP2_ERR_CALLBACK_FAILURE;
+    }
+  }
+  return 0;
+}
+
+static int cb_early_data_rejected(ngtcp2_conn *conn, void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  shim_streams_del(c);
+  return emit(c, SHIM_EV_EARLY_DATA_REJECTED, -1, 0, 0);
+}
+
+static int cb_recv_new_token(ngtcp2_conn *conn, const uint8_t *token,
+                             size_t len, void *user_data) {
+  (void)conn;
+  return emit_data(user_data, SHIM_EV_NEW_TOKEN, token, len);
+}
+
+// --- streams ---
+
+static int cb_stream_open(ngtcp2_conn *conn, int64_t id, void *user_data) {
+  shim_conn *c = user_data;
+  shim_stream *s = shim_stream_new(c, id);
+  if (s == NULL || ngtcp2_conn_set_stream_user_data(conn, id, s) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  s->shut = !ngtcp2_is_bidi_stream(id); // the peer's unidirectional stream
+  return emit(c, SHIM_EV_STREAM_OPEN, id, 0, 0);
+}
+
+static int cb_recv_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
+                               uint64_t offset, const uint8_t *data, size_t len,
+                               void *user_data, void *stream_user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  (void)stream_user_data;
+  if (emit(c, SHIM_EV_STREAM_DATA, id, offset, 0) != 0 ||
+      shim_events_data(c->ev, data, len) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  last_event(c)->flags =
+    (flags & NGTCP2_STREAM_DATA_FLAG_FIN ? SHIM_EVF_FIN : 0) |
+    (flags & NGTCP2_STREAM_DATA_FLAG_0RTT ? SHIM_EVF_EARLY : 0);
+  return 0;
+}
+
+static int cb_acked_stream_data(ngtcp2_conn *conn, int64_t id, uint64_t offset,
+                                uint64_t len, void *user_data,
+                                void *stream_user_data) {
+  shim_conn *c = user_data;
+  shim_stream *s = stream_user_data;
+  (void)conn;
+  (void)offset;
+  if (s == NULL || len == 0) {
+    return 0;
+  }
+  shim_stream_acked(s, len);
+  if (s->ack_event != 0 && s->ack_gen == c->ev->gen) {
+    c->ev->ev[s->ack_event - 1].a += len;
+    return 0;
+  }
+  if (emit(c, SHIM_EV_STREAM_ACKED, id, len, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  s->ack_gen = c->ev->gen;
+  s->ack_event = c->ev->len;
+  return 0;
+}
+
+static int cb_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id,
+                           uint64_t code, void *user_data,
+                           void *stream_user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  if (stream_user_data != NULL) {
+    shim_stream_del(c, stream_user_data);
+  }
+  if (emit(c, SHIM_EV_STREAM_CLOSE, id, 0, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  if (flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) {
+    last_event(c)->flags = SHIM_EVF_HAS_CODE;
+    last_event(c)->a = code;
+  }
+  return 0;
+}
+
+static int cb_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size,
+                           uint64_t code, void *user_data,
+                           void *stream_user_data) {
+  (void)conn;
+  (void)stream_user_data;
+  return emit(user_data, SHIM_EV_STREAM_RESET, id, code, final_size);
+}
+
+#if NGTCP2_VERSION_NUM >= 0x011800
+static int cb_recv_stop_sending(ngtcp2_conn *conn, int64_t id, uint64_t code,
+                                void *user_data, void *stream_user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  if (stream_user_data != NULL) {
+    shim_stream_drop_unsent(c, stream_user_data);
+  }
+  if (emit(c, SHIM_EV_STOP_SENDING, id, code, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  last_event(c)->flags = SHIM_EVF_HAS_CODE;
+  return 0;
+}
+#endif
+
+static int cb_max_local_bidi(ngtcp2_conn *conn, uint64_t max, void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_MAX_STREAMS_BIDI, -1, max, 0);
+}
+
+static int cb_max_local_uni(ngtcp2_conn *conn, uint64_t max, void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_MAX_STREAMS_UNI, -1, max, 0);
+}
+
+static int cb_max_remote_bidi(ngtcp2_conn *conn, uint64_t max,
+                              void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_MAX_REMOTE_STREAMS_BIDI, -1, max, 0);
+}
+
+static int cb_max_remote_uni(ngtcp2_conn *conn, uint64_t max, void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_MAX_REMOTE_STREAMS_UNI, -1, max, 0);
+}
+
+static int cb_max_stream_data(ngtcp2_conn *conn, int64_t id, uint64_t max,
+                              void *user_data, void *stream_user_data) {
+  (void)conn;
+  if (stream_user_data != NULL) {
+    shim_stream_wake(user_data, stream_user_data);
+  }
+  return emit(user_data, SHIM_EV_MAX_STREAM_DATA, id, max, 0);
+}
+
+// --- connection ids, paths ---
+
+int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid) {
+  if (c->secret_len > 0) {
+    return ngtcp2_crypto_generate_stateless_reset_token(token, c->secret,
+                                                        c->secret_len, cid);
+  }
+  return RAND_bytes(token, NGTCP2_STATELESS_RESET_TOKENLEN) == 1 ? 0 : -1;
+}
+
+static int cb_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid,
+                      ngtcp2_stateless_reset_token *token, size_t len,
+                      void *user_data) {
+  shim_conn *c = user_data;
+  size_t prefix = c->prefix_len < len ? c->prefix_len : len;
+  (void)conn;
+  memcpy(cid->data, c->prefix, prefix);
+  cid->datalen = len;
+  if (RAND_bytes(cid->data + prefix, (int)(len - prefix)) != 1 ||
+      shim_reset_token(c, token->data, cid) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  return emit_data(c, SHIM_EV_NEW_CID, cid->data, cid->datalen);
+}
+
+static int cb_remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid,
+                         void *user_data) {
+  (void)conn;
+  return emit_data(user_data, SHIM_EV_RETIRE_CID, cid->data, cid->datalen);
+}
+
+static int cb_dcid_status(ngtcp2_conn *conn,
+                          ngtcp2_connection_id_status_type type, uint64_t seq,
+                          const ngtcp2_cid *cid,
+                          const ngtcp2_stateless_reset_token *token,
+                          void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  if (emit(c, SHIM_EV_DCID_STATUS, -1, seq, token != NULL) != 0 ||
+      shim_events_data(c->ev, cid->data, cid->datalen) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  if (type == NGTCP2_CONNECTION_ID_STATUS_TYPE_DEACTIVATE) {
+    last_event(c)->flags = SHIM_EVF_DEACTIVATE;
+  }
+  if (token != NULL &&
+      shim_events_data(c->ev, token->data, sizeof(token->data)) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  return 0;
+}
+
+static int path_event(shim_conn *c, uint32_t type, uint32_t flags,
+                      const ngtcp2_path *path) {
+  shim_path flat;
+  shim_path_flat(&flat, path);
+  if (emit_data(c, type, &flat, sizeof(flat)) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  last_event(c)->flags =
+    (flags & NGTCP2_PATH_VALIDATION_FLAG_PREFERRED_ADDR ? SHIM_EVF_PREFERRED_ADDR : 0) |
+    (flags & NGTCP2_PATH_VALIDATION_FLAG_NEW_TOKEN ? SHIM_EVF_NEW_TOKEN : 0);
+  return 0;
+}
+
+static int cb_begin_path_validation(ngtcp2_conn *conn, uint32_t flags,
+                                    const ngtcp2_path *path,
+                                    const ngtcp2_path *fallback,
+                                    void *user_data) {
+  (void)conn;
+  (void)fallback;
+  return path_event(user_data, SHIM_EV_BEGIN_PATH_VALIDATION, flags, path);
+}
+
+static int cb_path_validation(ngtcp2_conn *conn, uint32_t flags,
+                              const ngtcp2_path *path,
+                              const ngtcp2_path *fallback,
+                              ngtcp2_path_validation_result res,
+                              void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  (void)fallback;
+  if (path_event(c, SHIM_EV_PATH_VALIDATION, flags, path) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  if (res == NGTCP2_PATH_VALIDATION_RESULT_FAILURE) {
+    last_event(c)->flags |= SHIM_EVF_FAILED;
+  } else if (res == NGTCP2_PATH_VALIDATION_RESULT_ABORTED) {
+    last_event(c)->flags |= SHIM_EVF_ABORTED;
+  }
+  return 0;
+}
+
+static int cb_stateless_reset(ngtcp2_conn *conn,
+                              const ngtcp2_pkt_stateless_reset2 *sr,
+                              void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  (void)sr;
+  c->state |= SHIM_STATE_STATELESS_RESET;
+  return emit(c, SHIM_EV_STATELESS_RESET, -1, 0, 0);
+}
+
+// --- datagrams ---
+
+static int cb_recv_datagram(ngtcp2_conn *conn, uint32_t flags,
+                            const uint8_t *data, size_t len, void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  if (emit_data(c, SHIM_EV_DATAGRAM, data, len) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  if (flags & NGTCP2_DATAGRAM_FLAG_0RTT) {
+    last_event(c)->flags = SHIM_EVF_EARLY;
+  }
+  return 0;
+}
+
+static int cb_ack_datagram(ngtcp2_conn *conn, uint64_t id, void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_DATAGRAM_ACKED, -1, id, 0);
+}
+
+static int cb_lost_datagram(ngtcp2_conn *conn, uint64_t id, void *user_data) {
+  (void)conn;
+  return emit(user_data, SHIM_EV_DATAGRAM_LOST, -1, id, 0);
+}
+
+// --- others ---
+
+static void cb_rand(uint8_t *dst, size_t n, const ngtcp2_rand_ctx *ctx) {
+  (void)ctx;
+  shim_random(dst, n);
+}
+
+// A log that cannot be written is lost: the connection matters more.
+static void write_log(int fd, const void *p, size_t n) {
+  ssize_t rv = write(fd, p, n);
+  (void)rv;
+}
+
+void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
+                  size_t len) {
+  shim_conn *c = user_data;
+  (void)flags;
+  if (len > 0) {
+    write_log(c->qlog_fd, data, len);
+  }
+}
+
+#if NGTCP2_VERSION_NUM >= 0x011700
+void shim_cb_log(void *user_data, char *msg, size_t len) {
+  shim_conn *c = user_data;
+  msg[len] = '\n';
+  write_log(c->log_fd, msg, len + 1);
+}
+#else
+void shim_cb_log(void *user_data, const char *format, ...) {
+  shim_conn *c = user_data;
+  char line[1024];
+  va_list args;
+  va_start(args, format);
+  int n = vsnprintf(line, sizeof(line) - 1, format, args);
+  va_end(args);
+  size_t len = n < 0 ? 0 : (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
+  line[len] = '\n';
+  write_log(c->log_fd, line, len + 1);
+}
+#endif
+
+const ngtcp2_callbacks shim_callbacks = {
+  .client_initial = ngtcp2_crypto_client_initial_cb,
+  .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
+  .recv_crypto_data = cb_recv_crypto_data,
+  .handshake_completed = cb_handshake_completed,
+  .recv_version_negotiation = cb_recv_version_negotiation,
+  .encrypt = ngtcp2_crypto_encrypt_cb,
+  .decrypt = ngtcp2_crypto_decrypt_cb,
+  .hp_mask = ngtcp2_crypto_hp_mask_cb,
+  .recv_stream_data = cb_recv_stream_data,
+  .acked_stream_data_offset = cb_acked_stream_data,
+  .stream_open = cb_stream_open,
+  .stream_close = cb_stream_close,
+  .recv_retry = ngtcp2_crypto_recv_retry_cb,
+  .extend_max_local_streams_bidi = cb_max_local_bidi,
+  .extend_max_local_streams_uni = cb_max_local_uni,
+  .rand = cb_rand,
+  .remove_connection_id = cb_remove_cid,
+  .update_key = ngtcp2_crypto_update_key_cb,
+  .path_validation = cb_path_validation,
+  .stream_reset = cb_stream_reset,
+  .extend_max_remote_streams_bidi = cb_max_remote_bidi,
+  .extend_max_remote_streams_uni = cb_max_remote_uni,
+  .extend_max_stream_data = cb_max_stream_data,
+  .handshake_confirmed = cb_handshake_confirmed,
+  .recv_new_token = cb_recv_new_token,
+  .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+  .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+  .recv_datagram = cb_recv_datagram,
+  .ack_datagram = cb_ack_datagram,
+  .lost_datagram = cb_lost_datagram,
+  .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
+  .tls_early_data_rejected = cb_early_data_rejected,
+  .begin_path_validation = cb_begin_path_validation,
+  .recv_stateless_reset2 = cb_stateless_reset,
+  .get_new_connection_id2 = cb_new_cid,
+  .dcid_status2 = cb_dcid_status,
+  .get_path_challenge_data2 = ngtcp2_crypto_get_path_challenge_data2_cb,
+#if NGTCP2_VERSION_NUM >= 0x011800
+  .recv_stop_sending = cb_recv_stop_sending,
+#endif
+};

@@ -1,0 +1,510 @@
+// A connection: made, fed, written, closed, freed.
+#include "shim_int.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+enum { TLS_ALERT_NO_APPLICATION_PROTOCOL = 120 }; // RFC 9001 section 8.1
+
+// --- outcome of a call ---
+
+// error_text writes OpenSSL's queue of this thread into the result, empties it.
+static void error_text(shim_result *res) {
+  char reason[160];
+  unsigned long e;
+  size_t len = 0;
+  while ((e = ERR_get_error()) != 0) {
+    ERR_error_string_n(e, reason, sizeof(reason));
+    int n = snprintf(res->text + len, SHIM_TEXT_MAX - len, "%s%s",
+                     len > 0 ? "; " : "", reason);
+    len += n > 0 ? (size_t)n : 0;
+    if (len >= SHIM_TEXT_MAX) {
+      len = SHIM_TEXT_MAX - 1;
+      ERR_clear_error();
+    }
+  }
+  res->text_len = (uint32_t)len;
+}
+
+static void fail(shim_result *res, int rv, uint8_t alert) {
+  res->code = rv;
+  res->tls_alert = alert;
+  res->transport_code = rv == NGTCP2_ERR_CRYPTO && alert != 0
+                          ? NGTCP2_CRYPTO_ERROR | alert
+                          : ngtcp2_err_infer_quic_transport_error_code(rv);
+  error_text(res);
+}
+
+static uint32_t state_of(shim_conn *c) {
+  return c->state |
+         (ngtcp2_conn_in_closing_period2(c->conn) ? SHIM_STATE_CLOSING : 0) |
+         (ngtcp2_conn_in_draining_period2(c->conn) ? SHIM_STATE_DRAINING : 0);
+}
+
+// shim_conn_finish fills the part of the result that every call has.
+void shim_conn_finish(shim_conn *c, int rv) {
+  shim_result *res = &c->ev->res;
+  res->code = 0;
+  res->text_len = 0;
+  res->expiry = ngtcp2_conn_get_expiry2(c->conn);
+  res->state = state_of(c);
+  if (rv != 0) {
+    fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn));
+  }
+}
+
+uint64_t shim_conn_time(shim_conn *c, uint64_t ts) {
+  if (ts > c->last_ts && ts != UINT64_MAX) {
+    c->last_ts = ts;
+  }
+  return c->last_ts;
+}
+
+static void begin(shim_conn *c) {
+  shim_events_reset(c->ev);
+  memset(&c->ev->res, 0, offsetof(shim_result, text));
+  if (!(c->state & SHIM_STATE_HANDSHAKE_COMPLETED)) {
+    ERR_clear_error();
+  }
+}
+
+// --- life ---
+
+void shim_settings_default(ngtcp2_settings *s) { ngtcp2_settings_default(s); }
+
+void shim_params_default(ngtcp2_transport_params *p) {
+  ngtcp2_transport_params_default(p);
+}
+
+static ngtcp2_conn *ref_conn(ngtcp2_crypto_conn_ref *ref) {
+  return ((shim_conn *)ref->user_data)->conn;
+}
+
+static int tls_attach(shim_conn *c, SSL *ssl) {
+  c->ssl = ssl;
+  shim_count_block(1);
+  if (ngtcp2_crypto_ossl_ctx_new(&c->ossl, ssl) != 0) {
+    return NGTCP2_ERR_NOMEM;
+  }
+  shim_count_block(1);
+  c->ref = (ngtcp2_crypto_conn_ref){.get_conn = ref_conn, .user_data = c};
+  SSL_set_app_data(ssl, &c->ref);
+  int rv = c->server ? ngtcp2_crypto_ossl_configure_server_session(ssl)
+                     : ngtcp2_crypto_ossl_configure_client_session(ssl);
+  return rv == 0 ? 0 : NGTCP2_ERR_CRYPTO;
+}
+
+// tls_detach frees the SSL first: it points into the context.
+static void tls_detach(shim_conn *c) {
+  if (c->ssl != NULL) {
+    SSL_set_app_data(c->ssl, NULL);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    shim_count_block(-1);
+  }
+  if (c->ossl != NULL) {
+    ngtcp2_crypto_ossl_ctx_del(c->ossl);
+    c->ossl = NULL;
+    shim_count_block(-1);
+  }
+}
+
+void shim_conn_ssl_free(void *ssl) { SSL_free(ssl); }
+
+static void fill_settings(ngtcp2_settings *out, const shim_settings *s,
+                          shim_span token) {
+  *out = s->s;
+  out->token = token.len > 0 ? token.p : NULL;
+  out->tokenlen = token.len;
+  out->preferred_versions = out->preferred_versionslen > 0 ? s->preferred_versions : NULL;
+  out->available_versions = out->available_versionslen > 0 ? s->available_versions : NULL;
+  out->pmtud_probes = out->pmtud_probeslen > 0 ? s->pmtud_probes : NULL;
+  out->qlog_write = s->qlog_fd >= 0 ? shim_cb_qlog : NULL;
+  if (s->log_fd >= 0) {
+#if NGTCP2_VERSION_NUM >= 0x011700
+    out->log_write = shim_cb_log;
+#else
+    out->log_printf = shim_cb_log;
+#endif
+  }
+}
+
+static int fill_params(shim_conn *c, ngtcp2_transport_params *out,
+                       const shim_config *cfg) {
+  const shim_params *p = &cfg->params;
+  ngtcp2_sockaddr_union addr;
+  *out = p->p;
+  if (p->preferred4.family != 0) {
+    shim_addr_native(&addr, &p->preferred4);
+    out->preferred_addr.ipv4 = addr.in;
+    out->preferred_addr.ipv4_present = 1;
+  }
+  if (p->preferred6.family != 0) {
+    shim_addr_native(&addr, &p->preferred6);
+    out->preferred_addr.ipv6 = addr.in6;
+    out->preferred_addr.ipv6_present = 1;
+  }
+  if (!c->server || out->stateless_reset_token_present || c->secret_len == 0) {
+    return 0;
+  }
+  ngtcp2_cid scid = shim_cid_native(cfg->scid);
+  out->stateless_reset_token_present = 1;
+  return shim_reset_token(c, out->stateless_reset_token, &scid);
+}
+
+static int conn_make(shim_conn *c, const shim_config *cfg, shim_span token) {
+  ngtcp2_settings settings;
+  ngtcp2_transport_params params;
+  shim_native_path path;
+  ngtcp2_cid dcid = shim_cid_native(cfg->dcid);
+  ngtcp2_cid scid = shim_cid_native(cfg->scid);
+  fill_settings(&settings, &cfg->settings, token);
+  shim_path_native(&path, &cfg->path);
+  if (fill_params(c, &params, cfg) != 0) {
+    return NGTCP2_ERR_INTERNAL;
+  }
+  int rv = c->server
+             ? ngtcp2_conn_server_new(&c->conn, &dcid, &scid, &path.path,
+                                      cfg->version, &shim_callbacks, &settings,
+                                      &params, &shim_mem, c)
+             : ngtcp2_conn_client_new(&c->conn, &dcid, &scid, &path.path,
+                                      cfg->version, &shim_callbacks, &settings,
+                                      &params, &shim_mem, c);
+  if (rv == 0) {
+    ngtcp2_conn_set_tls_native_handle(c->conn, c->ossl);
+  }
+  return rv;
+}
+
+static void close_logs(int qlog_fd, int log_fd) {
+  if (qlog_fd >= 0) {
+    close(qlog_fd);
+  }
+  if (log_fd >= 0) {
+    close(log_fd);
+  }
+}
+
+static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
+  c->ev = e;
+  c->server = cfg->server;
+  c->prefix_len = cfg->prefix_len;
+  c->secret_len = cfg->secret_len;
+  memcpy(c->prefix, cfg->prefix, sizeof(c->prefix));
+  memcpy(c->secret, cfg->secret, sizeof(c->secret));
+  c->qlog_fd = cfg->settings.qlog_fd;
+  c->log_fd = cfg->settings.log_fd;
+  c->last_ts = cfg->settings.s.initial_ts;
+}
+
+shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
+                         shim_events *e) {
+  shim_conn *c = shim_zalloc(sizeof(*c));
+  ERR_clear_error();
+  memset(&e->res, 0, offsetof(shim_result, text));
+  if (c == NULL) {
+    SSL_free(ssl);
+    close_logs(cfg->settings.qlog_fd, cfg->settings.log_fd);
+    fail(&e->res, NGTCP2_ERR_NOMEM, 0);
+    return NULL;
+  }
+  adopt(c, cfg, e);
+  int rv = tls_attach(c, ssl);
+  if (rv == 0) {
+    rv = conn_make(c, cfg, token);
+  }
+  if (rv != 0) {
+    fail(&e->res, rv, 0);
+    shim_conn_del(c);
+    return NULL;
+  }
+  shim_conn_finish(c, 0);
+  return c;
+}
+
+void shim_conn_del(shim_conn *c) {
+  tls_detach(c);
+  ngtcp2_conn_del(c->conn); // may write qlog; its frames point into our queues
+  shim_streams_del(c);
+  close_logs(c->qlog_fd, c->log_fd);
+  shim_release(c);
+}
+
+// shim_conn_release_tls: a server's TLS has no more work once the handshake is
+// confirmed. Its tickets were copied into ngtcp2's CRYPTO stream while
+// SSL_do_handshake ran, the packet keys are EVP contexts of their own, key
+// updates use HKDF over secrets that ngtcp2 keeps, and CRYPTO frames that come
+// later are refused in cb_recv_crypto_data. A client needs it: tickets come
+// later.
+int shim_conn_release_tls(shim_conn *c) {
+  if (!c->server || !(c->state & SHIM_STATE_HANDSHAKE_CONFIRMED)) {
+    return 0;
+  }
+  ngtcp2_conn_set_tls_native_handle(c->conn, NULL);
+  tls_detach(c);
+  return 1;
+}
+
+void *shim_conn_ssl(shim_conn *c) { return c->ssl; }
+
+// --- data path ---
+
+// check_alpn refuses a server that chose no protocol: TLS allows it, QUIC does
+// not (RFC 9001 section 8.1).
+static int check_alpn(shim_conn *c) {
+  const unsigned char *p;
+  unsigned int len = 0;
+  if (!c->check_alpn) {
+    return 0;
+  }
+  c->check_alpn = 0;
+  SSL_get0_alpn_selected(c->ssl, &p, &len);
+  if (len > 0) {
+    return 0;
+  }
+  ngtcp2_conn_set_tls_alert(c->conn, TLS_ALERT_NO_APPLICATION_PROTOCOL);
+  return NGTCP2_ERR_CRYPTO;
+}
+
+static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
+                    const shim_dgram *run, uint32_t n, uint64_t ts) {
+  shim_native_path native;
+  int rv = c->fatal;
+  shim_path_native(&native, path);
+  for (uint32_t i = 0; i < n && rv == 0; ++i) {
+    ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
+    rv = ngtcp2_conn_read_pkt(c->conn, &native.path, &pi, base + run[i].off,
+                              run[i].len, ts);
+    c->ev->res.n += rv == 0;
+  }
+  return rv != 0 ? rv : check_alpn(c);
+}
+
+void shim_conn_read(shim_conn *c, const shim_path *path, const uint8_t *base,
+                    const shim_dgram *run, uint32_t n, uint64_t ts) {
+  begin(c);
+  shim_conn_finish(c, read_run(c, path, base, run, n, shim_conn_time(c, ts)));
+}
+
+void shim_conn_expire(shim_conn *c, uint64_t ts) {
+  begin(c);
+  int rv = c->fatal;
+  if (rv == 0) {
+    rv = ngtcp2_conn_handle_expiry(c->conn, shim_conn_time(c, ts));
+  }
+  shim_conn_finish(c, rv);
+}
+
+static int queue_chunks(shim_conn *c, const shim_chunk *chunks, uint32_t n) {
+  int rv = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    int one = shim_stream_queue(c, &chunks[i]);
+    rv = rv != 0 ? rv : one;
+  }
+  return rv;
+}
+
+// packet_limit is the number of packets that one call may make: what is left of
+// the send quantum, and a bound on the time of the call.
+static size_t packet_limit(shim_conn *c, size_t pktlen) {
+  uint64_t quantum = ngtcp2_conn_get_send_quantum2(c->conn);
+  uint64_t left = quantum > c->burst ? quantum - c->burst : 0;
+  size_t n = (size_t)((left + pktlen - 1) / pktlen);
+  if (n > SHIM_WRITE_PKTS_MAX) {
+    n = SHIM_WRITE_PKTS_MAX;
+  }
+  return n > 0 ? n : 1;
+}
+
+// pace tells ngtcp2 that a burst is over, so that the next one is delayed.
+static void pace(shim_conn *c, uint64_t n, uint64_t ts) {
+  c->burst += n;
+  if (c->written <= 0 || c->burst >= ngtcp2_conn_get_send_quantum2(c->conn)) {
+    ngtcp2_conn_update_pkt_tx_time(c->conn, ts);
+    c->burst = 0;
+  }
+}
+
+static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
+  shim_result *res = &c->ev->res;
+  size_t pktlen = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
+  ngtcp2_path_storage path;
+  ngtcp2_pkt_info pi = {0};
+  size_t gso = 0;
+  if (len < pktlen) {
+    return NGTCP2_ERR_NOBUF;
+  }
+  if (ngtcp2_conn_get_max_data_left2(c->conn) > 0) {
+    shim_streams_unpark(c);
+  }
+  ngtcp2_path_storage_zero(&path);
+  ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(
+    c->conn, &path.path, &pi, dst, len, &gso, shim_sched_write,
+    packet_limit(c, pktlen), ts);
+  if (n < 0) {
+    c->fatal = (int)n;
+    return (int)n;
+  }
+  pace(c, (uint64_t)n, ts);
+  res->n = n;
+  res->segment_size = (uint32_t)gso;
+  res->ecn = pi.ecn;
+  res->more = c->written > 0;
+  if (n > 0) {
+    shim_path_flat(&res->path, &path.path);
+  }
+  return 0;
+}
+
+void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
+                     const shim_chunk *chunks, uint32_t n, uint64_t ts) {
+  if (dstlen > 0) {
+    begin(c);
+  } else {
+    c->ev->res.n = 0;
+    c->ev->res.more = 0;
+  }
+  int rv = queue_chunks(c, chunks, n);
+  if (c->fatal != 0) {
+    rv = c->fatal;
+  }
+  if (rv == 0 && dstlen > 0) {
+    rv = write_run(c, dst, dstlen, shim_conn_time(c, ts));
+  }
+  shim_conn_finish(c, rv);
+}
+
+// --- close ---
+
+static ngtcp2_ccerr native_ccerr(const shim_ccerr *e) {
+  ngtcp2_ccerr out;
+  if (e->kind == NGTCP2_CCERR_TYPE_APPLICATION) {
+    ngtcp2_ccerr_set_application_error(&out, e->code, e->reason, e->reasonlen);
+  } else {
+    ngtcp2_ccerr_set_transport_error(&out, e->code, e->reason, e->reasonlen);
+  }
+  return out;
+}
+
+static int write_close(shim_conn *c, uint8_t *dst, size_t len,
+                       const ngtcp2_ccerr *e, uint64_t ts) {
+  shim_result *res = &c->ev->res;
+  ngtcp2_path_storage path;
+  ngtcp2_pkt_info pi = {0};
+  if (e->error_code > NGTCP2_MAX_VARINT) {
+    return NGTCP2_ERR_INVALID_ARGUMENT;
+  }
+  if (len < NGTCP2_MAX_UDP_PAYLOAD_SIZE) {
+    return NGTCP2_ERR_NOBUF;
+  }
+  ngtcp2_path_storage_zero(&path);
+  ngtcp2_ssize n = ngtcp2_conn_write_connection_close(c->conn, &path.path, &pi,
+                                                      dst, len, e, ts);
+  if (n == NGTCP2_ERR_INVALID_STATE) { // closed already, or nothing to answer
+    return 0;
+  }
+  if (n <= 0) {
+    return (int)n;
+  }
+  res->n = n;
+  res->segment_size = (uint32_t)n;
+  res->ecn = pi.ecn;
+  shim_path_flat(&res->path, &path.path);
+  return 0;
+}
+
+void shim_conn_write_close(shim_conn *c, uint8_t *dst, size_t dstlen,
+                           shim_ccerr err, uint64_t ts) {
+  ngtcp2_ccerr e = native_ccerr(&err);
+  begin(c);
+  shim_conn_finish(c, write_close(c, dst, dstlen, &e, shim_conn_time(c, ts)));
+}
+
+// --- streams ---
+
+int shim_conn_open_stream(shim_conn *c, int uni) {
+  shim_stream *s = shim_stream_new(c, -1);
+  if (s == NULL) {
+    shim_conn_finish(c, NGTCP2_ERR_NOMEM);
+    return NGTCP2_ERR_NOMEM;
+  }
+  int rv = uni ? ngtcp2_conn_open_uni_stream(c->conn, &s->id, s)
+               : ngtcp2_conn_open_bidi_stream(c->conn, &s->id, s);
+  c->ev->res.n = s->id;
+  if (rv != 0) {
+    shim_stream_del(c, s);
+  }
+  shim_conn_finish(c, rv);
+  return rv;
+}
+
+enum { SHUTDOWN_BOTH, SHUTDOWN_READ, SHUTDOWN_WRITE };
+
+static int shutdown_stream(shim_conn *c, int how, int64_t id, uint64_t code) {
+  if (code > NGTCP2_MAX_VARINT) {
+    return NGTCP2_ERR_INVALID_ARGUMENT;
+  }
+  switch (how) {
+  case SHUTDOWN_READ:
+    return ngtcp2_conn_shutdown_stream_read(c->conn, 0, id, code);
+  case SHUTDOWN_WRITE:
+    return ngtcp2_conn_shutdown_stream_write(c->conn, 0, id, code);
+  default:
+    return ngtcp2_conn_shutdown_stream(c->conn, 0, id, code);
+  }
+}
+
+void shim_conn_shutdown_stream(shim_conn *c, int how, int64_t id,
+                               uint64_t code) {
+  shim_stream *s = shim_stream_find(c, id);
+  int rv = shutdown_stream(c, how, id, code);
+  if (rv == 0 && s != NULL && how != SHUTDOWN_READ) {
+    shim_stream_drop_unsent(c, s);
+  }
+  shim_conn_finish(c, rv);
+}
+
+int shim_conn_extend(shim_conn *c, int64_t id, uint64_t stream, uint64_t conn) {
+  int rv = 0;
+  if (stream > 0) {
+    rv = ngtcp2_conn_extend_max_stream_offset(c->conn, id, stream);
+  }
+  if (conn > 0) {
+    ngtcp2_conn_extend_max_offset(c->conn, conn);
+    rv = rv == NGTCP2_ERR_STREAM_NOT_FOUND ? 0 : rv;
+  }
+  if (rv != 0) {
+    shim_conn_finish(c, rv);
+  }
+  return rv;
+}
+
+void shim_conn_extend_streams(shim_conn *c, int uni, uint64_t n) {
+  if (uni) {
+    ngtcp2_conn_extend_max_streams_uni(c->conn, n);
+  } else {
+    ngtcp2_conn_extend_max_streams_bidi(c->conn, n);
+  }
+}
+
+int shim_conn_is_local_stream(shim_conn *c, int64_t id) {
+  return ngtcp2_conn_is_local_stream2(c->conn, id);
+}
+
+// --- others ---
+
+void shim_conn_keep_alive(shim_conn *c, uint64_t timeout) {
+  ngtcp2_conn_set_keep_alive_timeout(c->conn, timeout > 0 ? timeout : UINT64_MAX);
+  shim_conn_finish(c, 0);
+}
+
+void shim_conn_submit_new_token(shim_conn *c, shim_span token) {
+  int rv = NGTCP2_ERR_INVALID_STATE;
+  if (c->server) {
+    rv = ngtcp2_conn_submit_new_token(c->conn, token.p, token.len);
+  }
+  shim_conn_finish(c, rv);
+}

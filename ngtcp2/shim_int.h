@@ -1,0 +1,174 @@
+// What the C files share among themselves.
+#ifndef NGMQ_NGTCP2_SHIM_INT_H
+#define NGMQ_NGTCP2_SHIM_INT_H
+
+#include "shim_api.h"
+
+#include <ngtcp2/ngtcp2_crypto_ossl.h>
+#include <openssl/ssl.h>
+
+// Before 1.23 the getters had no const and no suffix.
+#if NGTCP2_VERSION_NUM < 0x011700
+#  define ngtcp2_conn_get_expiry2 ngtcp2_conn_get_expiry
+#  define ngtcp2_conn_get_tls_alert2 ngtcp2_conn_get_tls_alert
+#  define ngtcp2_conn_get_pto2 ngtcp2_conn_get_pto
+#  define ngtcp2_conn_get_remote_transport_params2                             \
+    ngtcp2_conn_get_remote_transport_params
+#  define ngtcp2_conn_get_local_transport_params2                              \
+    ngtcp2_conn_get_local_transport_params
+#  define ngtcp2_conn_get_negotiated_version2 ngtcp2_conn_get_negotiated_version
+#  define ngtcp2_conn_in_closing_period2 ngtcp2_conn_in_closing_period
+#  define ngtcp2_conn_in_draining_period2 ngtcp2_conn_in_draining_period
+#  define ngtcp2_conn_get_max_data_left2 ngtcp2_conn_get_max_data_left
+#  define ngtcp2_conn_get_max_stream_data_left2                                \
+    ngtcp2_conn_get_max_stream_data_left
+#  define ngtcp2_conn_get_streams_bidi_left2 ngtcp2_conn_get_streams_bidi_left
+#  define ngtcp2_conn_get_streams_uni_left2 ngtcp2_conn_get_streams_uni_left
+#  define ngtcp2_conn_get_cwnd_left2 ngtcp2_conn_get_cwnd_left
+#  define ngtcp2_conn_get_send_quantum2 ngtcp2_conn_get_send_quantum
+#  define ngtcp2_conn_get_path2 ngtcp2_conn_get_path
+#  define ngtcp2_conn_get_path_max_tx_udp_payload_size2                        \
+    ngtcp2_conn_get_path_max_tx_udp_payload_size
+#  define ngtcp2_conn_get_dcid2 ngtcp2_conn_get_dcid
+#  define ngtcp2_conn_get_client_initial_dcid2                                 \
+    ngtcp2_conn_get_client_initial_dcid
+#  define ngtcp2_conn_get_scid2 ngtcp2_conn_get_scid
+#  define ngtcp2_conn_get_ccerr2 ngtcp2_conn_get_ccerr
+#  define ngtcp2_conn_get_stream_user_data2 ngtcp2_conn_get_stream_user_data
+#  define ngtcp2_conn_is_local_stream2 ngtcp2_conn_is_local_stream
+#  define ngtcp2_conn_get_conn_info2 ngtcp2_conn_get_conn_info
+#endif
+
+// --- memory (shim_mem.c) ---
+
+extern const ngtcp2_mem shim_mem;
+
+void *shim_alloc(size_t n);           // like malloc, counted
+void *shim_zalloc(size_t n);          // like calloc, counted
+void *shim_resize(void *p, size_t n); // like realloc, counted
+void shim_release(void *p);
+void shim_count_block(int64_t n); // objects of OpenSSL: +1 or -1
+
+void shim_random(uint8_t *dst, size_t n);
+
+// --- addresses (shim_addr.c) ---
+
+// shim_native_path is an ngtcp2_path with room for its addresses.
+typedef ngtcp2_path_storage shim_native_path;
+
+ngtcp2_socklen shim_addr_native(ngtcp2_sockaddr_union *out,
+                                const shim_addr *a);
+void shim_addr_flat(shim_addr *out, const ngtcp2_sockaddr *sa);
+void shim_path_native(shim_native_path *out, const shim_path *p);
+void shim_path_flat(shim_path *out, const ngtcp2_path *p);
+ngtcp2_cid shim_cid_native(shim_cid c);
+shim_cid shim_cid_flat(const ngtcp2_cid *c);
+
+// --- buffers (shim_buf.c) ---
+
+void shim_buf_unref(shim_buf *b); // NULL does nothing
+
+// --- events (shim_events.c) ---
+
+void shim_events_reset(shim_events *e);
+// NULL: out of memory.
+shim_event *shim_events_add(shim_events *e, uint32_t type, int64_t stream_id);
+// shim_events_data copies n bytes behind the data of the last event.
+int shim_events_data(shim_events *e, const void *p, size_t n);
+
+// --- streams (shim_stream.c) ---
+
+// shim_piece is a range of a buffer in a send queue.
+typedef struct shim_piece {
+  shim_buf *buf;
+  uint32_t off;
+  uint32_t len;
+} shim_piece;
+
+// Where a stream stands in the schedule.
+typedef enum shim_sched {
+  SHIM_IDLE,   // nothing to send, or waiting for the peer's stream credit
+  SHIM_READY,  // in conn.ready
+  SHIM_PARKED, // in conn.parked: waiting for the peer's connection credit
+} shim_sched;
+
+// shim_stream is the send side of a stream: a ring of pieces, of which the first
+// are sent and not acknowledged, and the rest not sent.
+typedef struct shim_stream {
+  int64_t id;
+  struct shim_stream *prev, *next;   // all streams of the conn
+  struct shim_stream *qprev, *qnext; // its list, as sched says
+  shim_piece *ring;
+  uint32_t cap, head, len; // cap is 0 or a power of two
+  uint32_t sent;           // pieces from head that are sent in full
+  uint32_t sent_off;       // bytes sent of the piece after them
+  uint32_t acked_off;      // bytes acknowledged of the piece at head
+  uint64_t queued;         // bytes not sent
+  uint64_t unacked;        // bytes sent and not acknowledged
+  uint32_t ack_gen;        // events generation of ack_event
+  uint32_t ack_event;      // index of the event that sums acks of this call
+  uint8_t sched;
+  uint8_t fin;      // a FIN is to follow the last piece
+  uint8_t fin_sent; // and has been sent
+  uint8_t shut;     // no more data is accepted
+} shim_stream;
+
+typedef struct shim_list {
+  shim_stream *first, *last;
+} shim_list;
+
+// --- connections (shim_conn.c) ---
+
+struct shim_conn {
+  ngtcp2_conn *conn;
+  SSL *ssl; // NULL once released
+  ngtcp2_crypto_ossl_ctx *ossl;
+  ngtcp2_crypto_conn_ref ref;
+  shim_events *ev;
+  shim_stream *streams;
+  shim_list ready, parked;
+  uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
+  uint64_t burst;   // bytes written since update_pkt_tx_time
+  int64_t written;  // what the scheduler returned last
+  int32_t fatal;    // a write failed: nothing but a close may follow
+  uint32_t state;   // SHIM_STATE_* that callbacks set
+  int qlog_fd;
+  int log_fd;
+  uint8_t server;
+  uint8_t check_alpn; // a client's handshake completed in this call
+  uint8_t prefix_len;
+  uint8_t secret_len;
+  uint8_t prefix[NGTCP2_MAX_CIDLEN];
+  uint8_t secret[SHIM_SECRET_MAX];
+};
+
+extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
+
+void shim_conn_finish(shim_conn *c, int rv);
+uint64_t shim_conn_time(shim_conn *c, uint64_t ts);
+int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid);
+
+void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
+                  size_t len);
+#if NGTCP2_VERSION_NUM >= 0x011700
+void shim_cb_log(void *user_data, char *msg, size_t len);
+#else
+void shim_cb_log(void *user_data, const char *format, ...);
+#endif
+
+shim_stream *shim_stream_new(shim_conn *c, int64_t id);
+void shim_stream_del(shim_conn *c, shim_stream *s);
+void shim_streams_del(shim_conn *c);
+int shim_stream_queue(shim_conn *c, const shim_chunk *chunk);
+void shim_stream_acked(shim_stream *s, uint64_t n);
+void shim_stream_drop_unsent(shim_conn *c, shim_stream *s);
+void shim_stream_wake(shim_conn *c, shim_stream *s);
+void shim_streams_unpark(shim_conn *c);
+shim_stream *shim_stream_find(shim_conn *c, int64_t id);
+
+ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
+                              ngtcp2_pkt_info *pi, uint8_t *dest,
+                              size_t destlen, ngtcp2_tstamp ts,
+                              void *user_data);
+
+#endif
