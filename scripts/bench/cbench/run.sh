@@ -13,7 +13,7 @@ for lib in "${libs[@]}"; do
   fi
 done
 mkdir -p "$bin"
-# shellcheck disable=SC2046 # flags are words
+# shellcheck disable=SC2046,SC2086 # flags are words
 "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra ${CFLAGS:-} -o "$bin/cbench" "$here/cbench.c" \
   $(pkg-config --cflags --libs "${libs[@]}") -ldl -lpthread
 exec "$bin/cbench" "$@"
