@@ -2,8 +2,13 @@ package broker
 
 import (
 	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
 )
 
 // Broker is the MQTT server without its network: sessions, subscriptions, retained
@@ -11,40 +16,133 @@ import (
 // from any goroutine.
 type Broker struct {
 	cfg   Config
-	count counters
+	ctx   context.Context // for the logger only
+	base  time.Time       // when broker time began
+	epoch int64           // Unix time of base in nanoseconds
+
+	subs     topic.Tree[*Session, *subscription]
+	handlers topic.Tree[uint64, handler]
+	routers  sync.Pool // of *router
+	timers   *timers
+	expiries expiries
+	count    counters
+
+	handlerOrder atomic.Uint64 // handlers added so far
+	closing      atomic.Bool   // Shutdown has been called
+	logLimits    [numLogTopics]logLimit
+
+	mu      sync.Mutex // who has which session; see the package doc
+	clients map[*Client]struct{}
+	drained chan struct{} // closed when Shutdown waits and the last client is gone
 }
 
 // New makes a broker. cfg must have passed Config.Validate. Run has to be called for
 // timeouts and expiry to work.
 func New(cfg Config) *Broker {
-	return &Broker{cfg: cfg.withDefaults()}
+	b := &Broker{
+		cfg:     cfg.withDefaults(),
+		ctx:     context.Background(),
+		timers:  newTimers(),
+		clients: make(map[*Client]struct{}),
+		routers: sync.Pool{New: newRouter},
+	}
+	b.expiries.byMessage = make(map[*Message]*retainedExpiry)
+	b.base = b.cfg.Now()
+	b.epoch = b.base.UnixNano()
+	return b
 }
 
-// HandlePublish has fn called for every message from a client, wills included, whose
-// topic matches the filter. "#" is every message but those of topics that begin with
-// '$'. Several handlers of one message are called in the order in which they were
-// added. It is meant to be called before the first client comes, but may be called
-// at any time. The error tells that the filter is invalid or shared.
-func (b *Broker) HandlePublish(filter string, fn PublishHandler) error { return nil }
-
-// Publish delivers a message to all subscribers and stores it when p.Retain is set.
-// Handlers are not called. p.Payload and p.Properties may be reused afterwards. The
-// error is ErrInvalidTopic or tells about p.QoS or p.Properties.
-func (b *Broker) Publish(p Publication) error { return nil }
-
-// Run does what depends on time: keep alive, CONNECT deadlines, session and message
-// expiry, will delays. It returns when ctx is done.
-func (b *Broker) Run(ctx context.Context) { <-ctx.Done() }
+// now is broker time: Unix time in nanoseconds, but it does not jump when the wall
+// clock is set.
+func (b *Broker) now() int64 { return b.epoch + int64(b.cfg.Now().Sub(b.base)) }
 
 // Shutdown refuses new clients (0x88), sends DISCONNECT 0x8B to 5.0 clients, asks
 // every transport to close and waits until all clients are Closed or ctx is done,
 // whose error it then returns. Sessions stay as they are.
-func (b *Broker) Shutdown(ctx context.Context) error { return nil }
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.closing.Store(true)
+	b.mu.Lock()
+	if b.drained == nil {
+		b.drained = make(chan struct{})
+		if len(b.clients) == 0 {
+			close(b.drained)
+		}
+	}
+	clients := make([]*Client, 0, len(b.clients))
+	for c := range b.clients {
+		clients = append(clients, c)
+	}
+	b.mu.Unlock()
+	for _, c := range clients {
+		c.kick(packet.ServerShuttingDown, "server is shutting down")
+	}
+	select {
+	case <-b.drained:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// remove forgets a client whose connection is gone.
+func (b *Broker) remove(c *Client) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.clients[c]; !ok {
+		return
+	}
+	delete(b.clients, c)
+	if b.drained != nil && len(b.clients) == 0 {
+		select {
+		case <-b.drained:
+		default:
+			close(b.drained)
+		}
+	}
+}
 
 // Disconnect ends the connection of a client with a DISCONNECT that carries code and
 // reports whether there was one.
-func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) bool { return false }
+func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) bool {
+	b.mu.Lock()
+	s := b.cfg.Sessions.Lookup(clientID)
+	b.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	c := s.client
+	s.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.kick(code, "")
+	return true
+}
 
 // Full reports whether MaxClients connections are open, so that a listener can turn
 // a stranger away before it costs anything.
 func (b *Broker) Full() bool { return b.count.connections.Load() >= int64(b.cfg.MaxClients) }
+
+func (b *Broker) logRefused(c *Client, e *Error, cause error) {
+	info := c.t.Info()
+	b.log(logRefused, slog.LevelWarn, "client refused", "code", e.Code.String(), "cause", cause.Error(),
+		"transport", info.Transport, "remote", info.Remote)
+}
+
+func (b *Broker) logClosed(c *Client, e *Error) {
+	id, info := "", c.t.Info()
+	if c.info != nil {
+		id = c.info.ID
+	}
+	b.log(logClosed, slog.LevelWarn, "client closed", "client", id, "code", e.Code.String(), "reason", e.Reason,
+		"transport", info.Transport, "remote", info.Remote)
+}
+
+func (b *Broker) logDropped(s *Session) {
+	b.log(logDropped, slog.LevelWarn, "message dropped: queue is full, raise MaxQueuedMessages or MaxQueuedBytes", "client", s.id)
+}
+
+func (b *Broker) logInvalidReply(filter string, err error) {
+	b.log(logHandler, slog.LevelError, "subscribe handler replied with an invalid message", "filter", filter, "error", err)
+}

@@ -1,6 +1,12 @@
 package broker
 
 import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
@@ -9,15 +15,54 @@ import (
 // Closed. Flush is called by the owner too, or by one other goroutine (the writer
 // of a stream connection), then at the same time as Feed.
 type Client struct {
-	b       *Broker
-	t       Transport
+	b *Broker
+	t Transport
+
+	// Owner only.
 	decoder packet.Decoder
+	info    *ClientInfo // from CONNECT on
+	session *Session    // from an accepted CONNECT on; it may have another client by now
+	aliases [][]byte    // topic names by Topic Alias - 1
+	terse   bool        // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
+	dirty   bool        // something waits for Flush
+	n       tally
+
+	// Set by the owner before accepted, then constant.
+	version   packet.Version
+	maxPacket int   // the client's Maximum Packet Size
+	keepAlive int64 // nanoseconds, 0 = off
+
+	// Any goroutine.
+	live    atomic.Pointer[Session] // session, once CONNACK has been queued: Flush may send from it
+	seen    atomic.Int64            // broker time of the last input
+	woken   atomic.Bool             // Wake has been called and Flush has not
+	closing atomic.Bool             // the connection is over; written under mu
+	timer   timer                   // CONNECT deadline, then keep alive
+
+	mu       sync.Mutex
+	control  []byte // encoded control packets that wait for Flush
+	last     []byte // the packet after which nothing may be sent [MQTT-3.14.4-1]
+	accepted bool   // CONNACK 0 has been queued
+	cause    *Error // why closing
 }
+
+// keepControl is the largest buffer for control packets that an idle client keeps, in
+// bytes.
+const keepControl = 128
+
+var errTakenOver = &Error{packet.SessionTakenOver, "another connection has taken over the session"}
 
 // NewClient makes the client of a network connection that has just been opened. The
 // deadline for its CONNECT (Config.ConnectTimeout) begins now.
 func (b *Broker) NewClient(t Transport) *Client {
-	return &Client{b: b, t: t}
+	c := &Client{b: b, t: t, maxPacket: packet.MaxPacketSize}
+	c.decoder.Init(uint32(b.cfg.MaxConnectSize))
+	b.count.connections.Add(1)
+	b.mu.Lock()
+	b.clients[c] = struct{}{}
+	b.mu.Unlock()
+	b.timers.set(&c.timer, c, b.now()+int64(b.cfg.ConnectTimeout))
+	return c
 }
 
 // Feed takes the next bytes of the connection and handles all packets that are
@@ -28,18 +73,228 @@ func (b *Broker) NewClient(t Transport) *Client {
 // (the last packet, CONNACK or DISCONNECT, is waiting there), closes the network
 // connection with CloseCode(err) and calls Closed(err). After an orderly DISCONNECT
 // the error is an *Error with NormalDisconnection.
-func (c *Client) Feed(chunk []byte) error { return nil }
+func (c *Client) Feed(chunk []byte) error {
+	c.seen.Store(c.b.now())
+	err := c.feed(chunk)
+	c.b.count.add(len(chunk), &c.n)
+	if c.dirty {
+		c.dirty = false
+		c.wake()
+	}
+	return err
+}
 
-// Flush writes what is waiting, as far as there is room: control packets first, then
-// messages.
-func (c *Client) Flush(s Sink) {}
+// feed handles the packets of a chunk. A panic ends this connection only.
+func (c *Client) feed(chunk []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.b.logPanic("client", v)
+			err = c.over(&Error{packet.ImplementationSpecificError, "internal error"}, nil)
+		}
+	}()
+	c.decoder.Feed(chunk)
+	for !c.closing.Load() {
+		p, err := c.decoder.Next()
+		if p == nil && err == nil {
+			return nil
+		}
+		if err == nil {
+			err = c.handle(p)
+		}
+		if err != nil {
+			return c.fail(err)
+		}
+	}
+	return c.reason()
+}
+
+// handle does what one packet asks for.
+func (c *Client) handle(p packet.Packet) error {
+	if c.session == nil {
+		if p, ok := p.(*packet.Connect); ok {
+			return c.onConnect(p)
+		}
+		return &Error{packet.ProtocolError, "first packet is not CONNECT [MQTT-3.1.0-1]"}
+	}
+	switch p := p.(type) {
+	case *packet.Publish:
+		return c.onPublish(p)
+	case *packet.Puback:
+		return c.onPuback(p)
+	case *packet.Pubrec:
+		return c.onPubrec(p)
+	case *packet.Pubrel:
+		return c.onPubrel(p)
+	case *packet.Pubcomp:
+		return c.onPubcomp(p)
+	case *packet.Subscribe:
+		return c.onSubscribe(p)
+	case *packet.Unsubscribe:
+		return c.onUnsubscribe(p)
+	case *packet.Pingreq:
+		return c.reply(&packet.Pingresp{})
+	case *packet.Disconnect:
+		return c.onDisconnect(p)
+	}
+	return &Error{packet.ProtocolError, p.Type().String() + " is not legal here"} // second CONNECT [MQTT-3.1.0-2], AUTH
+}
+
+// onDisconnect lets the session go at once, so that a new connection finds it free.
+// The will goes unless the code is 0x00 [MQTT-3.14.4-3].
+func (c *Client) onDisconnect(p *packet.Disconnect) error {
+	if !p.ReasonCode.AllowedIn(packet.DISCONNECT, packet.Client) {
+		return &Error{packet.ProtocolError, "reason code that only a server may send"}
+	}
+	d := departure{keepWill: p.ReasonCode != packet.NormalDisconnection}
+	if n, ok := p.Properties.Uint(packet.SessionExpiryInterval); ok {
+		if n != 0 && c.session.transient() {
+			return &Error{packet.ProtocolError, "Session Expiry Interval above 0 after 0 in the CONNECT"}
+		}
+		n = c.b.grantExpiry(n)
+		d.expiry = &n
+	}
+	c.b.detach(c, d)
+	c.over(&Error{Code: p.ReasonCode}, nil)
+	return &Error{Code: packet.NormalDisconnection}
+}
+
+// fail ends the connection because of err, with a last packet when the version has
+// one.
+func (c *Client) fail(err error) error {
+	if c.closing.Load() { // the last packet is waiting already
+		return err
+	}
+	var malformed *packet.Error
+	if errors.As(err, &malformed) {
+		return c.malformed(malformed)
+	}
+	e := &Error{Code: CloseCode(err), Reason: err.Error()}
+	var known *Error
+	if errors.As(err, &known) {
+		e = known
+	}
+	c.b.logClosed(c, e)
+	return c.over(e, c.disconnect(e))
+}
+
+// malformed ends the connection because of bytes that are no acceptable packet.
+func (c *Client) malformed(err *packet.Error) error {
+	e := &Error{err.Code, err.Reason}
+	c.b.logClosed(c, e)
+	if c.accepted {
+		return c.over(e, c.disconnect(e))
+	}
+	var last []byte
+	if ack, ok := err.Reply().(*packet.Connack); ok {
+		c.b.count.refused[err.Code].Add(1)
+		if err.Version == packet.V50 {
+			ack.Properties = reasonString(e)
+		}
+		last = ack.AppendTo(nil, err.Version)
+	}
+	return c.over(e, last)
+}
+
+// over marks the connection as ended, with the packet that is to be sent last, nil for
+// none, and gives the error for Feed. If it has ended already, the first end counts.
+func (c *Client) over(e *Error, last []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing.Load() {
+		return c.cause
+	}
+	c.closing.Store(true)
+	c.cause, c.last = e, last
+	c.dirty = true
+	return e
+}
+
+// kick ends the connection from outside. Any goroutine.
+func (c *Client) kick(code packet.ReasonCode, reason string) {
+	c.mu.Lock()
+	if c.closing.Load() {
+		c.mu.Unlock()
+		return
+	}
+	e := &Error{code, reason}
+	c.closing.Store(true)
+	c.cause = e
+	c.last = c.disconnect(e)
+	c.mu.Unlock()
+	c.wake()
+	c.t.Close(code)
+}
+
+func (c *Client) reason() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// wake asks the owner to call Flush, once until it does.
+func (c *Client) wake() {
+	if !c.woken.Load() && !c.woken.Swap(true) {
+		c.t.Wake()
+	}
+}
+
+// armKeepAlive sets the timer to one and a half intervals after the last input
+// [MQTT-3.1.2-22]; with an interval of 0 there is no timer.
+func (c *Client) armKeepAlive() {
+	if c.keepAlive == 0 {
+		c.b.timers.stop(&c.timer)
+		return
+	}
+	c.b.timers.set(&c.timer, c, c.silentAt())
+}
+
+func (c *Client) silentAt() int64 { return c.seen.Load() + c.keepAlive + c.keepAlive/2 }
+
+// onTimer ends a connection whose CONNECT is late, or that has been silent for too
+// long. Input does not move the timer; it is set again here.
+func (c *Client) onTimer(now int64) {
+	c.mu.Lock()
+	accepted := c.accepted
+	c.mu.Unlock()
+	switch {
+	case c.closing.Load():
+	case !accepted:
+		c.kick(packet.UnspecifiedError, "no CONNECT within "+c.b.cfg.ConnectTimeout.String())
+	case c.keepAlive == 0:
+	case now >= c.silentAt():
+		c.kick(packet.KeepAliveTimeout, "silent for "+time.Duration(now-c.seen.Load()).Round(time.Second).String())
+	default:
+		c.armKeepAlive()
+	}
+}
 
 // Closed tells that the network connection is gone, for the reason err (nil: the peer
 // closed it, or the broker asked for it). The will becomes due, the session is kept
 // or ends. Owner only, once, after the last Feed; a Flush that is running, or comes
 // later, does nothing harmful.
-func (c *Client) Closed(err error) {}
+func (c *Client) Closed(err error) {
+	c.over(&Error{packet.UnspecifiedError, "network connection lost"}, nil)
+	c.live.Store(nil)
+	b := c.b
+	b.timers.stop(&c.timer)
+	b.detach(c, departure{keepWill: true})
+	c.decoder, c.aliases = packet.Decoder{}, nil
+	b.count.connections.Add(-1)
+	if c.accepted {
+		b.count.clients.Add(-1)
+		b.count.disconnects[c.cause.Code].Add(1)
+		b.cfg.Logger.LogAttrs(b.ctx, slog.LevelDebug, "client gone", slog.String("client", c.info.ID),
+			slog.String("code", c.cause.Code.String()), slog.Any("error", err))
+		b.callDisconnect(&DisconnectEvent{Client: c.info, Code: c.cause.Code, Err: err})
+	}
+	b.remove(c)
+}
 
 // Info describes the client; nil until its CONNECT has been accepted. It is set
 // during Feed; owner only.
-func (c *Client) Info() *ClientInfo { return nil }
+func (c *Client) Info() *ClientInfo {
+	if c.session == nil {
+		return nil
+	}
+	return c.info
+}

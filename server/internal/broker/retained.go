@@ -1,4 +1,164 @@
 package broker
 
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// memoryRetained is the RetainedStore in memory.
+type memoryRetained struct {
+	mu    sync.RWMutex
+	names topic.Names[*Message]
+	bytes int64
+}
+
 // NewMemoryRetained makes a RetainedStore in memory.
-func NewMemoryRetained() RetainedStore { return nil }
+func NewMemoryRetained() RetainedStore { return new(memoryRetained) }
+
+func (r *memoryRetained) Store(m *Message, limits RetainedLimits) (old *Message, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, replaces := r.names.Find(m.Topic())
+	bytes := r.bytes + int64(m.Size())
+	if replaces {
+		bytes -= int64(old.Size())
+	}
+	if !replaces && r.names.Len() >= limits.Messages || bytes > limits.Bytes {
+		return nil, false
+	}
+	m.Retain()
+	r.names.Set(m.Topic(), m)
+	r.bytes = bytes
+	return old, true
+}
+
+func (r *memoryRetained) Delete(name []byte, m *Message) *Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, ok := r.names.Find(name)
+	if !ok || m != nil && m != old {
+		return nil
+	}
+	r.bytes -= int64(old.Size())
+	r.names.Delete(name)
+	return old
+}
+
+func (r *memoryRetained) Match(filter string, visit func(*Message) bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.names.Match(filter, visit)
+}
+
+func (r *memoryRetained) Size() (messages, bytes int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return int64(r.names.Len()), r.bytes
+}
+
+// retainedExpiry removes a retained message when its Message Expiry Interval is over.
+type retainedExpiry struct {
+	b     *Broker
+	m     *Message // with a reference of its own
+	timer timer
+}
+
+// expiries are the retained messages that expire.
+type expiries struct {
+	mu        sync.Mutex
+	byMessage map[*Message]*retainedExpiry
+}
+
+// retain stores m as the retained message of its topic [MQTT-3.3.1-5]; without a
+// payload it erases what is stored [MQTT-3.3.1-6] and is not stored itself
+// [MQTT-3.3.1-7].
+func (b *Broker) retain(m *Message) {
+	if len(m.Payload()) == 0 {
+		b.forget(b.cfg.Retained.Delete(m.Topic(), nil))
+		return
+	}
+	limits := RetainedLimits{b.cfg.MaxRetainedMessages, b.cfg.MaxRetainedBytes}
+	old, ok := b.cfg.Retained.Store(m, limits)
+	b.forget(old)
+	switch {
+	case !ok:
+		b.count.dropped[DropRetainedFull].Add(1)
+		b.log(logRetained, slog.LevelWarn, "retained message not stored: raise MaxRetainedMessages or MaxRetainedBytes",
+			"topic", string(m.Topic()), "client", m.from)
+	case m.expires != 0:
+		b.expireRetained(m)
+	}
+}
+
+// expireRetained sets the timer of a message that has been stored.
+func (b *Broker) expireRetained(m *Message) {
+	m.Retain()
+	e := &retainedExpiry{b: b, m: m}
+	b.expiries.mu.Lock()
+	b.expiries.byMessage[m] = e
+	b.expiries.mu.Unlock()
+	b.timers.set(&e.timer, e, m.expires)
+}
+
+// forget lets go of a message that the store has given back; nil does nothing.
+func (b *Broker) forget(m *Message) {
+	if m == nil {
+		return
+	}
+	if m.expires != 0 {
+		b.expiries.mu.Lock()
+		e := b.expiries.byMessage[m]
+		delete(b.expiries.byMessage, m)
+		b.expiries.mu.Unlock()
+		if e != nil {
+			b.timers.stop(&e.timer)
+			m.Release()
+		}
+	}
+	m.Release()
+}
+
+// onTimer removes the message, if it is still the one of its topic. While the entry
+// is there its reference keeps e.m alive.
+func (e *retainedExpiry) onTimer(int64) {
+	x := &e.b.expiries
+	x.mu.Lock()
+	mine := x.byMessage[e.m] == e
+	if mine {
+		delete(x.byMessage, e.m)
+	}
+	x.mu.Unlock()
+	if !mine {
+		return
+	}
+	e.b.forget(e.b.cfg.Retained.Delete(e.m.Topic(), e.m))
+	e.m.Release()
+}
+
+// sendRetained queues the retained messages that match a subscription. They may be
+// more than MaxQueuedMessages, since they cost no memory of their own; the store
+// limits them.
+func (s *Session) sendRetained(filter string, sub *subscription) {
+	found := s.b.retained(filter)
+	for _, m := range found {
+		if !sub.noLocal || m.from != s.id {
+			s.deliver(delivery{m, sub.ids, min(m.qos, sub.qos), true}, len(found))
+		}
+		m.Release()
+	}
+}
+
+// retained gives the retained messages that match a filter, with references.
+func (b *Broker) retained(filter string) (found []*Message) {
+	now := b.now()
+	b.cfg.Retained.Match(filter, func(m *Message) bool {
+		if m.expires == 0 || m.expires > now {
+			m.Retain()
+			found = append(found, m)
+		}
+		return true
+	})
+	return found
+}

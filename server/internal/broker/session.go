@@ -1,10 +1,227 @@
 package broker
 
+import (
+	"sync"
+)
+
 // Session is what the broker keeps of a client identifier across connections:
-// subscriptions, messages that wait, packet identifiers, the will.
+// subscriptions, messages that wait, packet identifiers, the will [MQTT-3.1.3-2].
+//
+// Two locks guard it, see the package doc: mu for what messages need, subMu for the
+// set of subscriptions.
 type Session struct {
 	id string
+	b  *Broker
+
+	mu     sync.Mutex
+	client *Client             // the connection that has the session, nil = offline
+	ended  bool                // the session is over; nothing may be added
+	queue  queue               // messages that have not been sent
+	out    inflight            // QoS 1 and 2 messages that have been sent and are not finished
+	quota  int                 // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
+	limit  int                 // what quota began with
+	in     map[uint16]struct{} // packet identifiers of QoS 2 messages from the client, until PUBREL
+	will   *will               // to be published when the connection is lost; nil = none
+	expiry uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
+	// When offline, broker time; 0 = not.
+	expiresAt, willAt int64
+
+	timer timer // for expiresAt and willAt
+
+	subMu sync.Mutex
+	subs  map[string]*subscription // by filter
+	gone  bool                     // the subscriptions have been removed for good
 }
 
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
+
+// deliver queues d for the client, if the limits allow it, and wakes the owner of the
+// connection. It takes its own reference on the message. Any goroutine.
+func (s *Session) deliver(d delivery, extra int) {
+	s.mu.Lock()
+	reason, ok := s.admit(&d, extra)
+	if ok {
+		d.m.Retain()
+		s.queue.push(d)
+	}
+	c := s.client
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		s.dropped(reason)
+	case c != nil:
+		c.wake()
+	}
+}
+
+// admit decides whether d may be queued. extra is how many messages more than usual
+// may wait.
+func (s *Session) admit(d *delivery, extra int) (DropReason, bool) {
+	cfg := &s.b.cfg
+	switch {
+	case s.ended:
+		return DropSessionEnded, false
+	case s.client == nil && d.qos == 0:
+		return DropOffline, false
+	case s.queue.n == 0:
+		return 0, true
+	case s.queue.n >= cfg.MaxQueuedMessages+extra,
+		extra == 0 && s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
+		return DropQueueFull, false
+	}
+	return 0, true
+}
+
+func (s *Session) dropped(reason DropReason) {
+	s.b.count.dropped[reason].Add(1)
+	if reason == DropQueueFull {
+		s.b.logDropped(s)
+	}
+}
+
+// collect moves what can be sent to c now into w: what a resumed session has to
+// resend, then the queue. It stops when room, in bytes, is used up or w is full.
+func (s *Session) collect(c *Client, w *writer, room int) {
+	now := s.b.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return
+	}
+	for room > 0 && !w.full() && s.out.sent < s.out.n {
+		if !s.resend(c, w, now, &room) {
+			return
+		}
+	}
+	for room > 0 && !w.full() && s.queue.n > 0 {
+		if !s.sendNext(c, w, now, &room) {
+			return
+		}
+	}
+}
+
+// resend moves the next entry of the window that this connection has not seen yet.
+// false: Receive Maximum is used up.
+func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
+	i := s.out.sent
+	f := s.out.at(i)
+	switch f.state {
+	case flightReleased:
+		w.add(outgoing{id: s.out.id(i)}, 0)
+		*room -= 4
+	case flightSent:
+		size := f.size(c.version)
+		if size > c.maxPacket {
+			w.drop(s.out.finish(f), DropTooLarge)
+			return true
+		}
+		if s.quota == 0 {
+			return false
+		}
+		s.quota--
+		f.m.Retain()
+		w.add(outgoing{delivery: f.delivery, id: s.out.id(i), dup: true}, now)
+		*room -= size
+	}
+	s.out.sent++
+	return true
+}
+
+// sendNext moves the first message of the queue, or drops it. false: it has to wait
+// for an acknowledgement.
+func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
+	d := s.queue.at(0)
+	size := d.size(c.version)
+	switch {
+	case d.m.expires != 0 && d.m.expires <= now: // [MQTT-3.3.2-5]
+		w.drop(s.queue.pop().m, DropExpired)
+		return true
+	case size > c.maxPacket: // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+		w.drop(s.queue.pop().m, DropTooLarge)
+		return true
+	case d.qos > 0 && (s.quota == 0 || s.out.full()): // [MQTT-4.9.0-2]
+		return false
+	}
+	o := outgoing{delivery: s.queue.pop()}
+	if o.qos > 0 {
+		s.quota--
+		o.m.Retain()
+		o.id = s.out.add(o.delivery)
+	}
+	w.add(o, now)
+	*room -= size
+	return true
+}
+
+// begin gives the session to c. s.mu is held, or s is new.
+func (s *Session) begin(c *Client, p *attachment) {
+	s.client, s.will, s.expiry = c, p.will, p.expiry
+	s.expiresAt, s.willAt = 0, 0
+	s.out.sent = 0
+	s.limit = p.quota
+	s.quota = p.quota
+	s.b.timers.stop(&s.timer)
+}
+
+// credit gives back quota for entry i of the window, if this connection had used it
+// (MQTT 5.0 section 4.9).
+func (s *Session) credit(i int) {
+	if i < s.out.sent && s.quota < s.limit {
+		s.quota++
+	}
+}
+
+// waiting reports whether collect would find something to do.
+func (s *Session) waiting() bool {
+	return s.queue.n > 0 || s.out.sent < s.out.n
+}
+
+// transient reports whether the session ends with its connection.
+func (s *Session) transient() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expiry == 0
+}
+
+// leftovers is what remains of a session that has ended, to be freed without locks.
+type leftovers struct {
+	s        *Session
+	messages []delivery
+	flights  []*Message
+	client   *Client // was connected
+	will     *will   // is due
+}
+
+// end marks the session as over and takes everything out of it. s.mu is held; the
+// caller calls free when no lock is held.
+func (s *Session) end() leftovers {
+	s.ended = true
+	l := leftovers{s: s, client: s.client, will: s.will}
+	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)
+	for i := range s.out.n {
+		if m := s.out.at(i).m; m != nil {
+			l.flights = append(l.flights, m)
+		}
+	}
+	s.client, s.will, s.out, s.in = nil, nil, inflight{}, nil
+	s.b.timers.stop(&s.timer)
+	return l
+}
+
+// free releases the messages and removes the subscriptions. It publishes no will and
+// disconnects nobody.
+func (l *leftovers) free() {
+	if l.s == nil {
+		return
+	}
+	n := len(l.messages) + len(l.flights)
+	l.s.b.count.dropped[DropSessionEnded].Add(uint64(n))
+	for _, d := range l.messages {
+		d.m.Release()
+	}
+	for _, m := range l.flights {
+		m.Release()
+	}
+	l.s.unsubscribeAll()
+}

@@ -63,12 +63,12 @@ type Stats struct {
 // counters is the live form of Stats. What the hot path counts is added up per Feed
 // or Flush first.
 type counters struct {
-	connections, clients, subscriptions                   atomic.Int64
-	clientsTotal, resumed, takeovers, expired, wills      atomic.Uint64
-	subscribes, unsubscribes, panics, bytesIn, bytesOut   atomic.Uint64
-	messagesIn, messagesOut                               [3]atomic.Uint64
-	refused, disconnects                                  [256]atomic.Uint64
-	dropped                                               [numDropReasons]atomic.Uint64
+	connections, clients, subscriptions                 atomic.Int64
+	clientsTotal, resumed, takeovers, expired, wills    atomic.Uint64
+	subscribes, unsubscribes, panics, bytesIn, bytesOut atomic.Uint64
+	messagesIn, messagesOut                             [3]atomic.Uint64
+	refused, disconnects                                [256]atomic.Uint64
+	dropped                                             [numDropReasons]atomic.Uint64
 }
 
 // Stats gives a snapshot. Any goroutine; the numbers need not belong to one moment.
@@ -114,4 +114,20 @@ func byCode(n *[256]atomic.Uint64) map[packet.ReasonCode]uint64 {
 		}
 	}
 	return m
+}
+
+// tally is what one Feed adds to the counters.
+type tally struct {
+	messages [3]uint64
+}
+
+// add counts a Feed and clears n.
+func (k *counters) add(bytes int, n *tally) {
+	k.bytesIn.Add(uint64(bytes))
+	for qos, v := range n.messages {
+		if v > 0 {
+			k.messagesIn[qos].Add(v)
+			n.messages[qos] = 0
+		}
+	}
 }

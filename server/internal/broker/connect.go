@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// onConnect lets the client in or refuses it (MQTT 5.0 section 3.1.4).
+func (c *Client) onConnect(p *packet.Connect) error {
+	c.negotiate(p)
+	if err := c.checkConnect(p); err != nil {
+		return c.refuse(err)
+	}
+	c.info = c.describe(p)
+	if err := c.b.authenticate(c.info, p); err != nil {
+		return c.refuse(err)
+	}
+	a := c.attachment(p)
+	present, err := c.b.attach(c, a)
+	if err != nil {
+		a.will.discard()
+		return c.refuse(err)
+	}
+	return c.accept(p, a, present)
+}
+
+// negotiate reads what the client says about itself.
+func (c *Client) negotiate(p *packet.Connect) {
+	c.version = p.Version
+	c.decoder.SetVersion(p.Version)
+	c.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize))
+	if n, ok := p.Properties.Uint(packet.MaximumPacketSize); ok {
+		c.maxPacket = int(min(n, packet.MaxPacketSize))
+	}
+	if n, ok := p.Properties.Uint(packet.RequestProblemInformation); ok && n == 0 {
+		c.terse = true
+	}
+}
+
+// checkConnect refuses what needs no look at the client's identity.
+func (c *Client) checkConnect(p *packet.Connect) error {
+	b := c.b
+	switch {
+	case b.closing.Load():
+		return &Error{packet.ServerUnavailable, "server is shutting down"}
+	case b.count.connections.Load() > int64(b.cfg.MaxClients):
+		return &Error{packet.ServerBusy, "too many connections"}
+	case p.Properties.Has(packet.AuthenticationMethod): // [MQTT-4.12.0-1]
+		return &Error{packet.BadAuthenticationMethod, "no enhanced authentication"}
+	case len(p.ClientID) > b.cfg.MaxClientIDLength:
+		return &Error{packet.ClientIdentifierNotValid, "client identifier is too long"}
+	case p.Will != nil && (len(p.Will.Topic) > b.cfg.MaxTopicLength || topic.Levels(p.Will.Topic) > b.cfg.MaxTopicLevels):
+		return &Error{packet.TopicNameInvalid, "will topic is too long or has too many levels"}
+	}
+	return nil
+}
+
+func (c *Client) describe(p *packet.Connect) *ClientInfo {
+	info := &ClientInfo{
+		ID: p.ClientID, Version: p.Version, KeepAlive: c.b.grantKeepAlive(p),
+		CleanStart: p.CleanStart, Conn: c.t.Info(), Connected: c.b.cfg.Now(),
+	}
+	if info.ID == "" { // [MQTT-3.1.3-6]
+		info.ID = assignedPrefix + rand.Text()
+	}
+	if p.Username != nil {
+		info.Username = *p.Username
+	}
+	return info
+}
+
+// assignedPrefix begins the client identifiers that the broker makes up; 128 random
+// bits follow.
+const assignedPrefix = "ngmq-"
+
+// grantKeepAlive is the interval that the broker will enforce, in seconds.
+func (b *Broker) grantKeepAlive(p *packet.Connect) uint16 {
+	most := b.cfg.MaxKeepAlive
+	if most == 0 || p.Version != packet.V50 || p.KeepAlive > 0 && p.KeepAlive <= most {
+		return p.KeepAlive
+	}
+	return most
+}
+
+// authenticate asks the handler, or the policy about anonymous clients.
+func (b *Broker) authenticate(info *ClientInfo, p *packet.Connect) error {
+	if b.cfg.Handlers.Connect == nil {
+		if !b.cfg.AllowAnonymous {
+			return &Error{packet.NotAuthorized, "no authentication is configured and anonymous clients are not allowed"}
+		}
+		return nil
+	}
+	ev := &ConnectEvent{Client: info, HasUsername: p.Username != nil, Password: p.Password, Properties: p.Properties}
+	if w := p.Will; w != nil {
+		ev.Will = &Publication{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties}
+	}
+	return b.call("connect", func() error { return b.cfg.Handlers.Connect(ev) })
+}
+
+func (c *Client) attachment(p *packet.Connect) *attachment {
+	a := &attachment{clean: p.CleanStart, expiry: c.b.grantExpiry(requestedExpiry(p)), quota: c.b.cfg.MaxInflight}
+	if n, ok := p.Properties.Uint(packet.ReceiveMaximum); ok {
+		a.quota = min(a.quota, int(n))
+	}
+	if p.Will != nil {
+		a.will = newWill(c.info, p.Will)
+	}
+	return a
+}
+
+// requestedExpiry is the Session Expiry Interval in seconds. In 3.x a session is for
+// this connection or for ever [MQTT-3.1.2-4, 3.1.1] [MQTT-3.1.2-6, 3.1.1].
+func requestedExpiry(p *packet.Connect) uint32 {
+	if p.Version != packet.V50 {
+		if p.CleanStart {
+			return 0
+		}
+		return math.MaxUint32
+	}
+	n, _ := p.Properties.Uint(packet.SessionExpiryInterval)
+	return n
+}
+
+func (b *Broker) grantExpiry(seconds uint32) uint32 {
+	if most := b.cfg.MaxSessionExpiry; most > 0 {
+		return min(seconds, uint32(min(most/time.Second, math.MaxUint32)))
+	}
+	return seconds
+}
+
+// accept answers with CONNACK 0 [MQTT-3.1.4-5] and starts the keep alive timer. Only
+// then the session may send: CONNACK is the first packet [MQTT-3.2.0-1].
+func (c *Client) accept(p *packet.Connect, a *attachment, present bool) error {
+	ack := &packet.Connack{SessionPresent: present, Properties: c.connackProperties(p, a)}
+	if ack.Size(c.version) > c.maxPacket {
+		return &Error{packet.PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"}
+	}
+	c.keepAlive = int64(c.info.KeepAlive) * int64(time.Second)
+	c.mu.Lock()
+	if c.closing.Load() { // taken over already
+		c.mu.Unlock()
+		return errTakenOver
+	}
+	c.control = ack.AppendTo(c.control, c.version)
+	c.accepted = true
+	c.mu.Unlock()
+	c.live.Store(c.session)
+	c.dirty = true
+	c.armKeepAlive()
+	c.b.count.clients.Add(1)
+	c.b.count.clientsTotal.Add(1)
+	if present {
+		c.b.count.resumed.Add(1)
+	}
+	c.b.cfg.Logger.LogAttrs(c.b.ctx, slog.LevelDebug, "client connected", slog.String("client", c.info.ID),
+		slog.String("transport", c.info.Conn.Transport), slog.Any("remote", c.info.Conn.Remote),
+		slog.String("version", c.version.String()), slog.Bool("session_present", present))
+	return nil
+}
+
+// connackProperties tells what the broker can do and what it grants.
+func (c *Client) connackProperties(p *packet.Connect, a *attachment) (props packet.Properties) {
+	if p.Version != packet.V50 {
+		return nil
+	}
+	cfg := &c.b.cfg
+	if a.expiry != requestedExpiry(p) {
+		props = packet.AppendUint32(props, packet.SessionExpiryInterval, a.expiry)
+	}
+	if cfg.ReceiveMaximum < math.MaxUint16 {
+		props = packet.AppendUint16(props, packet.ReceiveMaximum, cfg.ReceiveMaximum)
+	}
+	if cfg.MaxPacketSize < packet.MaxPacketSize {
+		props = packet.AppendUint32(props, packet.MaximumPacketSize, uint32(cfg.MaxPacketSize))
+	}
+	if p.ClientID == "" { // [MQTT-3.2.2-16]
+		props = packet.AppendString(props, packet.AssignedClientIdentifier, c.info.ID)
+	}
+	if cfg.TopicAliasMaximum > 0 {
+		props = packet.AppendUint16(props, packet.TopicAliasMaximum, uint16(cfg.TopicAliasMaximum))
+	}
+	if c.info.KeepAlive != p.KeepAlive {
+		props = packet.AppendUint16(props, packet.ServerKeepAlive, c.info.KeepAlive)
+	}
+	return packet.AppendByte(props, packet.SharedSubscriptionAvailable, 0)
+}
+
+// refuse answers a CONNECT with a failure; the connection ends [MQTT-3.2.2-7].
+func (c *Client) refuse(cause error) error {
+	e := &Error{Code: answerCode(cause, packet.CONNACK)}
+	var known *Error
+	if errors.As(cause, &known) {
+		e.Reason = known.Reason
+	}
+	c.b.count.refused[e.Code].Add(1)
+	c.b.logRefused(c, e, cause)
+	if _, ok := e.Code.ReturnCode(); !ok && c.version != packet.V50 {
+		return c.over(e, nil)
+	}
+	ack := &packet.Connack{ReasonCode: e.Code, Properties: reasonString(e)}
+	if ack.Size(c.version) > c.maxPacket { // [MQTT-3.2.2-19]
+		ack.Properties = nil
+	}
+	return c.over(e, c.fitting(ack))
+}

@@ -1,0 +1,262 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// writer is the scratch space of one Flush. Writers are pooled.
+type writer struct {
+	batch [64]outgoing // taken from the session, with references
+	n     int
+	buf   []byte // encoded, not yet written
+	sent  [3]uint64
+	bytes int
+	drops []dropped
+}
+
+// dropped is a message that was given up under the session's lock.
+type dropped struct {
+	m      *Message
+	reason DropReason
+}
+
+const (
+	// writeSize is how much is encoded before it is handed to the sink, in bytes.
+	writeSize = 16 << 10
+	// sharePayload is the size in bytes from which a payload is handed to the sink
+	// as it is, so that the sink can keep a reference instead of a copy.
+	sharePayload = 4 << 10
+)
+
+var writers = sync.Pool{New: func() any { return &writer{buf: make([]byte, 0, writeSize+sharePayload)} }}
+
+func (w *writer) full() bool { return w.n == len(w.batch) }
+
+func (w *writer) add(o outgoing, now int64) {
+	if o.m != nil {
+		o.setExpiry(now)
+	}
+	w.batch[w.n] = o
+	w.n++
+}
+
+func (w *writer) drop(m *Message, reason DropReason) { w.drops = append(w.drops, dropped{m, reason}) }
+
+// Flush writes what is waiting, as far as there is room: control packets first, then
+// messages.
+func (c *Client) Flush(s Sink) {
+	c.woken.Store(false)
+	w := writers.Get().(*writer)
+	defer writers.Put(w)
+	for {
+		room := s.Room()
+		if room <= 0 && !c.closing.Load() {
+			break
+		}
+		// The session first: what it gives was queued after CONNACK, which is
+		// then in front of it in control.
+		if session := c.live.Load(); session != nil && room > 0 && !c.closing.Load() {
+			session.collect(c, w, room)
+		}
+		more := w.n > 0
+		last := c.takeControl(w)
+		w.write(s, c)
+		if len(last) > 0 {
+			w.bytes += len(last)
+			s.Write(last)
+		}
+		if !more {
+			break
+		}
+	}
+	w.finish(c.b)
+}
+
+// takeControl moves the waiting control packets to w. last is the final packet.
+func (c *Client) takeControl(w *writer) (last []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.buf = append(w.buf, c.control...)
+	c.control = c.control[:0]
+	if cap(c.control) > keepControl {
+		c.control = nil
+	}
+	last, c.last = c.last, nil
+	return last
+}
+
+// write encodes the batch and hands everything to the sink.
+func (w *writer) write(s Sink, c *Client) {
+	for i := range w.batch[:w.n] {
+		o := &w.batch[i]
+		w.encode(s, o, c.version)
+		*o = outgoing{}
+	}
+	w.n = 0
+	w.flush(s)
+}
+
+func (w *writer) encode(s Sink, o *outgoing, v packet.Version) {
+	if o.m == nil {
+		w.buf = appendAck(w.buf, packet.PUBREL, o.id, packet.Success)
+		return
+	}
+	w.sent[o.qos]++
+	payload := o.m.Payload()
+	w.buf = o.appendHead(w.buf, v)
+	if len(payload) < sharePayload {
+		w.buf = append(w.buf, payload...)
+	} else {
+		w.flush(s)
+		w.bytes += len(payload)
+		s.WritePayload(payload, o.m)
+	}
+	if len(w.buf) >= writeSize {
+		w.flush(s)
+	}
+	o.m.Release()
+}
+
+// flush hands what is encoded to the sink.
+func (w *writer) flush(s Sink) {
+	if len(w.buf) > 0 {
+		w.bytes += len(w.buf)
+		s.Write(w.buf)
+		w.buf = w.buf[:0]
+	}
+}
+
+// finish adds up the counters, releases what was dropped and readies w for the pool.
+func (w *writer) finish(b *Broker) {
+	for qos, n := range w.sent {
+		if n > 0 {
+			b.count.messagesOut[qos].Add(n)
+		}
+	}
+	if w.bytes > 0 {
+		b.count.bytesOut.Add(uint64(w.bytes))
+	}
+	for _, d := range w.drops {
+		b.count.dropped[d.reason].Add(1)
+		d.m.Release()
+	}
+	clear(w.drops)
+	w.drops = w.drops[:0]
+	w.sent, w.bytes = [3]uint64{}, 0
+	if cap(w.buf) > 4*writeSize {
+		w.buf = make([]byte, 0, writeSize+sharePayload)
+	}
+}
+
+// reply queues a control packet. A Reason String that would make the packet too large
+// for the client is left out; a packet that is too large without it ends the
+// connection, because the client waits for it. Owner only.
+func (c *Client) reply(p packet.Packet) error {
+	if p.Size(c.version) > c.maxPacket {
+		bare(p)
+		if p.Size(c.version) > c.maxPacket {
+			return &Error{packet.PacketTooLarge, p.Type().String() + " is larger than the client's Maximum Packet Size"}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing.Load() {
+		c.control = p.AppendTo(c.control, c.version)
+	}
+	return c.checkControl()
+}
+
+// ack queues a PUBACK, PUBREC, PUBREL or PUBCOMP without allocating. Owner only.
+func (c *Client) ack(t packet.Type, id uint16, code packet.ReasonCode) error {
+	if c.version != packet.V50 {
+		code = packet.Success
+	}
+	if c.maxPacket < 5 {
+		return &Error{packet.PacketTooLarge, t.String() + " is larger than the client's Maximum Packet Size"}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing.Load() {
+		c.control = appendAck(c.control, t, id, code)
+	}
+	return c.checkControl()
+}
+
+// checkControl notes that there is something to flush and limits what may wait. c.mu
+// is held.
+func (c *Client) checkControl() error {
+	c.dirty = true
+	if len(c.control) > c.b.cfg.MaxPendingControl {
+		return &Error{packet.QuotaExceeded, "client does not read its acknowledgements"}
+	}
+	return nil
+}
+
+// bare removes the properties of a packet that has only Reason String in them.
+func bare(p packet.Packet) {
+	switch p := p.(type) {
+	case *packet.Puback:
+		p.Properties = nil
+	case *packet.Pubrec:
+		p.Properties = nil
+	}
+}
+
+// disconnect encodes a DISCONNECT for the client; nil when its version has none from
+// a server, when there was no CONNACK [MQTT-3.14.0-1], or when it does not fit. The
+// caller is the owner or holds c.mu.
+func (c *Client) disconnect(e *Error) []byte {
+	if !c.accepted || c.version != packet.V50 {
+		return nil
+	}
+	code := e.Code
+	if !code.AllowedIn(packet.DISCONNECT, packet.Server) {
+		code = packet.UnspecifiedError
+	}
+	p := &packet.Disconnect{ReasonCode: code, Properties: reasonString(e)}
+	if p.Size(c.version) > c.maxPacket { // [MQTT-3.14.2-3]
+		p.Properties = nil
+	}
+	return c.fitting(p)
+}
+
+// fitting encodes p; nil when it is larger than the client accepts.
+func (c *Client) fitting(p packet.Packet) []byte {
+	if p.Size(c.version) > c.maxPacket {
+		return nil
+	}
+	return p.AppendTo(nil, c.version)
+}
+
+// problem is the Reason String for an acknowledgement, if the client wants any
+// [MQTT-3.1.2-29].
+func (c *Client) problem(err error) packet.Properties {
+	var e *Error
+	if c.terse || !errors.As(err, &e) {
+		return nil
+	}
+	return reasonString(e)
+}
+
+func reasonString(e *Error) packet.Properties {
+	if e.Reason == "" {
+		return nil
+	}
+	return packet.AppendString(nil, packet.ReasonString, e.Reason)
+}
+
+// answerCode is the reason code that a packet of type t carries for err: Success for
+// nil, the code of an *Error if the packet may carry it, else NotAuthorized.
+func answerCode(err error, t packet.Type) packet.ReasonCode {
+	var e *Error
+	switch {
+	case err == nil:
+		return packet.Success
+	case errors.As(err, &e) && e.Code.IsError() && e.Code.AllowedIn(t, packet.Server):
+		return e.Code
+	}
+	return packet.NotAuthorized
+}

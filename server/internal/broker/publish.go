@@ -1,0 +1,171 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// onPublish takes a message from the client: topic alias, limits, QoS 2 dedupe,
+// handlers, delivery, acknowledgement.
+func (c *Client) onPublish(p *packet.Publish) error {
+	c.n.messages[p.QoS]++
+	name, err := c.topicName(p)
+	if err != nil {
+		return err
+	}
+	if p.QoS == 2 {
+		known, err := c.session.knows(c, p.PacketID)
+		if err != nil {
+			return err
+		}
+		if known { // [MQTT-4.3.3-10]
+			return c.ack(packet.PUBREC, p.PacketID, packet.Success)
+		}
+	}
+	if len(name) > c.b.cfg.MaxTopicLength || topic.Levels(name) > c.b.cfg.MaxTopicLevels {
+		return c.refusePublish(p, &Error{packet.TopicNameInvalid, "topic name is too long or has too many levels"})
+	}
+	m, err := c.b.inspect(c.info, c.newMessage(name, p))
+	if err != nil {
+		c.b.count.dropped[DropHandler].Add(1)
+		return c.refusePublish(p, err)
+	}
+	defer m.Release()
+	if p.QoS == 2 {
+		if err := c.session.remember(c, p.PacketID); err != nil {
+			return err
+		}
+	}
+	receivers := c.b.route(m)
+	return c.ackPublish(p, receivers)
+}
+
+// newMessage copies a PUBLISH.
+func (c *Client) newMessage(name []byte, p *packet.Publish) *Message {
+	m := newMessage(name, p.Properties, p.Payload)
+	m.qos, m.retain, m.from = p.QoS, p.Retain, c.info.ID
+	if len(p.Properties) > 0 {
+		if seconds, ok := p.Properties.Uint(packet.MessageExpiryInterval); ok {
+			m.expires = c.b.now() + int64(seconds)*int64(time.Second)
+		}
+	}
+	return m
+}
+
+// topicName resolves a topic alias, and sets it when the packet has both.
+func (c *Client) topicName(p *packet.Publish) ([]byte, error) {
+	if len(p.Properties) == 0 {
+		return p.Topic, nil
+	}
+	if p.Properties.Has(packet.SubscriptionIdentifier) {
+		return nil, &Error{packet.ProtocolError, "PUBLISH from a client with Subscription Identifier [MQTT-3.3.4-6]"}
+	}
+	alias, ok := p.Properties.Uint(packet.TopicAlias)
+	switch {
+	case !ok:
+		return p.Topic, nil
+	case alias == 0 || int(alias) > c.b.cfg.TopicAliasMaximum:
+		return nil, &Error{packet.TopicAliasInvalid, "Topic Alias is above Topic Alias Maximum [MQTT-3.3.2-9]"}
+	case len(p.Topic) > 0:
+		c.setAlias(alias, p.Topic)
+		return p.Topic, nil
+	case int(alias) > len(c.aliases) || c.aliases[alias-1] == nil:
+		return nil, &Error{packet.ProtocolError, "Topic Alias that has not been set"}
+	}
+	return c.aliases[alias-1], nil
+}
+
+func (c *Client) setAlias(alias uint32, name []byte) {
+	if c.aliases == nil {
+		c.aliases = make([][]byte, c.b.cfg.TopicAliasMaximum)
+	}
+	if !bytes.Equal(c.aliases[alias-1], name) {
+		c.aliases[alias-1] = bytes.Clone(name)
+	}
+}
+
+// ackPublish answers an accepted PUBLISH by its QoS [MQTT-3.3.4-1].
+func (c *Client) ackPublish(p *packet.Publish, receivers int) error {
+	code := packet.Success
+	if receivers == 0 {
+		code = packet.NoMatchingSubscribers
+	}
+	switch p.QoS {
+	case 1:
+		return c.ack(packet.PUBACK, p.PacketID, code)
+	case 2:
+		return c.ack(packet.PUBREC, p.PacketID, code)
+	}
+	return nil
+}
+
+// refusePublish answers a PUBLISH that is not accepted: with the code of err when the
+// version and QoS have a place for it, else as if nothing had happened
+// [MQTT-3.3.5-2, 3.1.1].
+func (c *Client) refusePublish(p *packet.Publish, err error) error {
+	if errors.Is(err, ErrDrop) || c.version != packet.V50 {
+		return c.ackPublish(p, 1)
+	}
+	switch p.QoS {
+	case 1:
+		return c.reply(&packet.Puback{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBACK), Properties: c.problem(err)})
+	case 2:
+		return c.reply(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBREC), Properties: c.problem(err)})
+	}
+	return nil
+}
+
+// knows reports whether a QoS 2 message with this packet identifier has been accepted
+// and its PUBREL has not come yet.
+func (s *Session) knows(c *Client, id uint16) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return false, errTakenOver
+	}
+	_, known := s.in[id]
+	if !known && c.version == packet.V50 && len(s.in) >= int(s.b.cfg.ReceiveMaximum) {
+		return false, &Error{packet.ReceiveMaximumExceeded, "more QoS 2 messages open than Receive Maximum [MQTT-3.3.4-7]"}
+	}
+	return known, nil
+}
+
+// remember notes the packet identifier of an accepted QoS 2 message. When the session
+// has been taken over meanwhile the message must not be delivered: the client sends
+// it again on its new connection.
+func (s *Session) remember(c *Client, id uint16) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return errTakenOver
+	}
+	if s.in == nil {
+		s.in = make(map[uint16]struct{})
+	}
+	s.in[id] = struct{}{}
+	return nil
+}
+
+// onPubrel ends a QoS 2 message from the client: the packet identifier is free again
+// [MQTT-4.3.3-11] [MQTT-4.3.3-12].
+func (c *Client) onPubrel(p *packet.Pubrel) error {
+	s := c.session
+	s.mu.Lock()
+	mine := s.client == c
+	_, known := s.in[p.PacketID]
+	if mine {
+		delete(s.in, p.PacketID)
+	}
+	s.mu.Unlock()
+	switch {
+	case !mine:
+		return errTakenOver
+	case !known:
+		return c.ack(packet.PUBCOMP, p.PacketID, packet.PacketIdentifierNotFound)
+	}
+	return c.ack(packet.PUBCOMP, p.PacketID, packet.Success)
+}

@@ -1,0 +1,173 @@
+package broker
+
+import (
+	"math"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// attachment is what a CONNECT brings to its session.
+type attachment struct {
+	clean  bool
+	will   *will
+	expiry uint32 // seconds
+	quota  int    // messages that may be in flight to the client
+}
+
+// attach gives c the session of its client identifier: the stored one, or a new one.
+// A connection that has it now loses it. present tells that the session was stored.
+//
+// Finding the session, ending it, making it and giving it to c is one step under
+// b.mu; so there are never two live clients of one identifier.
+func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
+	b.mu.Lock()
+	old := b.cfg.Sessions.Lookup(c.info.ID)
+	if old == nil && b.cfg.Sessions.Len() >= b.cfg.MaxSessions {
+		b.mu.Unlock()
+		return false, &Error{packet.QuotaExceeded, "too many sessions"}
+	}
+	var before leftovers
+	if old != nil {
+		before = old.handOver(c, p)
+	}
+	s := old
+	if old == nil || p.clean {
+		s = &Session{id: c.info.ID, b: b}
+		s.begin(c, p)
+		b.cfg.Sessions.Store(s)
+	}
+	c.session = s
+	b.mu.Unlock()
+
+	if before.client != nil {
+		b.count.takeovers.Add(1)
+		before.client.kick(packet.SessionTakenOver, "another connection with this client identifier")
+	}
+	before.free()
+	b.publishWill(before.will)
+	return old != nil && !p.clean, nil
+}
+
+// handOver prepares a stored session for a new connection: it ends with Clean Start
+// [MQTT-3.1.2-4], else c gets it [MQTT-3.1.2-5]. A will is due when the session ends,
+// or when a live connection is taken over and the will has no delay; else the new
+// connection is in time to cancel it [MQTT-3.1.3-9].
+func (s *Session) handOver(c *Client, p *attachment) (before leftovers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.clean {
+		return s.end()
+	}
+	before.client = s.client
+	if s.client != nil && s.will != nil && s.will.delay == 0 {
+		before.will = s.will
+	} else {
+		s.will.discard()
+	}
+	s.begin(c, p)
+	return before
+}
+
+// departure is how a client leaves its session.
+type departure struct {
+	keepWill bool
+	expiry   *uint32 // new Session Expiry Interval, nil = unchanged
+}
+
+// detach takes the session from c, if c still has it. The session waits for its
+// expiry, or ends at once when the interval is 0 [MQTT-4.1.0-2].
+func (b *Broker) detach(c *Client, d departure) {
+	s := c.session
+	if s == nil {
+		return
+	}
+	b.mu.Lock()
+	l, drops := s.leave(c, d)
+	if l.s != nil {
+		b.cfg.Sessions.Delete(s)
+	}
+	b.mu.Unlock()
+
+	l.free()
+	for _, d := range drops {
+		d.m.Release()
+	}
+	b.count.dropped[DropOffline].Add(uint64(len(drops)))
+	b.publishWill(l.will)
+}
+
+// leave does the part of detach that needs s.mu. drops are QoS 0 messages, which are
+// not kept for a client that is away.
+func (s *Session) leave(c *Client, d departure) (l leftovers, drops []delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return l, nil
+	}
+	if d.expiry != nil {
+		s.expiry = *d.expiry
+	}
+	if !d.keepWill {
+		s.will.discard()
+		s.will = nil
+	}
+	if s.expiry == 0 {
+		return s.end(), nil
+	}
+	s.client = nil
+	drops = s.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
+	now := s.b.now()
+	if s.will != nil && s.will.delay == 0 {
+		l.will, s.will = s.will, nil
+	}
+	if s.will != nil {
+		s.willAt = now + int64(s.will.delay)*int64(time.Second)
+	}
+	if s.expiry != math.MaxUint32 {
+		s.expiresAt = now + int64(s.expiry)*int64(time.Second)
+	}
+	s.arm()
+	return l, drops
+}
+
+// arm sets the timer to what comes first. s.mu is held.
+func (s *Session) arm() {
+	at := s.expiresAt
+	if at == 0 || s.willAt != 0 && s.willAt < at {
+		at = s.willAt
+	}
+	if at != 0 {
+		s.b.timers.set(&s.timer, s, at)
+	}
+}
+
+// onTimer ends a session that has been away for too long, and publishes a will whose
+// delay is over. A session that ends publishes its will [MQTT-3.1.2-8].
+func (s *Session) onTimer(now int64) {
+	b := s.b
+	b.mu.Lock()
+	l := s.expire(now)
+	if l.s != nil {
+		b.cfg.Sessions.Delete(s)
+		b.count.expired.Add(1)
+	}
+	b.mu.Unlock()
+	l.free()
+	b.publishWill(l.will)
+}
+
+func (s *Session) expire(now int64) (l leftovers) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.client != nil || s.ended:
+		return l
+	case s.expiresAt != 0 && s.expiresAt <= now:
+		return s.end()
+	case s.willAt != 0 && s.willAt <= now:
+		l.will, s.will, s.willAt = s.will, nil, 0
+	}
+	s.arm()
+	return l
+}

@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// granted is what is left to do for a filter after the SUBACK.
+type granted struct {
+	filter   string
+	sub      *subscription
+	retained bool // retained messages are to be sent
+	replies  []Publication
+}
+
+// onSubscribe handles every filter as if it had come alone [MQTT-3.8.4-5]; the SUBACK
+// has a code for each [MQTT-3.8.4-6]. Retained messages and replies of handlers are
+// queued after it.
+func (c *Client) onSubscribe(p *packet.Subscribe) error {
+	codes := make([]packet.ReasonCode, len(p.Subscriptions))
+	var grants []granted
+	id, hasID := p.Properties.Uint(packet.SubscriptionIdentifier)
+	var ids []byte
+	if hasID {
+		ids = packet.AppendVarint(nil, packet.SubscriptionIdentifier, id)
+	}
+	for i := range p.Subscriptions {
+		g, err := c.subscribe(&p.Subscriptions[i], ids)
+		if errors.Is(err, errTakenOver) {
+			return err
+		}
+		codes[i] = answerCode(err, packet.SUBACK)
+		if err == nil {
+			codes[i] = packet.ReasonCode(g.sub.qos)
+			grants = append(grants, g)
+		}
+	}
+	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes}); err != nil {
+		return err
+	}
+	for i := range grants {
+		c.welcome(&grants[i])
+	}
+	return nil
+}
+
+// subscribe makes one subscription, or replaces the one with the same filter
+// [MQTT-3.8.4-3].
+func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err error) {
+	if err := c.b.checkFilter(o.Filter); err != nil {
+		return g, err
+	}
+	ev := SubscribeEvent{Client: c.info, Filter: o.Filter, QoS: o.QoS}
+	if err := c.b.callSubscribe(&ev); err != nil {
+		return g, err
+	}
+	sub := &subscription{s: c.session, ids: ids, qos: min(ev.QoS, o.QoS), noLocal: o.NoLocal, rap: o.RetainAsPublished}
+	replaced, err := c.session.subscribe(o.Filter, sub)
+	if err != nil {
+		return g, err
+	}
+	c.b.count.subscribes.Add(1)
+	return granted{
+		filter: o.Filter, sub: sub, replies: ev.reply,
+		retained: o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced, // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+	}, nil
+}
+
+// checkFilter refuses filters that are invalid, too large, or shared, which this
+// broker does not serve and says so in its CONNACK.
+func (b *Broker) checkFilter(filter string) error {
+	if err := topic.ValidateFilter(filter); err != nil {
+		return &Error{packet.TopicFilterInvalid, err.Error()}
+	}
+	if group, _, _ := topic.ParseShare(filter); group != "" {
+		return &Error{packet.SharedSubscriptionsNotSupported, "no shared subscriptions"}
+	}
+	if len(filter) > b.cfg.MaxTopicLength || topic.Levels(filter) > b.cfg.MaxTopicLevels {
+		return &Error{packet.TopicFilterInvalid, "filter is too long or has too many levels"}
+	}
+	return nil
+}
+
+// subscribe adds a subscription to the session and the tree. replaced tells that there
+// was one with the same filter; the tree changes in one step, no message is lost
+// [MQTT-3.8.4-4].
+func (s *Session) subscribe(filter string, sub *subscription) (replaced bool, err error) {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	if s.gone {
+		return false, errTakenOver
+	}
+	_, replaced = s.subs[filter]
+	if !replaced && len(s.subs) >= s.b.cfg.MaxSubscriptions {
+		return false, &Error{packet.QuotaExceeded, "too many subscriptions"}
+	}
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
+	s.subs[filter] = sub
+	s.b.subs.Insert(filter, s, sub)
+	if !replaced {
+		s.b.count.subscriptions.Add(1)
+	}
+	return replaced, nil
+}
+
+// welcome sends what a new subscription gets at once: retained messages, replies of
+// the handler.
+func (c *Client) welcome(g *granted) {
+	if g.retained {
+		c.session.sendRetained(g.filter, g.sub)
+	}
+	for i := range g.replies {
+		m, err := c.b.newPublication(&g.replies[i])
+		if err != nil {
+			c.b.logInvalidReply(g.filter, err)
+			continue
+		}
+		c.session.deliver(delivery{m, g.sub.ids, min(m.qos, g.sub.qos), m.retain}, 0)
+		m.Release()
+	}
+}
+
+// onUnsubscribe removes filters that are equal to the ones given [MQTT-3.10.4-1]. The
+// UNSUBACK has a code for each [MQTT-3.11.3-1]. Messages that have been queued are
+// still sent [MQTT-3.10.4-3].
+func (c *Client) onUnsubscribe(p *packet.Unsubscribe) error {
+	codes := make([]packet.ReasonCode, len(p.Filters))
+	for i, filter := range p.Filters {
+		if !c.session.unsubscribe(filter) {
+			codes[i] = packet.NoSubscriptionExisted
+			continue
+		}
+		c.b.count.unsubscribes.Add(1)
+	}
+	return c.reply(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: codes})
+}
+
+func (s *Session) unsubscribe(filter string) bool {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	if _, ok := s.subs[filter]; !ok {
+		return false
+	}
+	delete(s.subs, filter)
+	s.b.subs.Remove(filter, s)
+	s.b.count.subscriptions.Add(-1)
+	return true
+}
+
+// unsubscribeAll removes every subscription for good: the session has ended.
+func (s *Session) unsubscribeAll() {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	for filter := range s.subs {
+		s.b.subs.Remove(filter, s)
+	}
+	s.b.count.subscriptions.Add(-int64(len(s.subs)))
+	s.subs, s.gone = nil, true
+}

@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// will is a will message that waits for its cause.
+type will struct {
+	m      *Message
+	info   *ClientInfo
+	delay  uint32 // Will Delay Interval in seconds
+	expiry uint32 // Message Expiry Interval in seconds, counted from publication; 0 with expires unset
+	// expires tells that there is a Message Expiry Interval.
+	expires bool
+}
+
+// newWill copies the will of a CONNECT.
+func newWill(info *ClientInfo, w *packet.Will) *will {
+	m := newMessage(w.Topic, w.Properties, w.Payload)
+	m.qos, m.retain, m.from = w.QoS, w.Retain, info.ID
+	n := &will{m: m, info: info}
+	n.delay, _ = w.Properties.Uint(packet.WillDelayInterval)
+	n.expiry, n.expires = w.Properties.Uint(packet.MessageExpiryInterval)
+	return n
+}
+
+// discard gives the message back; the will is never published.
+func (w *will) discard() {
+	if w != nil {
+		w.m.Release()
+	}
+}
+
+// publishWill publishes a will that is due; nil does nothing. No lock may be held. It
+// is called once per will, by who took it out of its session [MQTT-3.1.2-10].
+func (b *Broker) publishWill(w *will) {
+	if w == nil {
+		return
+	}
+	if w.expires {
+		w.m.expires = b.now() + int64(w.expiry)*int64(time.Second)
+	}
+	m, err := b.inspect(w.info, w.m)
+	if err != nil {
+		b.count.dropped[DropHandler].Add(1)
+		return
+	}
+	b.count.wills.Add(1)
+	b.route(m)
+	m.Release()
+}
