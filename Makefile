@@ -110,7 +110,7 @@ lint-rules:
 	@cd scripts/checks && go run . -root ../..
 
 lint-shell: deps-check
-	@shellcheck -x .ci/run scripts/*.sh
+	@shellcheck -x .ci/run $$(find scripts -name '*.sh' -not -path 'scripts/third_party/*')
 
 $(STATICCHECK): scripts/tools/go.mod scripts/tools/go.sum
 	cd scripts/tools && GOBIN=$(dir $@) go install tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/bench.sh COUNT FILE: runs every Go benchmark COUNT times, then scripts/bench/run if there is one.
+# scripts/bench.sh COUNT FILE: runs every Go benchmark COUNT times, then every scripts/bench/*/run.sh.
 # FILE is what benchstat reads: benchstat old.out bench.out
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,8 @@ bench_folders() {
 for folder in $(bench_folders); do
   (cd "$folder" && go test -run '^$' -bench . -benchmem -count "$count" -timeout 60m .) | tee -a "$file"
 done
-if [ -x scripts/bench/run ]; then
-  scripts/bench/run | tee -a "$file"
-fi
+for program in scripts/bench/*/run.sh; do
+  echo "# $program" | tee -a "$file"
+  "$program" | tee -a "$file"
+done
 echo "bench: kept in $file"
