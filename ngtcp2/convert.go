@@ -81,8 +81,12 @@ func nativeCID(c ConnectionID) (n C.ngtcp2_cid) {
 	return n
 }
 
-func cidFromNative(n *C.ngtcp2_cid) ConnectionID {
-	return ConnectionID{n: uint8(n.datalen), b: *(*[MaxCIDLen]byte)(unsafe.Pointer(&n.data))}
+// cidFromNative leaves out what ngtcp2 has behind the length: ConnectionIDs are
+// compared as a whole.
+func cidFromNative(n *C.ngtcp2_cid) (c ConnectionID) {
+	data := (*[MaxCIDLen]byte)(unsafe.Pointer(&n.data))
+	c.n = uint8(copy(c.b[:], data[:n.datalen]))
+	return c
 }
 
 func boolToC(b bool) C.uint8_t {

@@ -1,73 +1,64 @@
 package ngtcp2
 
-import "fmt"
+// #include "shim_api.h"
+import "C"
 
-// errorInfo is what is fixed about a library code.
-type errorInfo struct {
-	name      string
-	class     Class
-	transport uint64
+// classes has every NGTCP2_ERR_* of ngtcp2.h. A code means the same class in
+// every call: those that ngtcp2 returns for a wrong or untimely call are
+// Transitional, those for what the peer did are Fatal.
+var classes = map[Code]Class{
+	CodeInvalidArgument:           Transitional,
+	CodeNoBuf:                     Transitional,
+	CodeProto:                     Fatal,
+	CodeInvalidState:              Transitional,
+	CodeAckFrame:                  Fatal,
+	CodeStreamIDBlocked:           Transitional,
+	CodeStreamInUse:               Transitional,
+	CodeStreamDataBlocked:         Transitional,
+	CodeFlowControl:               Fatal,
+	CodeConnectionIDLimit:         Fatal,
+	CodeStreamLimit:               Fatal,
+	CodeFinalSize:                 Fatal,
+	CodeCrypto:                    Fatal,
+	CodePktNumExhausted:           Drop, // no packet can be written any more
+	CodeRequiredTransportParam:    Fatal,
+	CodeMalformedTransportParam:   Fatal,
+	CodeFrameEncoding:             Fatal,
+	CodeDecrypt:                   Fatal,
+	CodeStreamShutWr:              Transitional,
+	CodeStreamNotFound:            Transitional,
+	CodeStreamState:               Fatal,
+	CodeRecvVersionNegotiation:    Drop, // try again with another version
+	CodeClosing:                   Drop,
+	CodeDraining:                  Drop,
+	CodeTransportParam:            Fatal,
+	CodeDiscardPkt:                Transitional,
+	CodeConnIDBlocked:             Transitional,
+	CodeInternal:                  Fatal,
+	CodeCryptoBufferExceeded:      Fatal,
+	CodeWriteMore:                 Transitional,
+	CodeRetry:                     Drop,
+	CodeDropConn:                  Drop,
+	CodeAEADLimitReached:          Drop, // no packet can be protected any more
+	CodeNoViablePath:              Fatal,
+	CodeVersionNegotiation:        Drop,
+	CodeHandshakeTimeout:          Fatal,
+	CodeVersionNegotiationFailure: Fatal,
+	CodeIdleClose:                 Drop,
+	CodeFatal:                     Fatal,
+	CodeNoMem:                     Fatal,
+	CodeCallbackFailure:           Fatal,
 }
 
-// errorTable has every NGTCP2_ERR_* of ngtcp2.h; the transport codes are those
-// of ngtcp2_err_infer_quic_transport_error_code (a test compares both).
-var errorTable = map[Code]errorInfo{
-	CodeInvalidArgument:           {"ERR_INVALID_ARGUMENT", Transitional, InternalError},
-	CodeNoBuf:                     {"ERR_NOBUF", Transitional, ProtocolViolation},
-	CodeProto:                     {"ERR_PROTO", Fatal, ProtocolViolation},
-	CodeInvalidState:              {"ERR_INVALID_STATE", Transitional, ProtocolViolation},
-	CodeAckFrame:                  {"ERR_ACK_FRAME", Fatal, FrameEncodingError},
-	CodeStreamIDBlocked:           {"ERR_STREAM_ID_BLOCKED", Transitional, ProtocolViolation},
-	CodeStreamInUse:               {"ERR_STREAM_IN_USE", Transitional, ProtocolViolation},
-	CodeStreamDataBlocked:         {"ERR_STREAM_DATA_BLOCKED", Transitional, ProtocolViolation},
-	CodeFlowControl:               {"ERR_FLOW_CONTROL", Fatal, FlowControlError},
-	CodeConnectionIDLimit:         {"ERR_CONNECTION_ID_LIMIT", Fatal, ConnectionIDLimitError},
-	CodeStreamLimit:               {"ERR_STREAM_LIMIT", Fatal, StreamLimitError},
-	CodeFinalSize:                 {"ERR_FINAL_SIZE", Fatal, FinalSizeError},
-	CodeCrypto:                    {"ERR_CRYPTO", Fatal, ProtocolViolation},
-	CodePktNumExhausted:           {"ERR_PKT_NUM_EXHAUSTED", Drop, InternalError},
-	CodeRequiredTransportParam:    {"ERR_REQUIRED_TRANSPORT_PARAM", Fatal, TransportParameterError},
-	CodeMalformedTransportParam:   {"ERR_MALFORMED_TRANSPORT_PARAM", Fatal, TransportParameterError},
-	CodeFrameEncoding:             {"ERR_FRAME_ENCODING", Fatal, FrameEncodingError},
-	CodeDecrypt:                   {"ERR_DECRYPT", Fatal, ProtocolViolation},
-	CodeStreamShutWr:              {"ERR_STREAM_SHUT_WR", Transitional, ProtocolViolation},
-	CodeStreamNotFound:            {"ERR_STREAM_NOT_FOUND", Transitional, ProtocolViolation},
-	CodeStreamState:               {"ERR_STREAM_STATE", Fatal, StreamStateError},
-	CodeRecvVersionNegotiation:    {"ERR_RECV_VERSION_NEGOTIATION", Drop, ProtocolViolation},
-	CodeClosing:                   {"ERR_CLOSING", Drop, ProtocolViolation},
-	CodeDraining:                  {"ERR_DRAINING", Drop, ProtocolViolation},
-	CodeTransportParam:            {"ERR_TRANSPORT_PARAM", Fatal, TransportParameterError},
-	CodeDiscardPkt:                {"ERR_DISCARD_PKT", Transitional, ProtocolViolation},
-	CodeConnIDBlocked:             {"ERR_CONN_ID_BLOCKED", Transitional, ProtocolViolation},
-	CodeInternal:                  {"ERR_INTERNAL", Fatal, InternalError},
-	CodeCryptoBufferExceeded:      {"ERR_CRYPTO_BUFFER_EXCEEDED", Fatal, CryptoBufferExceeded},
-	CodeWriteMore:                 {"ERR_WRITE_MORE", Transitional, ProtocolViolation},
-	CodeRetry:                     {"ERR_RETRY", Drop, ProtocolViolation},
-	CodeDropConn:                  {"ERR_DROP_CONN", Drop, ProtocolViolation},
-	CodeAEADLimitReached:          {"ERR_AEAD_LIMIT_REACHED", Drop, AEADLimitReached},
-	CodeNoViablePath:              {"ERR_NO_VIABLE_PATH", Fatal, NoViablePath},
-	CodeVersionNegotiation:        {"ERR_VERSION_NEGOTIATION", Drop, ProtocolViolation},
-	CodeHandshakeTimeout:          {"ERR_HANDSHAKE_TIMEOUT", Fatal, InternalError},
-	CodeVersionNegotiationFailure: {"ERR_VERSION_NEGOTIATION_FAILURE", Fatal, VersionNegotiationError},
-	CodeIdleClose:                 {"ERR_IDLE_CLOSE", Drop, ProtocolViolation},
-	CodeFatal:                     {"ERR_FATAL", Fatal, ProtocolViolation},
-	CodeNoMem:                     {"ERR_NOMEM", Fatal, InternalError},
-	CodeCallbackFailure:           {"ERR_CALLBACK_FAILURE", Fatal, InternalError},
-}
+// String is the library's name of the code (ngtcp2_strerror).
+func (c Code) String() string { return C.GoString(C.ngtcp2_strerror(C.int(c))) }
 
-// String is the library's name of the code without its prefix.
-func (c Code) String() string {
-	if info, ok := errorTable[c]; ok {
-		return info.name
-	}
-	return fmt.Sprintf("ERR_(%d)", int32(c))
-}
-
-// newError fills the fixed parts of an Error. An unknown code is Fatal.
+// newError fills what follows from the code. An unknown code is Fatal
+// (ngtcp2_err_infer_quic_transport_error_code).
 func newError(c Code) *Error {
-	info, ok := errorTable[c]
+	class, ok := classes[c]
 	if !ok {
-		info = errorInfo{class: Fatal, transport: InternalError}
+		class = Fatal
 	}
-	return &Error{Class: info.class, Code: c, Transport: info.transport}
+	return &Error{Class: class, Code: c, Transport: uint64(C.ngtcp2_err_infer_quic_transport_error_code(C.int(c)))}
 }

@@ -64,7 +64,7 @@ type Settings struct {
 	// above 1200. Default: ngtcp2's own.
 	PMTUDProbes []uint16
 	// GlitchRatelimBurst and GlitchRatelimRate (tokens, tokens per second)
-	// bound a peer's suspicious but legal frames; defaults 1000 and 33.
+	// bound a peer's suspicious but legal frames; defaults 10000 and 330.
 	GlitchRatelimBurst uint64
 	GlitchRatelimRate  uint64
 

@@ -96,3 +96,10 @@ func timeoutFromC(d C.ngtcp2_duration) time.Duration {
 	}
 	return time.Duration(d)
 }
+
+// settingsThroughC converts to C and back; test files cannot name C types.
+func settingsThroughC(s Settings) (Settings, error) {
+	var c C.shim_settings
+	err := settingsToC(&c, &s)
+	return settingsFromC(&c), err
+}

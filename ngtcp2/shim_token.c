@@ -41,7 +41,8 @@ int shim_verify_token(shim_span token, shim_span secret,
                       const shim_addr *remote, uint64_t timeout, uint64_t ts) {
   ngtcp2_sockaddr_union sa;
   ngtcp2_socklen len = shim_addr_native(&sa, remote);
-  return ngtcp2_crypto_verify_regular_token(token.p, token.len, secret.p,
-                                            secret.len, &sa.sa, len, timeout,
-                                            ts);
+  ngtcp2_ssize n = ngtcp2_crypto_verify_regular_token2(
+    NULL, 0, token.p, token.len, secret.p, secret.len, &sa.sa, len, timeout,
+    ts);
+  return n < 0 ? (int)n : 0;
 }

@@ -67,8 +67,7 @@ func (c *Conn) shutdownStream(id int64, code uint64, how C.int) error {
 func (c *Conn) Consume(id int64, n uint64) error { return c.extend(id, n, n) }
 
 // ExtendMaxStreamOffset gives back n bytes of credit to the stream's window
-// alone; an unknown stream is ErrStreamNotFound
-// (ngtcp2_conn_extend_max_stream_offset).
+// alone; an unknown stream is no error (ngtcp2_conn_extend_max_stream_offset).
 func (c *Conn) ExtendMaxStreamOffset(id int64, n uint64) error { return c.extend(id, n, 0) }
 
 // ExtendMaxOffset gives back n bytes of credit to the connection's window alone

@@ -67,7 +67,7 @@ func GenerateToken(secret []byte, remote netip.AddrPort, ts Timestamp) ([]byte, 
 
 // VerifyToken checks a token of GenerateToken: remote's address and an age up to
 // timeout. Errors as VerifyRetryToken, but either way the token is to be
-// ignored: RFC 9000 section 8.1.3 (ngtcp2_crypto_verify_regular_token).
+// ignored: RFC 9000 section 8.1.3 (ngtcp2_crypto_verify_regular_token2).
 func VerifyToken(token, secret []byte, remote netip.AddrPort, timeout time.Duration, ts Timestamp) error {
 	var addr C.shim_addr
 	if err := addrToC(&addr, remote); err != nil {
