@@ -149,6 +149,15 @@ func setBuffer(fd, opt, force, size int) {
 	}
 }
 
+// Share lets other sockets with Config.ReusePort bind the address of s from now
+// on. The first socket of a group is opened without ReusePort, so that an
+// address in use is noticed, and shared afterwards.
+func (s *Socket) Share() error {
+	return control(s.raw, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+}
+
 // LocalAddr is the bound address; its IP is unspecified on a wildcard socket.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 

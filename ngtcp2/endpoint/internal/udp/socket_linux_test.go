@@ -107,9 +107,26 @@ func TestSourceAddress(t *testing.T) {
 }
 
 func TestReusePort(t *testing.T) {
-	a := listen(t, Config{Addr: "127.0.0.1:0", ReusePort: true})
+	a := listen(t, Config{Addr: "127.0.0.1:0"})
+	_, err := Listen(Config{Addr: a.LocalAddr().String(), ReusePort: true})
+	require.Error(t, err, "not shared yet")
+	require.NoError(t, a.Share())
 	b := listen(t, Config{Addr: a.LocalAddr().String(), ReusePort: true})
 	assert.Equal(t, a.LocalAddr(), b.LocalAddr())
+	_, err = Listen(Config{Addr: a.LocalAddr().String()})
+	require.Error(t, err, "another program's first socket")
+	reached := map[*Socket]bool{}
+	for range 64 { // sources spread over both
+		tx := listen(t, Config{Addr: "127.0.0.1:0"})
+		_, err := tx.WriteBatch([]byte("x"), []Transmit{{Remote: a.LocalAddr(), Len: 1}})
+		require.NoError(t, err)
+	}
+	for _, s := range []*Socket{a, b} {
+		batch := s.NewBatch()
+		require.NoError(t, s.ReadBatch(batch))
+		reached[s] = len(batch.Msgs) > 0
+	}
+	assert.Len(t, reached, 2)
 }
 
 func TestCloseUnblocksRead(t *testing.T) {

@@ -42,6 +42,11 @@ func bufferSize(n int) int {
 	return n
 }
 
+// Share is not available here.
+func (s *Socket) Share() error {
+	return errors.New("udp: several sockets on one port need Linux: use one worker")
+}
+
 // LocalAddr is the bound address; its IP is unspecified on a wildcard socket.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 

@@ -1,0 +1,199 @@
+package endpoint
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+const (
+	// minInitial is the least size of a datagram with a client's Initial, and
+	// of one that is answered with Version Negotiation (RFC 9000 section 14.1).
+	minInitial = 1200
+	// retryTokenTimeout is how long a Retry token is good for: the client
+	// returns it within a round trip.
+	retryTokenTimeout = 10 * time.Second
+	// resetMin and resetMax are the sizes of a stateless reset (RFC 9000
+	// section 10.3): it must be smaller than what it answers.
+	resetMin, resetMax = 21, 43
+	// replyMax is room for a packet that is written without a connection.
+	replyMax = 1500
+)
+
+// validation is what a token proved about a client's address.
+type validation struct {
+	odcid     ngtcp2.ConnectionID // DCID of the client's first Initial
+	retried   bool                // it answered our Retry
+	tokenType ngtcp2.TokenType
+}
+
+// accept handles a long header packet that belongs to no connection.
+func (c *Core) accept(d *datagram) {
+	h, err := ngtcp2.Accept(d.bytes())
+	if err != nil && !errors.Is(err, ngtcp2.ErrRetry) || d.at.Len < minInitial {
+		c.stats.inc(DropNotInitial)
+		return
+	}
+	if c.ending {
+		c.stats.inc(DropShutdown)
+		return
+	}
+	val, ok := c.validate(d, &h)
+	switch {
+	case !ok:
+		c.refuse(d, &h, ngtcp2.InvalidToken)
+	case !val.retried && (err != nil || c.wantRetry()):
+		c.retry(d, &h)
+	case c.full():
+		c.refuse(d, &h, ngtcp2.ConnectionRefused)
+	default:
+		c.newServerConn(d, &h, val)
+	}
+}
+
+// validate checks the token of an Initial. ok is false only for a Retry token of
+// ours that does not fit (RFC 9000 section 8.1.2); other useless tokens count
+// as absent.
+func (c *Core) validate(d *datagram, h *ngtcp2.PktHeader) (val validation, ok bool) {
+	if ngtcp2.IsRetryToken(h.Token) {
+		odcid, err := ngtcp2.VerifyRetryToken(h.Token, c.cfg.TokenSecret, ngtcp2.RetryToken{
+			Version: h.Version, Remote: d.path.Remote, RetrySCID: h.DCID,
+		}, retryTokenTimeout, c.now)
+		switch {
+		case err == nil:
+			return validation{odcid: odcid, retried: true, tokenType: ngtcp2.TokenRetry}, true
+		case errors.Is(err, ngtcp2.ErrTokenInvalid):
+			return validation{}, false
+		}
+	}
+	return validation{odcid: h.DCID}, true
+}
+
+func (c *Core) wantRetry() bool {
+	switch c.cfg.Retry {
+	case RetryAlways:
+		return true
+	case RetryAuto:
+		return c.shared.handshakes.Load() > int64(c.cfg.MaxHandshakes/2)
+	}
+	return false
+}
+
+func (c *Core) full() bool {
+	return c.shared.conns.Load() >= int64(c.cfg.MaxConns) ||
+		c.shared.handshakes.Load() >= int64(c.cfg.MaxHandshakes)
+}
+
+// newServerConn makes a connection and gives it its first datagram.
+func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
+	settings, params := c.cfg.settings(c.now), c.cfg.params()
+	params.OriginalDCID, params.OriginalDCIDPresent = val.odcid, true
+	if val.retried {
+		params.RetrySCID, params.RetrySCIDPresent = h.DCID, true
+		settings.Token, settings.TokenType = h.Token, val.tokenType
+	}
+	scid := newCID(c.worker)
+	nc, err := ngtcp2.NewServerConn(ngtcp2.ConnConfig{
+		DCID: h.SCID, SCID: scid, Path: d.path, Version: h.Version,
+		Settings: &settings, Params: &params, TLS: c.cfg.TLS, Events: c.events,
+		CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
+	})
+	if err != nil {
+		c.cfg.Logger.Error("endpoint: a connection could not be made", "err", err)
+		c.refuse(d, h, ngtcp2.InternalError)
+		return
+	}
+	conn := c.adopt(nc, true, d.path)
+	conn.initialDCID = h.DCID
+	c.table.add(h.DCID, conn)
+	c.table.add(scid, conn)
+	c.shared.handshakes.Add(1)
+	c.stats.inc(Accepted)
+	run := [1]ngtcp2.Datagram{d.at}
+	c.read(conn, d.path, d.buf, run[:])
+}
+
+// adopt makes the Go side of nc.
+func (c *Core) adopt(nc *ngtcp2.Conn, server bool, path ngtcp2.Path) *Conn {
+	conn := &Conn{core: c, nc: nc, server: server, handshaking: true}
+	conn.path.Store(&path)
+	c.live.Add(1)
+	c.shared.conns.Add(1)
+	return conn
+}
+
+// negotiateVersion answers a packet of an unsupported version (RFC 9000 6.1).
+func (c *Core) negotiateVersion(d *datagram, v ngtcp2.VersionCID) {
+	if c.cfg.TLS == nil || d.at.Len < minInitial {
+		c.stats.inc(DropMalformed)
+		return
+	}
+	c.reply(d, &c.limits.versions, VersionNegotiations, func(dst []byte) (int, error) {
+		return ngtcp2.WriteVersionNegotiation(dst, uint8(rand.Uint32()), v, supportedVersions)
+	})
+}
+
+// retry asks the client to prove its address (RFC 9000 section 8.1.2).
+func (c *Core) retry(d *datagram, h *ngtcp2.PktHeader) {
+	c.reply(d, &c.limits.retries, Retries, func(dst []byte) (int, error) {
+		scid := newCID(c.worker)
+		token, err := ngtcp2.GenerateRetryToken(c.cfg.TokenSecret, ngtcp2.RetryToken{
+			Version: h.Version, Remote: d.path.Remote, RetrySCID: scid, ODCID: h.DCID,
+		}, c.now)
+		if err != nil {
+			return 0, err
+		}
+		return ngtcp2.WriteRetry(dst, ngtcp2.Retry{
+			Version: h.Version, DCID: h.SCID, SCID: scid, ODCID: h.DCID, Token: token,
+		})
+	})
+}
+
+// refuse answers an Initial with CONNECTION_CLOSE.
+func (c *Core) refuse(d *datagram, h *ngtcp2.PktHeader, code uint64) {
+	c.reply(d, &c.limits.refusals, Refused, func(dst []byte) (int, error) {
+		return ngtcp2.WriteConnectionCloseInitial(dst, ngtcp2.InitialClose{
+			Version: h.Version, DCID: h.SCID, SCID: h.DCID, Code: code,
+		})
+	})
+}
+
+// resetStateless tells a peer that its connection is unknown here (RFC 9000
+// section 10.3).
+func (c *Core) resetStateless(d *datagram, dcid []byte) {
+	size := min(int(d.at.Len)-1, resetMax)
+	id, err := ngtcp2.NewConnectionID(dcid)
+	if size < resetMin || err != nil {
+		c.stats.inc(DropUnknownCID)
+		return
+	}
+	c.reply(d, &c.limits.resets, StatelessResets, func(dst []byte) (int, error) {
+		token, err := ngtcp2.GenerateStatelessResetToken(c.cfg.ResetSecret, id)
+		if err != nil {
+			return 0, err
+		}
+		return ngtcp2.WriteStatelessReset(dst[:size], token)
+	})
+}
+
+// reply sends what write makes back along d's path, if the rate allows.
+func (c *Core) reply(d *datagram, l *limiter, what Counter, write func(dst []byte) (int, error)) {
+	if !l.allow(c.now) {
+		c.stats.inc(DropRateLimited)
+		return
+	}
+	dst := c.tx.space()
+	if len(dst) < replyMax {
+		c.stats.inc(DropNoBuffer)
+		return
+	}
+	n, err := write(dst[:replyMax])
+	if err != nil || n == 0 {
+		c.stats.inc(DropMalformed)
+		return
+	}
+	c.send(Transmit{Local: d.path.Local, Remote: d.path.Remote, Len: n, SegmentSize: n})
+	c.stats.inc(what)
+}

@@ -1,0 +1,63 @@
+package endpoint
+
+import (
+	"crypto/rand"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+const (
+	// cidLen is the length of every Connection ID that this package chooses:
+	// one byte of worker number and eight random bytes.
+	cidLen = 9
+	// initialDCIDLen is the length of a client's first destination CID; RFC
+	// 9000 section 7.2 asks for at least 8 unpredictable bytes.
+	initialDCIDLen = 16
+	// activeCIDLimit is how many of the peer's CIDs are stored: enough for a
+	// migration while an earlier one is being validated.
+	activeCIDLimit = 4
+)
+
+// supportedVersions are what Version Negotiation offers (RFC 9000, RFC 9369).
+var supportedVersions = []uint32{ngtcp2.VersionV1, ngtcp2.VersionV2}
+
+// newCID makes a CID that leads to worker.
+func newCID(worker int) ngtcp2.ConnectionID {
+	var b [cidLen]byte
+	_, _ = rand.Read(b[1:]) // never fails
+	b[0] = byte(worker)
+	id, _ := ngtcp2.NewConnectionID(b[:])
+	return id
+}
+
+// randomCID makes a client's first destination CID.
+func randomCID() ngtcp2.ConnectionID {
+	var b [initialDCIDLen]byte
+	_, _ = rand.Read(b[:]) // never fails
+	id, _ := ngtcp2.NewConnectionID(b[:])
+	return id
+}
+
+// cidTable leads from destination CIDs to connections, closing and draining
+// ones included.
+type cidTable struct{ m map[ngtcp2.ConnectionID]*Conn }
+
+func newCIDTable() cidTable { return cidTable{make(map[ngtcp2.ConnectionID]*Conn)} }
+
+// lookup finds the connection of a packet's DCID, nil when unknown.
+func (t *cidTable) lookup(dcid []byte) *Conn {
+	id, err := ngtcp2.NewConnectionID(dcid)
+	if err != nil {
+		return nil
+	}
+	return t.m[id]
+}
+
+func (t *cidTable) add(id ngtcp2.ConnectionID, c *Conn) { t.m[id] = c }
+
+// remove forgets id, unless it leads to another connection than c.
+func (t *cidTable) remove(id ngtcp2.ConnectionID, c *Conn) {
+	if t.m[id] == c {
+		delete(t.m, id)
+	}
+}

@@ -1,0 +1,215 @@
+package endpoint
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// RetryPolicy says when a client has to prove its address with a Retry packet
+// before a connection is made (RFC 9000 section 8.1.2).
+type RetryPolicy uint8
+
+const (
+	// RetryNever makes connections at once. ngtcp2 still sends no more than
+	// three times what it received before the address is validated.
+	RetryNever RetryPolicy = iota
+	// RetryAlways costs every new client one more round trip.
+	RetryAlways
+	// RetryAuto asks for it while more than half of MaxHandshakes are under way.
+	RetryAuto
+)
+
+// Defaults of Config, each for its field's zero value.
+const (
+	DefaultMaxConns         = 1 << 20          // connections; some 44 KB each
+	DefaultMaxHandshakes    = 4096             // half-open connections; two seconds of one core's handshakes
+	DefaultHandshakeTimeout = 10 * time.Second // RFC 9002's PTO doubles to 4 s in that time
+	DefaultIdleTimeout      = 2 * time.Minute  // what MQTT clients bring: 90 to 120 s
+	DefaultCloseTimeout     = 3 * time.Second  // three initial PTOs
+	DefaultMaxBidiStreams   = 64               // NanoMQ opens 5 at once, EMQX allows 10
+	DefaultMaxUniStreams    = 16
+	DefaultStreamWindow     = 256 << 10 // bytes; fills 20 Mbit/s at 100 ms
+	DefaultConnWindow       = 1 << 20   // bytes; four full streams
+)
+
+const (
+	maxWorkers = 256 // the worker number is one byte of the CID
+	secretLen  = 32  // bytes of a random ResetSecret or TokenSecret
+	minSecret  = 16  // bytes
+	maxSecret  = 64  // bytes; the binding's limit
+	maxWindow  = 1 << 30
+)
+
+// Config describes an Endpoint. The zero value is a client. All limits hold for
+// the whole Endpoint unless said otherwise.
+type Config struct {
+	// TLS is the server role's context (it stays the caller's and must outlive
+	// the Endpoint). Needed with Addrs.
+	TLS *crypto.Context
+	// Addrs are UDP addresses to listen on, "host:port"; with port 0 the system
+	// chooses (see Endpoint.Addrs). Empty: client only.
+	Addrs []string
+	// Handler gets the connections of the server role. Needed with Addrs.
+	Handler Handler
+	// Workers is the number of event loops; 0 = GOMAXPROCS, at most 256.
+	Workers int
+	// Retry is the address validation policy; default RetryNever.
+	Retry RetryPolicy
+	// MaxConns bounds live connections of both roles, MaxHandshakes those of
+	// the server role whose handshake is not complete. A client beyond them is
+	// refused with CONNECTION_REFUSED. 0 = DefaultMaxConns,
+	// DefaultMaxHandshakes.
+	MaxConns, MaxHandshakes int
+	// HandshakeTimeout ends incomplete handshakes; 0 = DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+	// IdleTimeout ends silent connections (the smaller one of both sides
+	// counts); 0 = DefaultIdleTimeout.
+	IdleTimeout time.Duration
+	// KeepAlive sends a PING after this time of silence; 0 = never. See also
+	// Conn.SetKeepAlive.
+	KeepAlive time.Duration
+	// CloseTimeout bounds a graceful close: the wait for acknowledgements
+	// before CONNECTION_CLOSE. 0 = DefaultCloseTimeout.
+	CloseTimeout time.Duration
+	// MaxBidiStreams and MaxUniStreams are how many streams a peer may have
+	// open at once; closed ones are replenished. 0 = DefaultMaxBidiStreams,
+	// DefaultMaxUniStreams; negative = none.
+	MaxBidiStreams, MaxUniStreams int
+	// StreamWindow and ConnWindow are the receive windows in bytes: what a peer
+	// may send ahead of Stream.Consume. 0 = DefaultStreamWindow,
+	// DefaultConnWindow. They are not tuned up unless Settings sets MaxWindow.
+	StreamWindow, ConnWindow int
+	// Settings and Params, when set, change what the fields above made of the
+	// defaults, for each new connection. Any goroutine of the Endpoint calls
+	// them; they must not block.
+	Settings func(*ngtcp2.Settings)
+	Params   func(*ngtcp2.TransportParams)
+	// ResetSecret (16 to 64 bytes) makes stateless reset tokens, TokenSecret
+	// (16 bytes or more) Retry tokens. Servers behind one address share them;
+	// a server that keeps them over a restart can reset old connections. Empty:
+	// random.
+	ResetSecret, TokenSecret []byte
+	// ReceiveBuffer and SendBuffer are socket buffer sizes in bytes; 0 = 7 MiB.
+	ReceiveBuffer, SendBuffer int
+	// NoGRO and NoGSO switch the kernel's batching of datagrams off.
+	NoGRO, NoGSO bool
+	// Logger gets what an operator should see: failing sockets. nil: silent.
+	Logger *slog.Logger
+}
+
+// Validate returns everything that is wrong with c, joined, each naming the
+// field and the remedy.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(wrong bool, field, remedy string) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("endpoint: Config.%s: %s", field, remedy))
+		}
+	}
+	server := len(c.Addrs) > 0
+	bad(server && c.TLS == nil, "TLS", "a server needs a crypto.Context: set it")
+	bad(c.TLS != nil && c.TLS.Role() != crypto.Server, "TLS", "is for the server role: clients set DialConfig.TLS")
+	bad(server && c.Handler == nil, "Handler", "a server needs one: set it")
+	bad(!server && c.Handler != nil, "Addrs", "a Handler without an address gets no connection: set Addrs")
+	for _, a := range c.Addrs {
+		_, _, err := net.SplitHostPort(a)
+		bad(err != nil, "Addrs", fmt.Sprintf("%q: use host:port", a))
+	}
+	bad(c.Workers < 0 || c.Workers > maxWorkers, "Workers", "use 0 (one per core) to 256")
+	bad(c.Retry > RetryAuto, "Retry", "use RetryNever, RetryAlways or RetryAuto")
+	bad(c.MaxConns < 0, "MaxConns", "must not be negative")
+	bad(c.MaxHandshakes < 0, "MaxHandshakes", "must not be negative")
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{{"HandshakeTimeout", c.HandshakeTimeout}, {"IdleTimeout", c.IdleTimeout},
+		{"KeepAlive", c.KeepAlive}, {"CloseTimeout", c.CloseTimeout}} {
+		bad(d.value < 0, d.field, "must not be negative")
+	}
+	bad(c.StreamWindow < 0 || c.StreamWindow > maxWindow, "StreamWindow", "use 0 (default) to 1 GiB")
+	bad(c.ConnWindow < 0 || c.ConnWindow > maxWindow, "ConnWindow", "use 0 (default) to 1 GiB")
+	bad(badSecret(c.ResetSecret), "ResetSecret", "use 16 to 64 random bytes, or none")
+	bad(badSecret(c.TokenSecret), "TokenSecret", "use 16 to 64 random bytes, or none")
+	bad(c.ReceiveBuffer < 0, "ReceiveBuffer", "must not be negative")
+	bad(c.SendBuffer < 0, "SendBuffer", "must not be negative")
+	return errors.Join(errs...)
+}
+
+func badSecret(s []byte) bool { return len(s) > 0 && (len(s) < minSecret || len(s) > maxSecret) }
+
+// withDefaults is c with its zero fields filled.
+func (c Config) withDefaults() Config {
+	setInt(&c.Workers, runtime.GOMAXPROCS(0))
+	c.Workers = min(c.Workers, maxWorkers)
+	setInt(&c.MaxConns, DefaultMaxConns)
+	setInt(&c.MaxHandshakes, DefaultMaxHandshakes)
+	setInt(&c.MaxBidiStreams, DefaultMaxBidiStreams)
+	setInt(&c.MaxUniStreams, DefaultMaxUniStreams)
+	setInt(&c.StreamWindow, DefaultStreamWindow)
+	setInt(&c.ConnWindow, DefaultConnWindow)
+	setDuration(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDuration(&c.IdleTimeout, DefaultIdleTimeout)
+	setDuration(&c.CloseTimeout, DefaultCloseTimeout)
+	setSecret(&c.ResetSecret)
+	setSecret(&c.TokenSecret)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setInt(v *int, def int) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func setDuration(v *time.Duration, def time.Duration) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func setSecret(s *[]byte) {
+	if len(*s) == 0 {
+		*s = make([]byte, secretLen)
+		_, _ = rand.Read(*s) // never fails
+	}
+}
+
+// settings are the local settings of a new connection.
+func (c *Config) settings(now ngtcp2.Timestamp) ngtcp2.Settings {
+	s := ngtcp2.DefaultSettings()
+	s.HandshakeTimeout = c.HandshakeTimeout
+	s.AvailableVersions = supportedVersions
+	if c.Settings != nil {
+		c.Settings(&s)
+	}
+	s.InitialTS = now
+	return s
+}
+
+// params are the transport parameters of a new connection.
+func (c *Config) params() ngtcp2.TransportParams {
+	p := ngtcp2.DefaultTransportParams()
+	p.InitialMaxStreamDataBidiLocal = uint64(c.StreamWindow)
+	p.InitialMaxStreamDataBidiRemote = uint64(c.StreamWindow)
+	p.InitialMaxStreamDataUni = uint64(c.StreamWindow)
+	p.InitialMaxData = uint64(c.ConnWindow)
+	p.InitialMaxStreamsBidi = uint64(max(c.MaxBidiStreams, 0))
+	p.InitialMaxStreamsUni = uint64(max(c.MaxUniStreams, 0))
+	p.MaxIdleTimeout = c.IdleTimeout
+	p.ActiveConnectionIDLimit = activeCIDLimit
+	if c.Params != nil {
+		c.Params(&p)
+	}
+	return p
+}

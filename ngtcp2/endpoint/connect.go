@@ -1,0 +1,94 @@
+package endpoint
+
+import (
+	"errors"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// DialConfig describes a connection of the client role.
+type DialConfig struct {
+	// TLS is a context of the client role. Needed; it stays the caller's.
+	TLS *crypto.Context
+	// ServerName is the name to ask for (SNI) and to verify. Default: the host
+	// of the address.
+	ServerName string
+	// Handler gets the connection's callbacks. Needed.
+	Handler ConnHandler
+	// Ready, when set, is called on the worker when the handshake has completed,
+	// before any method of Handler: the place to open streams.
+	Ready func(*Conn)
+	// Version is the QUIC version of the first packet; 0 = ngtcp2.VersionV1.
+	Version uint32
+
+	claim func() bool // of several attempts, only the one that gets true lives
+}
+
+// dialing is what a client's connection needs until its handshake has ended.
+type dialing struct {
+	cfg   DialConfig
+	ended func(error)
+}
+
+// complete hands a connection whose handshake is complete to the application.
+func (d *dialing) complete(c *Conn) {
+	if d.cfg.claim != nil && !d.cfg.claim() {
+		c.Close(0, "")
+		d.end(nil)
+		return
+	}
+	c.handler = d.cfg.Handler
+	if d.cfg.Ready != nil {
+		d.cfg.Ready(c)
+	}
+	d.ended(nil)
+}
+
+// end reports a handshake that did not complete.
+func (d *dialing) end(cause error) {
+	if cause == nil {
+		cause = ErrClosed
+	}
+	d.ended(cause)
+}
+
+// Validate returns everything that is wrong with d, joined.
+func (d *DialConfig) Validate() error {
+	var errs []error
+	if d.TLS == nil || d.TLS.Role() != crypto.Client {
+		errs = append(errs, errors.New("endpoint: DialConfig.TLS: set a crypto.Context of the client role"))
+	}
+	if d.Handler == nil {
+		errs = append(errs, errors.New("endpoint: DialConfig.Handler: set it"))
+	}
+	return errors.Join(errs...)
+}
+
+// Connect starts a connection to path.Remote. ended is called on the worker once:
+// with nil when the handshake has completed, with the reason when it can not.
+func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, ended func(error)) (*Conn, error) {
+	c.now = now
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if c.ending || c.shared.conns.Load() >= int64(c.cfg.MaxConns) {
+		return nil, errors.Join(ErrClosed, errors.New("endpoint: no more connections: Shutdown or Config.MaxConns"))
+	}
+	settings, params := c.cfg.settings(now), c.cfg.params()
+	scid := newCID(c.worker)
+	nc, err := ngtcp2.NewClientConn(ngtcp2.ConnConfig{
+		DCID: randomCID(), SCID: scid, Path: path, Version: cfg.Version,
+		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
+		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
+	})
+	if err != nil {
+		return nil, err
+	}
+	conn := c.adopt(nc, false, path)
+	conn.dial = &dialing{cfg: cfg, ended: ended}
+	c.table.add(scid, conn)
+	c.stats.inc(Dialed)
+	c.markDirty(conn)
+	return conn, nil
+}

@@ -1,0 +1,241 @@
+package endpoint
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+)
+
+// Batch is a set of received datagrams that lie in one buffer.
+type Batch = udp.Batch
+
+// Message is one or several datagrams of one path in a Batch.
+type Message = udp.Message
+
+// Transmit is a run of datagrams to send, in a shared buffer.
+type Transmit = udp.Transmit
+
+const (
+	// txBuffer is a worker's send buffer in bytes: four GSO runs.
+	txBuffer = 256 << 10
+	// txRoom is what must be left of it for another connection to write:
+	// enough for a run of ten packets.
+	txRoom = 16 << 10
+	// maxClosing bounds the closing and draining connections of a worker
+	// (about 1.5 KB each); beyond it they are forgotten at once.
+	maxClosing = 16 << 10
+)
+
+// ErrClosed is returned by methods of a connection, stream or endpoint that has
+// ended.
+var ErrClosed = errors.New("endpoint: closed")
+
+// Core is the engine of one worker without I/O and clock: a CID table, timers,
+// an accept policy and connections. The driver calls, in a loop,
+//
+//	Receive        for each Batch that arrived
+//	HandleInbox    for what other goroutines asked (InboxSignal says when)
+//	HandleExpiry   when Expiry has passed
+//	Poll, Sent     until Busy is false: take datagrams, report what was sent
+//
+// Worker goroutine only. The time must not go backwards.
+type Core struct {
+	cfg    *Config // with defaults, shared by all workers
+	worker int
+	peers  int // number of workers
+	shared *shared
+	stats  counters
+
+	events *ngtcp2.Events
+	table  cidTable
+	timers timerHeap
+	dirty  dirtyQueue
+	inbox  inbox
+	tx     txQueue
+	live   atomic.Int64 // connections with state in C; others read it
+	closed int          // closing and draining ones
+
+	datagram datagram          // the one being routed
+	run      []ngtcp2.Datagram // datagrams of one connection, collected for one call
+	runConn  *Conn
+	runPath  ngtcp2.Path
+	chunks   [][]ngtcp2.StreamChunk // spare slices for Conn.pending
+	buffers  []ngtcp2.Buffer        // spare first buffers for streams
+	now      ngtcp2.Timestamp       // of the call under way
+	limits   limits
+	forward  func(worker int, m Message, pkt []byte) bool // nil: no other workers
+	ending   bool                                         // Shutdown: no new connections
+}
+
+type limits struct{ versions, retries, resets, refusals limiter }
+
+// NewCore makes the only Core of an Endpoint without sockets, for drivers such
+// as a simulation. Free it with Free.
+func NewCore(cfg Config) (*Core, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	cfg.Workers = 1
+	return newCore(&cfg, 0, &shared{}), nil
+}
+
+func newCore(cfg *Config, worker int, sh *shared) *Core {
+	return &Core{
+		cfg: cfg, worker: worker, peers: cfg.Workers, shared: sh,
+		events: ngtcp2.NewEvents(),
+		table:  newCIDTable(),
+		inbox:  newInbox(),
+		tx:     txQueue{buf: make([]byte, txBuffer)},
+		run:    make([]ngtcp2.Datagram, 0, ngtcp2.MaxReadRun),
+		limits: limits{newLimiter(versionNegotiationRate), newLimiter(retryRate),
+			newLimiter(statelessResetRate), newLimiter(refuseRate)},
+	}
+}
+
+// Free ends every connection without a packet (OnClosed gets ErrClosed) and
+// frees what the Core holds. Nothing may be called afterwards.
+func (c *Core) Free() {
+	c.HandleInbox(c.now)
+	for _, conn := range c.conns() {
+		c.stats.inc(ClosedShutdown)
+		conn.leave(ErrClosed)
+		c.forget(conn)
+	}
+	for _, b := range c.buffers {
+		b.Release()
+	}
+	c.buffers = nil
+	c.events.Free()
+}
+
+// conns lists the connections, closing ones included.
+func (c *Core) conns() []*Conn {
+	seen := make(map[*Conn]bool, c.Live()+c.closed)
+	list := make([]*Conn, 0, c.Live()+c.closed)
+	for _, conn := range c.table.m {
+		if !seen[conn] {
+			seen[conn] = true
+			list = append(list, conn)
+		}
+	}
+	return list
+}
+
+// Live is the number of connections, closing and draining ones not included
+// (any).
+func (c *Core) Live() int { return int(c.live.Load()) }
+
+// Closing is the number of closing and draining connections.
+func (c *Core) Closing() int { return c.closed }
+
+// Stats is a snapshot of this Core's counters (any).
+func (c *Core) Stats() Stats {
+	s := Stats{Conns: c.shared.conns.Load(), Handshakes: c.shared.handshakes.Load()}
+	c.stats.addTo(&s)
+	return s
+}
+
+// InboxSignal has a token when HandleInbox has something to do.
+func (c *Core) InboxSignal() <-chan struct{} { return c.inbox.signal }
+
+// HandleInbox runs what Conn.Wake and Conn.Post left.
+func (c *Core) HandleInbox(now ngtcp2.Timestamp) {
+	c.now = now
+	c.inbox.drain(c.markDirty)
+}
+
+// Expiry is when HandleExpiry is due, NoExpiry if never. It costs nothing.
+func (c *Core) Expiry() ngtcp2.Timestamp { return c.timers.next() }
+
+// HandleExpiry runs the timers that are due.
+func (c *Core) HandleExpiry(now ngtcp2.Timestamp) {
+	c.now = now
+	for conn := c.timers.pop(now); conn != nil; conn = c.timers.pop(now) {
+		switch at := conn.expiry(); {
+		case at > now: // it moved later meanwhile
+			c.timers.set(conn, at)
+		case conn.nc == nil: // three PTOs are over
+			c.forget(conn)
+		default:
+			c.expire(conn, now)
+		}
+	}
+}
+
+func (c *Core) expire(conn *Conn, now ngtcp2.Timestamp) {
+	if conn.nc.Expiry() <= now {
+		err := conn.nc.HandleExpiry(now)
+		c.drain(conn)
+		if err != nil {
+			c.fail(conn, err)
+			return
+		}
+	}
+	c.markDirty(conn)
+}
+
+// rearm puts conn's deadline into the heap. Call it after any call that may
+// have changed it.
+func (c *Core) rearm(conn *Conn) { c.timers.set(conn, conn.expiry()) }
+
+// drain hands the events of the last call for conn to it.
+func (c *Core) drain(conn *Conn) {
+	for i := range c.events.Len() {
+		conn.handleEvent(c.events, c.events.At(i))
+	}
+}
+
+// Shutdown closes every connection: those that close gracefully may finish, the
+// others get CONNECTION_CLOSE with application code 0. New ones are dropped.
+func (c *Core) Shutdown() {
+	c.ending = true
+	for _, conn := range c.conns() {
+		if conn.nc != nil && conn.closing == nil {
+			conn.Close(0, "")
+		}
+	}
+}
+
+// cutGraceful ends the wait of connections that close gracefully.
+func (c *Core) cutGraceful() {
+	c.Shutdown()
+	for _, conn := range c.conns() {
+		if conn.nc != nil {
+			conn.closing.graceful = false
+			c.markDirty(conn)
+		}
+	}
+}
+
+// dirtyQueue is a FIFO of connections to be flushed, linked through them.
+type dirtyQueue struct{ head, tail *Conn }
+
+func (q *dirtyQueue) push(c *Conn) {
+	if q.tail == nil {
+		q.head = c
+	} else {
+		q.tail.nextDirty = c
+	}
+	q.tail = c
+}
+
+func (q *dirtyQueue) pop() *Conn {
+	c := q.head
+	q.head, c.nextDirty = c.nextDirty, nil
+	if q.head == nil {
+		q.tail = nil
+	}
+	return c
+}
+
+// markDirty queues conn for the next flush.
+func (c *Core) markDirty(conn *Conn) {
+	if conn.nc == nil || conn.dirty {
+		return
+	}
+	conn.dirty = true
+	c.dirty.push(conn)
+}

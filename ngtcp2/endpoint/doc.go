@@ -1,0 +1,56 @@
+// Package endpoint is the QUIC event loop: UDP sockets, connections and streams
+// for servers and clients, above the binding of package ngtcp2. It is pure Go.
+//
+// # Pipeline
+//
+//	kernel -> udp.ReadBatch -> worker -> Core.Receive: DecodeVersionCID, CID table
+//	  -> Conn.ReadPkts (one call per run of datagrams of one connection)
+//	  -> events -> ConnHandler (the application; it marks connections dirty)
+//	  -> Core.Poll: OnFlush -> Conn.WritePkts (GSO runs) -> udp.WriteBatch -> kernel
+//
+// A Core is the engine of one worker without I/O and clock: it takes datagrams
+// and the time, and gives datagrams and a deadline. A worker wraps a Core with
+// sockets and the clock. An Endpoint is a set of workers that share a port
+// (SO_REUSEPORT); the number of the worker is the first byte of every
+// Connection ID that it chooses, so a datagram that reaches another worker's
+// socket (NAT rebinding, migration) is forwarded to its owner.
+//
+// # A datagram, in order (RFC 9000 section 5.2)
+//
+//	not decodable                      drop
+//	version not supported              Version Negotiation packet
+//	known Connection ID                ReadPkts, or the stored CONNECTION_CLOSE
+//	another worker's Connection ID     forward
+//	Initial of at least 1200 bytes     Retry, refuse, or a new connection
+//	short header                       stateless reset
+//	anything else                      drop
+//
+// Every reply without a connection is rate limited, every drop is counted by
+// reason (Stats).
+//
+// # Goroutines and ownership
+//
+//	goroutine    count                owns                                 talks by
+//	worker.run   Config.Workers       its Core: conns, streams, CID table, batches, inbox,
+//	                                  timers, dirty queue; the send side   timer
+//	                                  of its sockets
+//	worker.read  one per socket       receive side of one socket           full/free channels
+//	application  any                  its own state                        Conn.Wake, Conn.Post
+//
+// Methods of Conn and Stream belong to the worker unless their comment says
+// "(any)": call them from ConnHandler methods or inside Conn.Post. Buffers
+// handed to Stream.WriteBuffer are reference counted and may be shared between
+// workers.
+//
+// # Life of a connection
+//
+//	handshake -> open -> [closing gracefully] -> closing or draining (3 PTO) -> gone
+//
+// The memory of the connection in C is freed when closing or draining begins;
+// for the three PTOs after that only its Connection IDs and, when this side
+// closed, its last packet are kept.
+//
+// The net.Listener and net.Conn adapters (NewListener, DialConn) make one
+// net.Conn of a connection and its first client stream, for everyone who does
+// not need the callbacks.
+package endpoint

@@ -1,0 +1,252 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+)
+
+// Endpoint is a set of workers: a server, a client, or both. All methods may be
+// called from any goroutine.
+type Endpoint struct {
+	cfg     Config
+	shared  shared
+	workers []*worker
+	addrs   []net.Addr
+
+	mu      sync.Mutex
+	started bool
+	ending  bool
+	sockets []*udp.Socket // all
+	clients []*udp.Socket // per worker: the socket of outgoing connections
+
+	runs    sync.WaitGroup // worker.run
+	reads   sync.WaitGroup // worker.read
+	stopped chan struct{}  // closed: readers end
+	done    chan struct{}  // closed: everything has ended
+}
+
+// New makes an Endpoint and opens its sockets, so that an address in use is an
+// error here and Addrs is known. Nothing is received before Start or Run. The
+// caller ends it with Shutdown, started or not.
+func New(cfg Config) (*Endpoint, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Endpoint{cfg: cfg.withDefaults(), stopped: make(chan struct{}), done: make(chan struct{})}
+	for i := range e.cfg.Workers {
+		e.workers = append(e.workers, newWorker(newCore(&e.cfg, i, &e.shared)))
+	}
+	for _, w := range e.workers {
+		w.peers = e.workers
+	}
+	e.clients = make([]*udp.Socket, len(e.workers))
+	if err := e.listen(); err != nil {
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+// listen opens one socket per worker and address, or one for dialing.
+func (e *Endpoint) listen() error {
+	for _, addr := range e.cfg.Addrs {
+		if err := e.listenOn(addr); err != nil {
+			return fmt.Errorf("endpoint: Config.Addrs: %s: %w", addr, err)
+		}
+	}
+	if len(e.cfg.Addrs) > 0 {
+		return nil
+	}
+	s, err := e.clientSocket(e.workers[0])
+	if err == nil {
+		e.addrs = append(e.addrs, udpAddr(s.LocalAddr()))
+	}
+	return err
+}
+
+func (e *Endpoint) listenOn(addr string) error {
+	first, err := e.open(addr, false)
+	if err != nil {
+		return err
+	}
+	e.workers[0].sockets = append(e.workers[0].sockets, first)
+	e.addrs = append(e.addrs, udpAddr(first.LocalAddr()))
+	if len(e.workers) == 1 {
+		return nil
+	}
+	if err := first.Share(); err != nil {
+		return err
+	}
+	for _, w := range e.workers[1:] {
+		s, err := e.open(first.LocalAddr().String(), true)
+		if err != nil {
+			return err
+		}
+		w.sockets = append(w.sockets, s)
+	}
+	return nil
+}
+
+func (e *Endpoint) open(addr string, shared bool) (*udp.Socket, error) {
+	s, err := udp.Listen(udp.Config{
+		Addr: addr, ReusePort: shared,
+		ReceiveBuffer: e.cfg.ReceiveBuffer, SendBuffer: e.cfg.SendBuffer,
+		NoGRO: e.cfg.NoGRO, NoGSO: e.cfg.NoGSO,
+	})
+	if err == nil {
+		e.sockets = append(e.sockets, s)
+	}
+	return s, err
+}
+
+// clientSocket is w's socket for outgoing connections, opened when first needed:
+// dual stack where the system has IPv6. Before Start or under mu.
+func (e *Endpoint) clientSocket(w *worker) (*udp.Socket, error) {
+	if s := e.clients[w.core.worker]; s != nil {
+		return s, nil
+	}
+	s, err := e.open("[::]:0", false)
+	if err != nil {
+		if s, err = e.open("0.0.0.0:0", false); err != nil {
+			return nil, fmt.Errorf("endpoint: socket for dialing: %w", err)
+		}
+	}
+	e.clients[w.core.worker] = s
+	if !e.started {
+		w.sockets = append(w.sockets, s)
+		return s, nil
+	}
+	w.core.inbox.post(func() { w.sockets = append(w.sockets, s) })
+	e.startReader(w, s)
+	return s, nil
+}
+
+// Start starts the goroutines. Calling it again does nothing; after Shutdown it
+// returns ErrClosed.
+func (e *Endpoint) Start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ending {
+		return ErrClosed
+	}
+	if e.started {
+		return nil
+	}
+	e.started = true
+	for _, w := range e.workers {
+		for _, s := range w.sockets {
+			e.startReader(w, s)
+		}
+	}
+	for _, w := range e.workers {
+		e.runs.Go(w.run)
+	}
+	return nil
+}
+
+func (e *Endpoint) startReader(w *worker, s *udp.Socket) {
+	e.reads.Go(func() { w.read(s, e.stopped) })
+}
+
+// Run starts the Endpoint, waits until ctx ends and shuts down, which takes at
+// most CloseTimeout.
+func (e *Endpoint) Run(ctx context.Context) error {
+	if err := e.Start(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.done:
+		return nil
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.CloseTimeout)
+	defer cancel()
+	return e.Shutdown(end)
+}
+
+// Shutdown ends the Endpoint: new connections are dropped, all others get
+// CONNECTION_CLOSE (application code 0), except those that close gracefully
+// (Conn.CloseAfterFlush), which may finish. It returns when everything has
+// ended. When ctx ends first the rest is cut off and ctx's error returned.
+func (e *Endpoint) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	first, started := !e.ending, e.started
+	e.ending = true
+	e.mu.Unlock()
+	if !first {
+		select {
+		case <-e.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	var err error
+	if started {
+		err = e.endWorkers(ctx)
+	}
+	e.release()
+	return err
+}
+
+func (e *Endpoint) endWorkers(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		e.runs.Wait()
+		close(ended)
+	}()
+	for _, w := range e.workers {
+		w.core.inbox.post(w.core.Shutdown)
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, w := range e.workers {
+		close(w.quit)
+	}
+	<-ended
+	return ctx.Err()
+}
+
+// release closes sockets and frees Cores. No worker runs any more.
+func (e *Endpoint) release() {
+	close(e.stopped)
+	for _, s := range e.sockets {
+		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			e.cfg.Logger.Warn("endpoint: closing a socket", "err", err)
+		}
+	}
+	e.reads.Wait()
+	for _, w := range e.workers {
+		w.core.Free()
+	}
+	close(e.done)
+}
+
+// Done is closed when the Endpoint has ended.
+func (e *Endpoint) Done() <-chan struct{} { return e.done }
+
+// Addrs are the addresses that are listened on, in the order of Config.Addrs; of
+// a client, the address of the first worker's socket.
+func (e *Endpoint) Addrs() []net.Addr { return e.addrs }
+
+// Stats is a snapshot.
+func (e *Endpoint) Stats() Stats {
+	s := Stats{Conns: e.shared.conns.Load(), Handshakes: e.shared.handshakes.Load()}
+	for _, w := range e.workers {
+		w.core.stats.addTo(&s)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, sock := range e.sockets {
+		s.SendRefused += sock.Refused()
+	}
+	return s
+}

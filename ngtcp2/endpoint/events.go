@@ -1,0 +1,150 @@
+package endpoint
+
+import "github.com/ngmq/ngmq/ngtcp2"
+
+// handleEvent acts on one event of the binding. Until the handshake is complete
+// and after a close was asked for, only the bookkeeping is done.
+func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
+	switch ev.Type {
+	case ngtcp2.EventHandshakeCompleted:
+		c.handshakeCompleted()
+	case ngtcp2.EventHandshakeConfirmed:
+		c.handshakeConfirmed()
+	case ngtcp2.EventStreamOpen:
+		c.streamOpened(ev.StreamID)
+	case ngtcp2.EventStreamData:
+		c.streamData(ev, events.Data(ev))
+	case ngtcp2.EventStreamAcked:
+		c.streamAcked(ev.StreamID, ev.A)
+	case ngtcp2.EventStreamClose:
+		c.streamClosed(ev.StreamID)
+	case ngtcp2.EventStreamReset:
+		c.streamReset(ev.StreamID, ev.A)
+	case ngtcp2.EventStopSending:
+		c.stopSending(ev.StreamID, ev.A)
+	case ngtcp2.EventNewCID:
+		c.core.table.add(events.CID(ev), c)
+	case ngtcp2.EventRetireCID:
+		c.core.table.remove(events.CID(ev), c)
+	case ngtcp2.EventPathValidation:
+		c.pathValidated(ev)
+	}
+}
+
+// app is the handler to call, nil when the application is not to hear more.
+func (c *Conn) app() ConnHandler {
+	if c.closing != nil || c.handshaking {
+		return nil
+	}
+	return c.handler
+}
+
+func (c *Conn) handshakeCompleted() {
+	if !c.handshaking {
+		return
+	}
+	c.settleHandshake()
+	c.core.stats.inc(HandshakesCompleted)
+	if c.core.cfg.KeepAlive > 0 {
+		c.nc.SetKeepAliveTimeout(c.core.cfg.KeepAlive)
+	}
+	if c.server {
+		c.handler = c.core.cfg.Handler.OnConn(c)
+		return
+	}
+	d := c.dial
+	c.dial = nil
+	d.complete(c)
+}
+
+// handshakeConfirmed frees a server's SSL object, which has no more work.
+func (c *Conn) handshakeConfirmed() { c.nc.ReleaseTLS() }
+
+func (c *Conn) streamOpened(id int64) {
+	s := c.addStream(id)
+	if h := c.app(); h != nil {
+		h.OnStreamOpen(s)
+	}
+}
+
+func (c *Conn) streamData(ev *ngtcp2.Event, data []byte) {
+	s := c.stream(ev.StreamID)
+	if s == nil {
+		return
+	}
+	s.unread += uint64(len(data))
+	h := c.app()
+	switch {
+	case s.discard:
+		s.Consume(len(data))
+	case h != nil:
+		h.OnStreamData(s, data, ev.Flags&ngtcp2.FlagFin != 0)
+	}
+}
+
+func (c *Conn) streamAcked(id int64, n uint64) {
+	if s := c.stream(id); s != nil {
+		s.acked(n)
+	}
+}
+
+// streamClosed gives the peer another stream, and the connection the credit of
+// what the application did not consume.
+func (c *Conn) streamClosed(id int64) {
+	switch {
+	case c.local(id):
+	case ngtcp2.IsBidiStream(id):
+		c.nc.ExtendMaxStreamsBidi(1)
+	default:
+		c.nc.ExtendMaxStreamsUni(1)
+	}
+	s := c.stream(id)
+	if s == nil {
+		return
+	}
+	s.Consume(int(s.unread))
+	c.removeStream(s)
+	if h := c.app(); h != nil {
+		h.OnStreamClosed(s)
+	}
+}
+
+func (c *Conn) streamReset(id int64, code uint64) {
+	if s := c.stream(id); s != nil {
+		if h := c.app(); h != nil && !s.discard {
+			h.OnStreamReset(s, code)
+		}
+	}
+}
+
+// stopSending: the transport has answered with RESET_STREAM.
+func (c *Conn) stopSending(id int64, code uint64) {
+	if s := c.stream(id); s != nil {
+		s.finished = true
+		s.dropOutput()
+		if h := c.app(); h != nil {
+			h.OnStopSending(s, code)
+		}
+	}
+}
+
+// pathValidated follows the peer to a new address.
+func (c *Conn) pathValidated(ev *ngtcp2.Event) {
+	if ev.Flags&(ngtcp2.FlagFailed|ngtcp2.FlagAborted) != 0 {
+		return
+	}
+	if p := c.nc.Path(); p != *c.path.Load() {
+		c.path.Store(&p)
+	}
+}
+
+// expiry is the connection's deadline.
+func (c *Conn) expiry() ngtcp2.Timestamp {
+	switch {
+	case c.nc == nil:
+		return c.closing.until
+	case c.closing != nil && c.closing.graceful:
+		return min(c.nc.Expiry(), c.closing.graceBy)
+	}
+	return c.nc.Expiry()
+}

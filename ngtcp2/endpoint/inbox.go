@@ -1,0 +1,67 @@
+package endpoint
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// inbox is how other goroutines reach a worker. Wakes are an intrusive list
+// with one entry per connection, so they need neither lock nor memory.
+type inbox struct {
+	woken  atomic.Pointer[Conn] // stack of connections to mark dirty
+	mu     sync.Mutex
+	posts  []func()
+	signal chan struct{} // has a token when there may be something
+}
+
+func newInbox() inbox { return inbox{signal: make(chan struct{}, 1)} }
+
+// wake asks for c to be marked dirty. Any goroutine.
+func (b *inbox) wake(c *Conn) {
+	if c.woken.Swap(true) {
+		return
+	}
+	for {
+		head := b.woken.Load()
+		c.nextWoken = head
+		if b.woken.CompareAndSwap(head, c) {
+			if head == nil {
+				b.ring()
+			}
+			return
+		}
+	}
+}
+
+// post asks for f to be run. Any goroutine.
+func (b *inbox) post(f func()) {
+	b.mu.Lock()
+	b.posts = append(b.posts, f)
+	b.mu.Unlock()
+	b.ring()
+}
+
+func (b *inbox) ring() {
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// drain runs what has come in. Worker only.
+func (b *inbox) drain(dirty func(*Conn)) {
+	for c := b.woken.Swap(nil); c != nil; {
+		next := c.nextWoken
+		c.nextWoken = nil
+		c.woken.Store(false)
+		dirty(c)
+		c = next
+	}
+	b.mu.Lock()
+	posts := b.posts
+	b.posts = nil
+	b.mu.Unlock()
+	for _, f := range posts {
+		f()
+	}
+}

@@ -1,0 +1,147 @@
+package endpoint
+
+import (
+	"errors"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// datagram is one received UDP payload on its way through the accept policy.
+type datagram struct {
+	buf       []byte // of the batch
+	at        ngtcp2.Datagram
+	path      ngtcp2.Path
+	msg       *Message
+	forwarded bool // came from another worker, so it is not forwarded again
+}
+
+func (d *datagram) bytes() []byte { return d.buf[d.at.Off : d.at.Off+d.at.Len] }
+
+// Receive processes a batch in order. Datagrams of one connection that follow
+// each other go into one ReadPkts call. b may be reused afterwards.
+func (c *Core) Receive(b *Batch, now ngtcp2.Timestamp) {
+	c.receive(b, now, false)
+}
+
+func (c *Core) receive(b *Batch, now ngtcp2.Timestamp, forwarded bool) {
+	c.now = now
+	c.stats.add(DropTruncated, b.Truncated)
+	for i := range b.Msgs {
+		m, d := &b.Msgs[i], &c.datagram
+		*d = datagram{buf: b.Buf, msg: m, forwarded: forwarded,
+			path: ngtcp2.Path{Local: m.Local, Remote: m.Remote}}
+		for k := range m.Count() {
+			d.at.Off, d.at.Len = m.Segment(k)
+			d.at.ECN = ngtcp2.ECN(m.ECN)
+			c.route(d)
+		}
+		c.stats.add(DatagramsReceived, m.Count())
+		c.stats.add(BytesReceived, int(m.Len))
+	}
+	c.readRun(b.Buf)
+}
+
+// route finds out whose datagram it is.
+func (c *Core) route(d *datagram) {
+	pkt := d.bytes()
+	v, err := ngtcp2.DecodeVersionCID(pkt, cidLen)
+	if errors.Is(err, ngtcp2.ErrVersionNegotiation) {
+		c.negotiateVersion(d, v)
+		return
+	}
+	if err != nil {
+		c.stats.inc(DropMalformed)
+		return
+	}
+	conn := c.table.lookup(v.DCID)
+	if conn == nil && len(c.run) > 0 { // the run may be what makes it known
+		c.readRun(d.buf)
+		conn = c.table.lookup(v.DCID)
+	}
+	if conn == nil {
+		c.unknown(d, v)
+		return
+	}
+	if conn != c.runConn || d.path != c.runPath || len(c.run) == cap(c.run) {
+		c.readRun(d.buf)
+		c.runConn, c.runPath = conn, d.path
+	}
+	c.run = append(c.run, d.at)
+}
+
+// readRun gives the collected datagrams to their connection.
+func (c *Core) readRun(base []byte) {
+	if len(c.run) == 0 {
+		return
+	}
+	conn, run := c.runConn, c.run
+	c.run, c.runConn = c.run[:0], nil
+	if conn.nc == nil {
+		c.answerClosing(conn, c.runPath, len(run))
+		return
+	}
+	c.read(conn, c.runPath, base, run)
+}
+
+// read gives a run to a live connection. Events come before the error: data may
+// have arrived together with the peer's CONNECTION_CLOSE.
+func (c *Core) read(conn *Conn, path ngtcp2.Path, base []byte, run []ngtcp2.Datagram) {
+	err := conn.nc.ReadPkts(path, base, run, c.now)
+	c.drain(conn)
+	if err != nil {
+		c.fail(conn, err)
+		return
+	}
+	c.markDirty(conn)
+}
+
+// unknown handles a datagram whose DCID is in no table here.
+func (c *Core) unknown(d *datagram, v ngtcp2.VersionCID) {
+	short := v.SCID == nil
+	if owner := c.owner(d, v.DCID); owner >= 0 {
+		c.forwardTo(owner, d)
+		return
+	}
+	switch {
+	case c.cfg.TLS == nil:
+		c.stats.inc(DropUnknownCID)
+	case short:
+		c.resetStateless(d, v.DCID)
+	default:
+		c.accept(d)
+	}
+}
+
+// owner is the worker whose number is in dcid, -1 when it is this one or none.
+// An Initial packet is never forwarded: its DCID may be the client's own random
+// choice.
+func (c *Core) owner(d *datagram, dcid []byte) int {
+	if c.forward == nil || d.forwarded || len(dcid) != cidLen || isInitial(d.bytes()) {
+		return -1
+	}
+	if w := int(dcid[0]); w != c.worker && w < c.peers {
+		return w
+	}
+	return -1
+}
+
+// isInitial reports whether pkt is a long header packet of type Initial in
+// version 1 or 2 (RFC 9000 section 17.2.2, RFC 9369 section 3.2).
+func isInitial(pkt []byte) bool {
+	if len(pkt) < 5 || pkt[0]&0x80 == 0 {
+		return false
+	}
+	initial := byte(0)
+	if pkt[1] == byte(ngtcp2.VersionV2>>24) {
+		initial = 1
+	}
+	return pkt[0]>>4&3 == initial
+}
+
+func (c *Core) forwardTo(worker int, d *datagram) {
+	if c.forward(worker, *d.msg, d.bytes()) {
+		c.stats.inc(Forwarded)
+	} else {
+		c.stats.inc(DropForwardFull)
+	}
+}

@@ -1,0 +1,98 @@
+package endpoint
+
+import (
+	"iter"
+	"sync/atomic"
+)
+
+// Counter names one thing that is counted.
+type Counter uint8
+
+// Counters. Those that start with Drop count datagrams that went no further,
+// by reason.
+const (
+	DatagramsReceived Counter = iota
+	BytesReceived
+	DatagramsSent // counted when handed to the socket
+	BytesSent
+	SendBlocked // times that a socket's send buffer was full
+	Accepted    // connections made for clients
+	Dialed      // connections made to servers
+	HandshakesCompleted
+	ClosedByPeer
+	ClosedLocally
+	ClosedByError // this side found a fault in the peer's packets or in TLS
+	ClosedIdle
+	ClosedHandshakeTimeout
+	ClosedStatelessReset // the peer lost its state
+	ClosedShutdown       // cut off by the end of Shutdown
+	VersionNegotiations
+	Retries
+	StatelessResets
+	Refused   // CONNECTION_REFUSED and INVALID_TOKEN sent without a connection
+	Forwarded // datagrams given to the worker that owns them
+
+	DropMalformed   // no QUIC packet
+	DropTruncated   // longer than a receive slot
+	DropUnknownCID  // no connection, and nothing to answer
+	DropNotInitial  // no connection, and not a valid first packet
+	DropRateLimited // an answer was due, but too many were sent
+	DropForwardFull // the owner's inbox was full
+	DropShutdown    // new connections during Shutdown
+	DropNoBuffer    // no room for an answer
+	numCounters
+)
+
+var counterNames = [numCounters]string{
+	"datagrams_received", "bytes_received", "datagrams_sent", "bytes_sent", "send_blocked",
+	"accepted", "dialed", "handshakes_completed",
+	"closed_by_peer", "closed_locally", "closed_by_error", "closed_idle",
+	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
+	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded",
+	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
+	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer",
+}
+
+// String is the counter's name in snake case.
+func (c Counter) String() string { return counterNames[c] }
+
+// Stats is a snapshot of an Endpoint.
+type Stats struct {
+	Conns       int64  // live connections, handshakes included
+	Handshakes  int64  // of them, clients' whose handshake is not complete
+	SendRefused uint64 // messages that the kernel refused to send
+	counts      [numCounters]uint64
+}
+
+// Count is the value of one counter.
+func (s *Stats) Count(c Counter) uint64 { return s.counts[c] }
+
+// All yields every counter.
+func (s *Stats) All() iter.Seq2[Counter, uint64] {
+	return func(yield func(Counter, uint64) bool) {
+		for i, n := range s.counts {
+			if !yield(Counter(i), n) {
+				return
+			}
+		}
+	}
+}
+
+// counters are one worker's; it alone adds, anyone reads.
+type counters [numCounters]atomic.Uint64
+
+func (c *counters) add(i Counter, n int) { c[i].Add(uint64(n)) }
+
+func (c *counters) inc(i Counter) { c[i].Add(1) }
+
+func (c *counters) addTo(s *Stats) {
+	for i := range c {
+		s.counts[i] += c[i].Load()
+	}
+}
+
+// shared is what the workers of one Endpoint have in common.
+type shared struct {
+	conns      atomic.Int64
+	handshakes atomic.Int64
+}

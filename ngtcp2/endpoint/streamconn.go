@@ -1,0 +1,398 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+const (
+	// writeLimit is how many bytes of a StreamConn may wait for the worker, and
+	// streamLimit how many may be unacknowledged, before Write blocks.
+	writeLimit  = 64 << 10
+	streamLimit = 256 << 10
+	// keptBuffer is the largest buffer in bytes that an idle StreamConn keeps.
+	keptBuffer = 4 << 10
+)
+
+// Application error codes of the net adapters.
+const (
+	CodeOK       uint64 = 0 // normal end
+	CodeAbnormal uint64 = 1 // the control stream ended before the connection
+	CodeOverload uint64 = 2 // the accept backlog is full
+	CodeRefused  uint64 = 3 // for streams: this connection carries one only
+)
+
+// StreamConn is a connection and its first stream as a net.Conn. Reading grants
+// credit as the application reads, so a slow reader holds the peer back; Write
+// blocks when too much is unacknowledged. Any goroutine may call its methods.
+type StreamConn struct {
+	conn     *Conn
+	state    crypto.ConnectionState
+	identity crypto.Identity
+	stream   *Stream // worker only
+	closed   func()  // after the end, once; may be nil
+
+	readDeadline, writeDeadline deadline
+	readable, writable          chan struct{} // tokens
+
+	mu       sync.Mutex
+	rbuf     []byte // received and not read: rbuf[rpos:]
+	rpos     int
+	eof      bool
+	consumed int    // read, and credit not yet given back
+	wbuf     []byte // written, and not yet with the stream
+	unacked  int    // Stream.Buffered as of the last flush
+	noWrite  bool   // CloseWrite
+	shut     bool   // Close
+	err      error  // the connection has ended
+	over     chan struct{}
+}
+
+func newStreamConn() *StreamConn {
+	return &StreamConn{
+		readDeadline: newDeadline(), writeDeadline: newDeadline(),
+		readable: make(chan struct{}, 1), writable: make(chan struct{}, 1),
+		over: make(chan struct{}),
+	}
+}
+
+// attach ties the StreamConn to its connection. Worker only.
+func (s *StreamConn) attach(c *Conn) {
+	s.conn = c
+	s.state = c.TLS()
+	s.identity, _ = c.PeerIdentity()
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Read reads what has arrived. After the peer's FIN it returns io.EOF, after
+// Close net.ErrClosed, after the connection's end its reason (io.EOF when the
+// peer closed with application code 0).
+func (s *StreamConn) Read(p []byte) (int, error) {
+	for {
+		if isClosed(s.readDeadline.passed()) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		n, err, ok := s.tryRead(p)
+		if ok {
+			return n, err
+		}
+		select {
+		case <-s.readable:
+		case <-s.over:
+		case <-s.readDeadline.passed():
+		}
+	}
+}
+
+func (s *StreamConn) tryRead(p []byte) (n int, err error, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.shut:
+		return 0, net.ErrClosed, true
+	case s.rpos < len(s.rbuf):
+		n = copy(p, s.rbuf[s.rpos:])
+		s.rpos += n
+		s.consumed += n
+		if s.rpos == len(s.rbuf) {
+			s.resetRead()
+		} else {
+			signal(s.readable) // for other readers
+		}
+		s.conn.Wake()
+		return n, nil, true
+	case s.eof:
+		return 0, io.EOF, true
+	case s.err != nil:
+		return 0, s.err, true
+	}
+	return 0, nil, len(p) == 0
+}
+
+// resetRead empties rbuf, and lets a large one go.
+func (s *StreamConn) resetRead() {
+	s.rbuf, s.rpos = s.rbuf[:0], 0
+	if cap(s.rbuf) > keptBuffer {
+		s.rbuf = nil
+	}
+}
+
+// Write queues p. It blocks while writeLimit bytes wait or streamLimit are
+// unacknowledged.
+func (s *StreamConn) Write(p []byte) (n int, err error) {
+	for {
+		if isClosed(s.writeDeadline.passed()) {
+			return n, os.ErrDeadlineExceeded
+		}
+		k, err := s.tryWrite(p[n:])
+		n += k
+		if err != nil || n == len(p) {
+			return n, err
+		}
+		select {
+		case <-s.writable:
+		case <-s.over:
+		case <-s.writeDeadline.passed():
+		}
+	}
+}
+
+func (s *StreamConn) tryWrite(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.shut || s.noWrite:
+		return 0, net.ErrClosed
+	case s.err != nil:
+		return 0, s.err
+	}
+	room := min(writeLimit-len(s.wbuf), streamLimit-s.unacked)
+	if room <= 0 || len(p) == 0 {
+		return 0, nil
+	}
+	k := min(room, len(p))
+	s.wbuf = append(s.wbuf, p[:k]...)
+	if k < len(p) || room > k {
+		signal(s.writable) // for other writers, and this one
+	}
+	s.conn.Wake()
+	return k, nil
+}
+
+// CloseWrite sends FIN after what was written.
+func (s *StreamConn) CloseWrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut || s.noWrite {
+		return net.ErrClosed
+	}
+	s.noWrite = true
+	s.conn.Wake()
+	return nil
+}
+
+// Close ends the connection gracefully: what was written is delivered first, for
+// at most Config.CloseTimeout. It does not wait for that; see Closed.
+func (s *StreamConn) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return net.ErrClosed
+	}
+	s.shut = true
+	signal(s.readable)
+	signal(s.writable)
+	s.conn.Wake()
+	return nil
+}
+
+// Closed is closed when the connection has ended.
+func (s *StreamConn) Closed() <-chan struct{} { return s.over }
+
+// QUIC is the connection, for its methods marked (any).
+func (s *StreamConn) QUIC() *Conn { return s.conn }
+
+// TLS is what the handshake settled on.
+func (s *StreamConn) TLS() crypto.ConnectionState { return s.state }
+
+// PeerIdentity is the peer's certificate chain and whether it was verified.
+func (s *StreamConn) PeerIdentity() crypto.Identity { return s.identity }
+
+// LocalAddr is the address that the peer reached.
+func (s *StreamConn) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// RemoteAddr is the peer's address; it changes when the peer migrates.
+func (s *StreamConn) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// SetDeadline sets both deadlines; the zero time means none.
+func (s *StreamConn) SetDeadline(t time.Time) error {
+	s.readDeadline.set(t)
+	s.writeDeadline.set(t)
+	return nil
+}
+
+// SetReadDeadline sets the deadline of Read.
+func (s *StreamConn) SetReadDeadline(t time.Time) error {
+	s.readDeadline.set(t)
+	return nil
+}
+
+// SetWriteDeadline sets the deadline of Write.
+func (s *StreamConn) SetWriteDeadline(t time.Time) error {
+	s.writeDeadline.set(t)
+	return nil
+}
+
+// The worker's side: streamHandler is the ConnHandler of a StreamConn.
+type streamHandler struct{ *StreamConn }
+
+// OnStreamOpen refuses every stream but the first.
+func (s streamHandler) OnStreamOpen(st *Stream) {
+	if s.stream == nil && st.Bidi() {
+		s.stream = st
+		return
+	}
+	st.Refuse(CodeRefused)
+}
+
+// OnStreamData keeps data until it is read; the stream's window bounds it.
+func (s streamHandler) OnStreamData(st *Stream, data []byte, fin bool) {
+	if st != s.stream {
+		st.Consume(len(data))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rpos > 0 && len(s.rbuf)+len(data) > cap(s.rbuf) {
+		s.rbuf = s.rbuf[:copy(s.rbuf, s.rbuf[s.rpos:])]
+		s.rpos = 0
+	}
+	s.rbuf = append(s.rbuf, data...)
+	s.eof = s.eof || fin
+	signal(s.readable)
+}
+
+// OnStreamReset ends reading: the peer abandoned the stream.
+func (s streamHandler) OnStreamReset(st *Stream, code uint64) {
+	if st == s.stream {
+		s.fail(&ngtcp2.ApplicationError{Code: code, Reason: "stream reset"})
+	}
+}
+
+// OnStopSending ends writing.
+func (s streamHandler) OnStopSending(st *Stream, code uint64) {
+	if st == s.stream {
+		s.fail(&ngtcp2.ApplicationError{Code: code, Reason: "stream stopped"})
+	}
+}
+
+// OnStreamClosed: both directions are finished.
+func (s streamHandler) OnStreamClosed(*Stream) {}
+
+// OnFlush moves credit and data between the application and the stream.
+func (s streamHandler) OnFlush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream == nil {
+		if s.shut {
+			s.conn.CloseAfterFlush(CodeOK, "")
+		}
+		return
+	}
+	if s.consumed > 0 {
+		s.stream.Consume(s.consumed)
+		s.consumed = 0
+	}
+	if s.err == nil {
+		s.moveOutput()
+	}
+	s.unacked = s.stream.Buffered()
+	if len(s.wbuf) < writeLimit && s.unacked < streamLimit {
+		signal(s.writable)
+	}
+	if len(s.wbuf) > 0 && s.err == nil {
+		return
+	}
+	switch {
+	case s.shut:
+		s.conn.CloseAfterFlush(CodeOK, "")
+	case s.noWrite:
+		_ = s.stream.CloseWrite() // after the first time it has no effect
+	}
+}
+
+// moveOutput gives written bytes to the stream, up to streamLimit.
+func (s *StreamConn) moveOutput() {
+	n := min(len(s.wbuf), max(streamLimit+writeLimit-s.stream.Buffered(), 0))
+	if n == 0 {
+		return
+	}
+	if _, err := s.stream.Write(s.wbuf[:n]); err != nil {
+		s.err = err
+		return
+	}
+	s.wbuf = s.wbuf[:copy(s.wbuf, s.wbuf[n:])]
+	if len(s.wbuf) == 0 && cap(s.wbuf) > keptBuffer {
+		s.wbuf = nil
+	}
+}
+
+// fail ends reading and writing with err, the first time.
+func (s *StreamConn) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	signal(s.readable)
+	signal(s.writable)
+}
+
+// OnClosed ends everything that still waits.
+func (s streamHandler) OnClosed(err error) {
+	var ae *ngtcp2.ApplicationError
+	switch {
+	case err == nil:
+		err = net.ErrClosed
+	case errors.As(err, &ae) && ae.Code == CodeOK:
+		err = io.EOF
+	}
+	s.fail(err)
+	close(s.over)
+	if s.closed != nil {
+		s.closed()
+	}
+}
+
+// DialConn connects to addr and opens a stream, as a net.Conn. cfg.Handler and
+// cfg.Ready are set here.
+func (e *Endpoint) DialConn(ctx context.Context, addr string, cfg DialConfig) (*StreamConn, error) {
+	s := newStreamConn()
+	var opened error
+	cfg.Handler = streamHandler{s}
+	cfg.Ready = func(c *Conn) {
+		s.attach(c)
+		s.stream, opened = c.OpenStream()
+	}
+	conn, err := e.Dial(ctx, addr, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if opened != nil {
+		conn.Post(conn.abandon)
+		return nil, opened
+	}
+	return s, nil
+}
+
+// DialConn connects to addr with an Endpoint of its own, which ends with the
+// net.Conn. For many connections use Endpoint.DialConn.
+func DialConn(ctx context.Context, addr string, cfg DialConfig) (*StreamConn, error) {
+	e, err := New(Config{Workers: 1})
+	if err != nil {
+		return nil, err
+	}
+	s, err := e.DialConn(ctx, addr, cfg)
+	if err != nil {
+		return nil, errors.Join(err, e.Shutdown(ctx))
+	}
+	go func() {
+		<-s.Closed()
+		_ = e.Shutdown(context.WithoutCancel(ctx))
+	}()
+	return s, nil
+}
