@@ -34,9 +34,10 @@ func (c *Config) transport() string {
 // Listener accepts connections on one TCP address. Its methods may be called from
 // any goroutine.
 type Listener struct {
-	cfg  Config
-	tcp  *net.TCPListener
-	name string
+	cfg    Config
+	tcp    *net.TCPListener
+	accept func() (*net.TCPConn, error) // of tcp
+	name   string
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -51,7 +52,7 @@ func Listen(addr netip.AddrPort, cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, tcp: tcp, conns: make(map[*conn]struct{})}
+	l := &Listener{cfg: cfg, tcp: tcp, accept: tcp.AcceptTCP, conns: make(map[*conn]struct{})}
 	l.name = fmt.Sprintf("%s %s", cfg.transport(), tcp.Addr())
 	return l, nil
 }
@@ -72,7 +73,7 @@ const (
 func (l *Listener) Serve(ctx context.Context) error {
 	pause := minAcceptPause
 	for {
-		nc, err := l.tcp.AcceptTCP()
+		nc, err := l.accept()
 		switch {
 		case err == nil:
 			pause = minAcceptPause

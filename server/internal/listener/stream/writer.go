@@ -2,6 +2,7 @@ package stream
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,9 +16,11 @@ const (
 	// shareFrom is the size from which a payload is referenced instead of copied, in
 	// bytes. Below it a copy is cheaper than one more element of the write vector.
 	shareFrom = 4 << 10
-	// minRate is the slowest a client may take a batch after the write timeout, in
-	// bytes per second: it prolongs the deadline of large messages.
-	minRate = 16 << 10
+	// writeBytes is how much of a batch is written under one deadline: a client that
+	// takes this much per write timeout is slow, but alive.
+	writeBytes = 256 << 10
+	// pieceBytes is what a shared payload is cut into for that.
+	pieceBytes = 64 << 10
 )
 
 // write is the writer: it sleeps until Wake and sends what the client has.
@@ -45,12 +48,31 @@ func (c *conn) drain() error {
 		if c.out.size == 0 {
 			return nil
 		}
-		c.setWriteDeadline()
-		if err := c.out.writeTo(c.net); err != nil {
+		if err := c.writeBatch(); err != nil {
 			return err
 		}
 		c.out.reset()
 	}
+}
+
+// writeBatch writes everything in c.out, with one system call per writeBytes on TCP.
+func (c *conn) writeBatch() error {
+	vec := c.out.vector()
+	defer clear(vec)
+	for len(vec) > 0 {
+		n, size := 0, 0
+		for n < len(vec) && size < writeBytes {
+			size += len(vec[n])
+			n++
+		}
+		c.setWriteDeadline()
+		c.out.now = vec[:n]
+		if _, err := c.out.now.WriteTo(c.net); err != nil {
+			return err
+		}
+		vec = vec[n:]
+	}
+	return nil
 }
 
 func (c *conn) returnBatch() {
@@ -60,8 +82,7 @@ func (c *conn) returnBatch() {
 }
 
 func (c *conn) setWriteDeadline() {
-	patience := c.l.cfg.WriteTimeout + time.Duration(c.out.size)*time.Second/minRate
-	c.net.SetWriteDeadline(time.Now().Add(patience))
+	c.net.SetWriteDeadline(time.Now().Add(c.l.cfg.WriteTimeout))
 	if c.closing.Load() { // its deadline must not be put off
 		c.net.SetWriteDeadline(time.Now().Add(lingerTime))
 	}
@@ -81,8 +102,8 @@ type batch struct {
 	size  int
 	buf   []byte // copied bytes
 	parts []part
-	vec   net.Buffers // reused by writeTo
-	rest  net.Buffers // of vec, consumed by writeTo
+	vec   net.Buffers // see vector
+	now   net.Buffers // the part of vec that is being written
 }
 
 // part is a shared payload and where in buf it belongs.
@@ -114,22 +135,25 @@ func (b *batch) WritePayload(p []byte, m *broker.Message) {
 	b.size += len(p)
 }
 
-// writeTo writes everything in order, with one system call on TCP.
-func (b *batch) writeTo(nc net.Conn) error {
-	if len(b.parts) == 0 {
-		_, err := nc.Write(b.buf)
-		return err
-	}
+// vector is everything in order; valid until the next call of a method.
+func (b *batch) vector() net.Buffers {
 	vec, from := b.vec[:0], 0
 	for _, p := range b.parts {
-		vec = append(vec, b.buf[from:p.at], p.payload)
+		vec = appendPiece(vec, b.buf[from:p.at])
+		for piece := range slices.Chunk(p.payload, pieceBytes) {
+			vec = append(vec, piece)
+		}
 		from = p.at
 	}
-	b.vec = append(vec, b.buf[from:])
-	b.rest = b.vec
-	_, err := b.rest.WriteTo(nc)
-	clear(b.vec)
-	return err
+	b.vec = appendPiece(vec, b.buf[from:])
+	return b.vec
+}
+
+func appendPiece(vec net.Buffers, p []byte) net.Buffers {
+	if len(p) == 0 {
+		return vec
+	}
+	return append(vec, p)
 }
 
 // reset forgets everything and gives the messages back. A buffer that one large

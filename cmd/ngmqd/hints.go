@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ngmq/ngmq/server"
+)
+
+// forPeople reports whether somebody is likely to read what is printed to w: it is a
+// terminal, or make runs this program (make run).
+func forPeople(w io.Writer) bool {
+	if os.Getenv("MAKELEVEL") != "" {
+		return true
+	}
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printHints says where the server listens and how to try it, a line to paste for
+// each transport.
+func printHints(w io.Writer, srv *server.Server) {
+	addrs := srv.Addrs()
+	var b strings.Builder
+	b.WriteString("\nngmqd is ready. To try it, paste one of these lines into another terminal:\n")
+	for _, a := range addrs.QUIC {
+		fmt.Fprintf(&b, "\n  QUIC on %s\n    %s\n", a, tryQUIC(a, srv.CAFile()))
+	}
+	for _, a := range addrs.TCP {
+		fmt.Fprintf(&b, "\n  TCP on %s\n    %s\n", a, tryMosquitto(a, ""))
+	}
+	for _, a := range addrs.TLS {
+		fmt.Fprintf(&b, "\n  TLS on %s\n    %s\n", a, tryMosquitto(a, cmp.Or(trust(srv.CAFile()), " --tls-use-os-certs")))
+	}
+	b.WriteString("\nCtrl-C ends the server.\n\n")
+	io.WriteString(w, b.String())
+}
+
+// tryQUIC subscribes and publishes over QUIC.
+func tryQUIC(a netip.AddrPort, ca string) string {
+	to := fmt.Sprintf("--url quic://%s:%d%s", host(a), a.Port(), trust(ca))
+	return fmt.Sprintf(`(sleep 1; %[1]s pub %[2]s -t greeting -m hello) & %[1]s sub %[2]s -t greeting -C 1`, sibling("ngmq"), to)
+}
+
+// tryMosquitto does the same with the clients of mosquitto.
+func tryMosquitto(a netip.AddrPort, options string) string {
+	to := fmt.Sprintf("-h %s -p %d%s", strings.Trim(host(a), "[]"), a.Port(), options)
+	return fmt.Sprintf(`(sleep 1; mosquitto_pub %[1]s -t greeting -m hello) & mosquitto_sub %[1]s -t greeting -C 1`, to)
+}
+
+func trust(ca string) string {
+	if ca == "" {
+		return ""
+	}
+	return " --cafile '" + strings.ReplaceAll(ca, "'", `'\''`) + "'"
+}
+
+// host is where a client on this machine finds a.
+func host(a netip.AddrPort) string {
+	switch ip := a.Addr(); {
+	case ip.IsUnspecified():
+		return "localhost"
+	case ip.Is6():
+		return "[" + ip.String() + "]"
+	default:
+		return ip.String()
+	}
+}
+
+// sibling is the command that stands beside this one, in the form in which this one
+// was called.
+func sibling(name string) string {
+	if dir, file := filepath.Split(os.Args[0]); file != "" && dir != "" {
+		return filepath.Join(dir, name)
+	}
+	return name
+}

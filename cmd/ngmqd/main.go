@@ -1,0 +1,157 @@
+// Command ngmqd is the MQTT server: QUIC, TCP and TLS on the addresses that its
+// flags name. Everything that it does is in package server; here flags and
+// environment variables become a server.Config.
+//
+//	flags, NGMQ_* -> server.Config -> server.New -> Server.Run(ctx until a signal)
+//
+// Exit status: 0 after a signal, 1 when something is wrong with the flags or a
+// listener failed. The first SIGINT or SIGTERM shuts down within 5 seconds, the
+// second one ends the process at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/server"
+)
+
+// version is set by the linker (make build).
+var version string
+
+// cli is the command line. Each flag has a variable of the same name in the
+// environment: --log-level is NGMQ_LOG_LEVEL.
+type cli struct {
+	Serve   serve       `cmd:"" default:"withargs" help:"Serve MQTT (the default command)."`
+	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL."`
+}
+
+type serve struct {
+	QUIC           []string `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off. May be repeated. (${default})"`
+	TCP            []string `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off. May be repeated. (${default})"`
+	TLS            []string `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off. May be repeated. (${default})"`
+	Cert           string   `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
+	Key            string   `placeholder:"FILE" help:"Private key of the certificate, PEM."`
+	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt, dev.crt, dev.key. (${default})"`
+	AllowAnonymous bool     `help:"Serve clients without credentials on addresses that other machines can reach."`
+	LogLevel       string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
+	LogFormat      string   `enum:"text,json" default:"text" help:"text or json. (${default})"`
+}
+
+type showVersion struct{}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as parameters. It returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exit := -1
+	parser := kong.Must(&c,
+		kong.Name("ngmqd"),
+		kong.Description("MQTT server over QUIC, TCP and TLS."),
+		kong.Vars{"quic": server.DefaultQUIC, "tcp": server.DefaultTCP, "datadir": defaultDataDir()},
+		kong.DefaultEnvars("NGMQ"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(status int) { exit = status }),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.Bind(logOutput{stderr}),
+	)
+	cmd, err := parser.Parse(args)
+	switch {
+	case exit >= 0: // --help has been shown
+		return exit
+	case err != nil:
+		fmt.Fprintf(stderr, "ngmqd: %s; see ngmqd --help\n", err)
+		return 1
+	}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintf(stderr, "ngmqd: %s\n", err)
+		return 1
+	}
+	return 0
+}
+
+// logOutput tells the log's writer from that of what is printed for people.
+type logOutput struct{ io.Writer }
+
+// Run implements the serve command.
+func (s *serve) Run(stdout io.Writer, out logOutput) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal has its usual effect
+	log, err := s.logger(out)
+	if err != nil {
+		return err
+	}
+	srv, err := server.New(server.Config{
+		QUIC: s.QUIC, TCP: s.TCP, TLS: s.TLS,
+		CertFile: s.Cert, KeyFile: s.Key, DataDir: s.DataDir,
+		AllowAnonymous: s.AllowAnonymous, Logger: log,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot start:\n%w", err)
+	}
+	if forPeople(stdout) {
+		go func() {
+			<-srv.Ready()
+			printHints(stdout, srv)
+		}()
+	}
+	return srv.Run(ctx)
+}
+
+func (s *serve) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, options)), nil
+}
+
+// Run implements the version command.
+func (showVersion) Run(stdout io.Writer) error {
+	_, err := fmt.Fprintf(stdout, "ngmqd %s\nngtcp2 %s\nOpenSSL %s\n", ownVersion(), ngtcp2.Version(), crypto.OpenSSLVersion())
+	return err
+}
+
+// ownVersion is what the linker was told, else what the go command knows.
+func ownVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// defaultDataDir is the ngmq directory in the user's data directory (XDG Base
+// Directory Specification), or ngmq-data here for a user without a home.
+func defaultDataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "ngmq")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil || errors.Is(err, os.ErrNotExist) {
+		return "ngmq-data"
+	}
+	return filepath.Join(home, ".local", "share", "ngmq")
+}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// asServer in the environment makes the test binary be ngmqd, so that processes are
+// tested with what go test has built, race detector included.
+const asServer = "NGMQD_TEST_IS_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+const patience = 20 * time.Second
+
+// process is a running ngmqd.
+type process struct {
+	*exec.Cmd
+	stderr output
+	stdout output
+	exited chan struct{}
+}
+
+// output collects what a process writes; any goroutine may read it.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// command starts ngmqd with a data directory of its own and nothing of NGMQ_* in the
+// environment but env.
+func command(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{Cmd: exec.Command(self, args...), exited: make(chan struct{})}
+	p.Env = append([]string{asServer + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
+	p.Dir = t.TempDir()
+	p.Cmd.Stdout, p.Cmd.Stderr = &p.stdout, &p.stderr
+	require.NoError(t, p.Start())
+	go func() {
+		p.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		p.Process.Kill()
+		<-p.exited
+	})
+	return p
+}
+
+// status waits for the end of the process.
+func (p *process) status(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+		return p.ProcessState.ExitCode()
+	case <-time.After(patience):
+		t.Fatalf("still running:\n%s", p.stderr.String())
+		return -1
+	}
+}
+
+// ready waits for the line that says ready and gives its attributes.
+func (p *process) ready(t *testing.T) map[string]string {
+	t.Helper()
+	var entry map[string]string
+	require.Eventually(t, func() bool {
+		lines := bufio.NewScanner(strings.NewReader(p.stderr.String()))
+		for lines.Scan() {
+			e := map[string]any{}
+			if json.Unmarshal(lines.Bytes(), &e) == nil && e["msg"] == "ready" {
+				entry = map[string]string{}
+				for k, v := range e {
+					entry[k] = fmt.Sprint(v)
+				}
+				return true
+			}
+		}
+		return false
+	}, patience, 5*time.Millisecond, "no ready line")
+	return entry
+}
+
+var anyPorts = []string{"--quic", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--log-format", "json"}
+
+// connect does CONNECT and CONNACK over TCP.
+func connect(t *testing.T, addr string, v packet.Version) (net.Conn, *packet.Decoder) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	_, err = conn.Write((&packet.Connect{ClientID: v.String(), CleanStart: true}).AppendTo(nil, v))
+	require.NoError(t, err)
+	d := packet.NewDecoder(0)
+	d.SetVersion(v)
+	p, err := d.ReadPacket(conn, make([]byte, 1024))
+	require.NoError(t, err)
+	require.IsType(t, &packet.Connack{}, p)
+	return conn, d
+}
+
+func TestServesUntilSignal(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		t.Run(signal.String(), func(t *testing.T) {
+			p := command(t, nil, anyPorts...)
+			addrs := p.ready(t)
+			for _, transport := range []string{"quic", "tcp", "tls"} {
+				_, port, err := net.SplitHostPort(addrs[transport])
+				require.NoError(t, err)
+				assert.NotEqual(t, "0", port)
+			}
+			v5, decoder := connect(t, addrs["tcp"], packet.V50)
+			v3, decoder3 := connect(t, addrs["tcp"], packet.V311)
+
+			begin := time.Now()
+			require.NoError(t, p.Process.Signal(signal))
+			last, err := decoder.ReadPacket(v5, make([]byte, 1024))
+			require.NoError(t, err)
+			require.IsType(t, &packet.Disconnect{}, last)
+			assert.Equal(t, packet.ServerShuttingDown, last.(*packet.Disconnect).ReasonCode)
+			_, err = decoder3.ReadPacket(v3, make([]byte, 1024))
+			assert.ErrorIs(t, err, io.EOF)
+			v5.Close()
+			v3.Close()
+			assert.Zero(t, p.status(t), p.stderr.String())
+			assert.Less(t, time.Since(begin), 5*time.Second)
+		})
+	}
+}
+
+// A client that does not read and does not close costs no more than the 5 seconds.
+func TestStopsInTimeWithDeafClients(t *testing.T) {
+	p := command(t, nil, anyPorts...)
+	addrs := p.ready(t)
+	connect(t, addrs["tcp"], packet.V50)
+	deaf, err := net.Dial("tcp", addrs["tls"])
+	require.NoError(t, err)
+	defer deaf.Close()
+	begin := time.Now()
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Zero(t, p.status(t), p.stderr.String())
+	assert.Less(t, time.Since(begin), 5*time.Second)
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := command(t, nil, anyPorts...)
+	addrs := p.ready(t)
+	connect(t, addrs["tcp"], packet.V50) // keeps the server waiting for its end
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "shutting down") }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		p.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.exited:
+			return true
+		default:
+			return false
+		}
+	}, patience, 10*time.Millisecond)
+}
+
+func TestRefusesToStart(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer busy.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	other := free.Addr().String()
+	free.Close()
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	require.NoError(t, os.WriteFile(garbage, []byte("not a certificate"), 0o600))
+
+	off := []string{"--quic", "off", "--tcp", "off"}
+	cases := map[string]struct {
+		args []string
+		want []string
+	}{
+		"all off":              {off, []string{"all listeners are off", "--quic"}},
+		"address in use":       {[]string{"--quic", "127.0.0.1:0", "--tls", other, "--tcp", busy.Addr().String()}, []string{busy.Addr().String(), "in use", "--tcp"}},
+		"no such certificate":  {[]string{"--cert", "/nowhere.crt", "--key", "/nowhere.key"}, []string{"/nowhere.crt", "no such file", "--cert"}},
+		"bad certificate":      {[]string{"--cert", garbage, "--key", garbage}, []string{garbage, "--cert"}},
+		"certificate alone":    {[]string{"--cert", garbage}, []string{garbage, "--key"}},
+		"public":               {[]string{"--tcp", "0.0.0.0:0"}, []string{"0.0.0.0:0", "--allow-anonymous"}},
+		"public QUIC":          {[]string{"--quic", ":0"}, []string{":0", "--allow-anonymous"}},
+		"bad address":          {[]string{"--tcp", "nonsense"}, []string{"nonsense", "host:port"}},
+		"data dir is a file":   {[]string{"--data-dir", garbage, "--quic", "127.0.0.1:0", "--tcp", "off"}, []string{garbage, "--data-dir"}},
+		"unknown flag":         {[]string{"--nonsense"}, []string{"--nonsense", "--help"}},
+		"unknown level":        {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
+		"unknown format":       {[]string{"--log-format", "xml"}, []string{"--log-format", "json"}},
+		"unexpected argument":  {[]string{"start"}, []string{"start", "--help"}},
+		"two things at a time": {[]string{"--tcp", "0.0.0.0:0", "--cert", "/nowhere.crt", "--key", "x"}, []string{"--allow-anonymous", "/nowhere.crt"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := command(t, nil, c.args...)
+			assert.Equal(t, 1, p.status(t))
+			for _, text := range c.want {
+				assert.Contains(t, p.stderr.String(), text)
+			}
+			assert.NotContains(t, p.stderr.String(), "ready")
+			assert.Empty(t, p.stdout.String())
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	p := command(t, []string{
+		"NGMQ_QUIC=off", "NGMQ_TCP=127.0.0.1:0,127.0.0.2:0", "NGMQ_TLS=0.0.0.0:0", "NGMQ_ALLOW_ANONYMOUS=true",
+		"NGMQ_DATA_DIR=" + dir, "NGMQ_LOG_FORMAT=json", "NGMQ_LOG_LEVEL=info",
+	})
+	addrs := p.ready(t)
+	assert.Equal(t, "off", addrs["quic"])
+	assert.Len(t, strings.Split(addrs["tcp"], ","), 2)
+	assert.FileExists(t, filepath.Join(dir, "dev-ca.crt"))
+	assert.FileExists(t, filepath.Join(dir, "dev.crt"))
+	assert.FileExists(t, filepath.Join(dir, "dev.key"))
+	assert.Regexp(t, `([0-9A-F]{2}:){31}[0-9A-F]{2}`, p.stderr.String(), "the fingerprint is logged")
+}
+
+func TestFlagBeatsEnvironment(t *testing.T) {
+	p := command(t, []string{"NGMQ_TCP=nonsense"}, anyPorts...)
+	assert.NotEqual(t, "off", p.ready(t)["tcp"])
+}
+
+func TestLogLevelAndTextFormat(t *testing.T) {
+	p := command(t, nil, "--quic", "off", "--tcp", "127.0.0.1:0")
+	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "msg=ready") }, patience, 5*time.Millisecond)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	l.Close()
+	quiet := command(t, nil, "--quic", "off", "--tcp", addr, "--log-level", "error")
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, patience, 5*time.Millisecond)
+	require.NoError(t, quiet.Process.Signal(syscall.SIGTERM))
+	assert.Zero(t, quiet.status(t))
+	assert.Empty(t, quiet.stderr.String())
+}
+
+func TestHintsUnderMake(t *testing.T) {
+	p := command(t, []string{"MAKELEVEL=1"}, anyPorts...)
+	addrs := p.ready(t)
+	require.Eventually(t, func() bool { return strings.Contains(p.stdout.String(), "Ctrl-C") }, patience, 5*time.Millisecond)
+	hints := p.stdout.String()
+	assert.Contains(t, hints, "--url quic://"+addrs["quic"])
+	assert.Contains(t, hints, "dev-ca.crt")
+	_, port, _ := net.SplitHostPort(addrs["tcp"])
+	assert.Contains(t, hints, "mosquitto_sub -h 127.0.0.1 -p "+port)
+	_, port, _ = net.SplitHostPort(addrs["tls"])
+	assert.Contains(t, hints, "-p "+port+" --cafile")
+}
+
+func TestVersion(t *testing.T) {
+	p := command(t, nil, "version")
+	assert.Zero(t, p.status(t))
+	assert.Regexp(t, `^ngmqd \S+\nngtcp2 1\.\d+\.\d+\S*\nOpenSSL .*3\.\d+`, p.stdout.String())
+}
+
+func TestHelp(t *testing.T) {
+	p := command(t, nil, "--help")
+	assert.Zero(t, p.status(t))
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version"} {
+		assert.Contains(t, p.stdout.String(), flag)
+	}
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+)
+
+// Off as a listen address switches that transport off.
+const Off = "off"
+
+// Listen addresses of the zero Config: loopback only, so that a server that nobody
+// configured serves nobody else.
+const (
+	DefaultQUIC = "127.0.0.1:14567" // the port that MQTT over QUIC brokers use
+	DefaultTCP  = "127.0.0.1:1883"  // IANA "mqtt"
+)
+
+// Defaults of Config.Timeouts.
+const (
+	// DefaultHandshakeTimeout bounds a QUIC or TLS handshake. Five round trips over
+	// a bad mobile link fit; a silent peer is gone soon.
+	DefaultHandshakeTimeout = 10 * time.Second
+	// DefaultConnectTimeout bounds the time from the network connection to a
+	// complete CONNECT packet [MQTT-3.1.0-1 and section 3.1.4 of both standards ask
+	// for "a reasonable amount of time"].
+	DefaultConnectTimeout = 10 * time.Second
+	// DefaultWriteTimeout ends a TCP or TLS client that takes nothing for so long.
+	DefaultWriteTimeout = 20 * time.Second
+	// DefaultIdleTimeout is the QUIC idle timeout that the server offers. The
+	// shorter one of both ends is effective; clients bring 90 s and 120 s. It only
+	// has to notice dead paths: MQTT keep alive decides about silent clients.
+	DefaultIdleTimeout = 120 * time.Second
+	// DefaultShutdownTimeout is how long Run waits for clients to take the last
+	// packet when its context ends. ngmqd promises to exit within 5 s.
+	DefaultShutdownTimeout = 3 * time.Second
+)
+
+// DefaultMaxConnections is the limit of network connections of the zero Config: a
+// guard against running out of file descriptors and memory (an idle QUIC client
+// costs about 60 KB), not a measure of what the server can carry.
+const DefaultMaxConnections = 100_000
+
+// Config says what a Server does. The zero Config works and is safe: it serves
+// QUIC and TCP on loopback addresses, to anonymous clients of this machine, with a
+// development certificate that lives in memory. New copies the Config.
+type Config struct {
+	// QUIC, TCP and TLS are the addresses to listen on, "host:port". An empty list
+	// means DefaultQUIC, DefaultTCP and no TLS; the list {Off} means none. Port 0
+	// lets the system choose; see Server.Addrs. A host that resolves to anything
+	// but loopback needs AllowAnonymous or Handlers.Connect.
+	QUIC, TCP, TLS []string
+
+	// CertFile and KeyFile name the PEM files of the certificate chain and private
+	// key for QUIC and TLS. Both empty: a development CA and certificate are made;
+	// see DataDir.
+	CertFile, KeyFile string
+
+	// DataDir is the directory for what outlives the process: the development CA
+	// and certificate (dev-ca.crt, dev.crt, dev.key). It is made when missing.
+	// Empty: nothing is written, and the development certificate is a new one at
+	// each start.
+	DataDir string
+
+	// AllowAnonymous admits clients without credentials on addresses that other
+	// machines can reach. On loopback addresses they are always admitted, unless
+	// Handlers.Connect decides.
+	AllowAnonymous bool
+
+	// Handlers are functions of the embedding program. Handlers.Connect, when set,
+	// alone decides who is let in.
+	Handlers Handlers
+
+	// Limits bounds what clients can make the server hold.
+	Limits Limits
+
+	// Timeouts are the deadlines of connections.
+	Timeouts Timeouts
+
+	// Workers is the number of QUIC event loops; 0 means one per core.
+	Workers int
+
+	// AlwaysRetry makes every QUIC client prove its address with a Retry before
+	// the server spends anything on it (RFC 9000 section 8.1.2). It costs one round
+	// trip.
+	AlwaysRetry bool
+
+	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC connections in
+	// the NSS key log format, for packet analysers. Whoever reads it reads the
+	// traffic.
+	KeyLogFile string
+
+	// Logger gets the server's log; nil means none.
+	Logger *slog.Logger
+}
+
+// Limits bounds what clients can make the server hold. Zero fields mean the
+// default that is named with each.
+type Limits struct {
+	// MaxConnections is the number of network connections of all transports at
+	// once, DefaultMaxConnections by default; further ones are refused.
+	MaxConnections int
+	// MaxSessions is the number of sessions, connected or not; 200,000.
+	MaxSessions int
+	// MaxPacketSize is the largest MQTT packet taken from a client, in bytes; 8 MiB.
+	MaxPacketSize int
+	// ReceiveMaximum is the number of QoS 2 messages that a client may have open
+	// towards the server [MQTT 5.0, 3.2.2.3.3]; 1,024.
+	ReceiveMaximum uint16
+	// MaxInflight is the number of QoS 1 and 2 messages in flight towards one
+	// client, whatever larger Receive Maximum it names; 1,024.
+	MaxInflight int
+	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one session;
+	// further messages are dropped and counted; 10,000 and 32 MiB.
+	MaxQueuedMessages, MaxQueuedBytes int
+	// MaxSubscriptions is the number of subscriptions of one session; 4,096.
+	MaxSubscriptions int
+	// MaxSessionExpiry caps how long a session is kept without a connection, with a
+	// resolution of a second; by default it is not capped.
+	MaxSessionExpiry time.Duration
+	// MaxKeepAlive caps the keep alive of 5.0 clients (Server Keep Alive), in
+	// seconds; by default it is not capped.
+	MaxKeepAlive uint16
+}
+
+// Timeouts are the deadlines of connections. Zero fields mean the Default
+// constants.
+type Timeouts struct {
+	Handshake time.Duration // QUIC and TLS handshake
+	Connect   time.Duration // from the network connection to a complete CONNECT, TLS included
+	Write     time.Duration // TCP and TLS: one write that the client does not take
+	Idle      time.Duration // QUIC idle timeout offered
+	Shutdown  time.Duration // Run: time for clients to take the last packet
+}
+
+// withDefaults returns c with defaults in place of zero values.
+func (c Config) withDefaults() Config {
+	c.QUIC = addresses(c.QUIC, DefaultQUIC)
+	c.TCP = addresses(c.TCP, DefaultTCP)
+	c.TLS = addresses(c.TLS, Off)
+	c.Limits.MaxConnections = or(c.Limits.MaxConnections, DefaultMaxConnections)
+	c.Timeouts.Handshake = or(c.Timeouts.Handshake, DefaultHandshakeTimeout)
+	c.Timeouts.Connect = or(c.Timeouts.Connect, DefaultConnectTimeout)
+	c.Timeouts.Write = or(c.Timeouts.Write, DefaultWriteTimeout)
+	c.Timeouts.Idle = or(c.Timeouts.Idle, DefaultIdleTimeout)
+	c.Timeouts.Shutdown = or(c.Timeouts.Shutdown, DefaultShutdownTimeout)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// addresses applies the default and takes Off entries away.
+func addresses(list []string, byDefault string) []string {
+	if len(list) == 0 {
+		list = []string{byDefault}
+	}
+	var on []string
+	for _, a := range list {
+		if a != Off {
+			on = append(on, a)
+		}
+	}
+	return on
+}
+
+func or[T comparable](v, byDefault T) T {
+	var zero T
+	if v == zero {
+		return byDefault
+	}
+	return v
+}
+
+// minTLS is the oldest version on the TLS listener. QUIC is TLS 1.3 by definition.
+const minTLS = tls.VersionTLS12
+
+// alpn is the application protocol of MQTT over QUIC; optional on TLS over TCP.
+const alpn = "mqtt"

@@ -1,0 +1,29 @@
+// Package server is an MQTT server for programs to embed: MQTT 3.1, 3.1.1 and 5.0
+// over QUIC, TCP and TLS. The server command ngmqd is this package with flags.
+//
+//	s, err := server.New(server.Config{})   // sockets are open, nobody is served yet
+//	err = s.HandlePublish("sensors/#", f)   // f sees every message that matches
+//	err = s.Run(ctx)                        // serves until ctx ends
+//
+// # Pipeline
+//
+//	Config -> Validate -> certificates -> sockets -> Run: listeners -> broker -> listeners
+//
+// New does everything that can fail; an error leaves nothing open. Run starts the
+// listeners, which feed the broker what clients send and write what it has for them.
+//
+// # Ownership
+//
+//	what                              who
+//	Server                            the caller; every method may be called from any goroutine
+//	Config                            copied by New; the slices in it must not be changed afterwards
+//	handlers                          called on the goroutine of the client that they are about: they
+//	                                  must not block, over QUIC they would hold up other clients too
+//	*Client                           does not change, may be kept
+//	events given to handlers,         the handler, until it returns
+//	with all slices in them
+//	Publication given to Publish      the caller again, when Publish returns
+//
+// A handler that panics costs the request it was about: it is caught, logged and
+// counted, and the server goes on.
+package server

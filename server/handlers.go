@@ -1,0 +1,104 @@
+package server
+
+import (
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/server/internal/broker"
+	"github.com/ngmq/ngmq/server/internal/listener/quic"
+)
+
+// Handlers are the functions of the embedding program that Config takes:
+//
+//	Connect    func(*ConnectEvent) error    decides about a CONNECT
+//	Disconnect func(*DisconnectEvent)       a client is gone
+//	Subscribe  func(*SubscribeEvent) error  decides about a subscription, may answer it
+//
+// nil ones decide nothing. An error made by Refuse refuses with its reason code, any
+// other error with NotAuthorized (0x87). They are called on the goroutine of the
+// client and must not block. Handlers for messages: Server.HandlePublish.
+type Handlers = broker.Handlers
+
+// PublishHandler is called for each message from a client, wills included, before
+// it is delivered or retained. It may change the event. nil passes the message on,
+// ErrDrop makes it vanish, an error made by Refuse tells the publisher its code.
+type PublishHandler = broker.PublishHandler
+
+// ConnectEvent is a CONNECT to be decided about: Client (who), HasUsername, Password,
+// Will and the Properties of the packet.
+type ConnectEvent = broker.ConnectEvent
+
+// DisconnectEvent tells that a Client is gone, with the reason Code of the
+// DISCONNECT (UnspecifiedError: lost without one) and the Err of the connection.
+type DisconnectEvent = broker.DisconnectEvent
+
+// SubscribeEvent is a subscription of Client to Filter at QoS, which a handler may
+// lower. Its method Reply answers the subscriber, and nobody else, with a message.
+type SubscribeEvent = broker.SubscribeEvent
+
+// PublishEvent is a message from Client: a Publication with the methods Text (the
+// payload as a string) and JSON (decodes it).
+type PublishEvent = broker.PublishEvent
+
+// Publication is a message as programs see it: Topic, Payload, QoS, Retain, Expiry
+// (0 = for ever) and the Properties that are forwarded to 5.0 subscribers.
+type Publication = broker.Publication
+
+// Client describes a connected client: ID, Username, Version, KeepAlive in seconds,
+// CleanStart, Connected (when) and Conn (how).
+type Client = broker.ClientInfo
+
+// ConnInfo describes a network connection: Transport ("quic", "tcp" or "tls"),
+// Listener, Remote and Local address, TLS (nil without).
+type ConnInfo = broker.ConnInfo
+
+// TLSInfo describes the TLS session of a connection.
+type TLSInfo = broker.TLSInfo
+
+// Stats is a snapshot of the server's counters.
+type Stats = broker.Stats
+
+// Errors of handlers and of Publish.
+var (
+	// ErrDrop, returned by a PublishHandler, makes the message vanish; the publisher
+	// gets a normal acknowledgement.
+	ErrDrop = broker.ErrDrop
+	// ErrInvalidTopic is returned by Publish for what is not a topic name.
+	ErrInvalidTopic = broker.ErrInvalidTopic
+)
+
+// Refuse makes the error with which a handler refuses a request. The client is told
+// code and, in MQTT 5.0, reason, which may be empty.
+func Refuse(code packet.ReasonCode, reason string) error { return broker.Refuse(code, reason) }
+
+// HandlePublish has fn called for every message from a client whose topic matches
+// filter. Handlers of the same message are called in the order in which they were
+// added. Add them before Run, so that they miss nothing. The error says that the
+// filter is not valid.
+func (s *Server) HandlePublish(filter string, fn PublishHandler) error {
+	return s.broker.HandlePublish(filter, fn)
+}
+
+// Publish delivers a message to all subscribers, as if a client had sent it, and
+// keeps it when Retain is set. No handler is called. It does not block.
+func (s *Server) Publish(p Publication) error { return s.broker.Publish(p) }
+
+// Disconnect ends the connection of a client; a 5.0 client is told code. It reports
+// whether there was such a client.
+func (s *Server) Disconnect(clientID string, code packet.ReasonCode) bool {
+	return s.broker.Disconnect(clientID, code)
+}
+
+// Stats gives a snapshot of the counters.
+func (s *Server) Stats() Stats { return s.broker.Stats() }
+
+// Application error codes of QUIC that the server uses in CONNECTION_CLOSE,
+// RESET_STREAM and STOP_SENDING besides MQTT reason codes (0x80 and above).
+const (
+	CodeNormal            = quic.CodeNormal            // ended in order
+	CodeControlStreamLost = quic.CodeControlStreamLost // the control stream ended without DISCONNECT
+	CodeOverloaded        = quic.CodeOverloaded        // too many connections, or too much of something
+	CodeStreamRefused     = quic.CodeStreamRefused     // a stream besides the control stream
+)
+
+// CloseCode maps the MQTT reason code with which a client is disconnected to the
+// application error code of the CONNECTION_CLOSE that follows.
+func CloseCode(code packet.ReasonCode) uint64 { return quic.CloseCode(code) }

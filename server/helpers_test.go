@@ -1,0 +1,179 @@
+package server_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server"
+	"github.com/ngmq/ngmq/server/internal/mqtttest"
+)
+
+// transports that every server test goes over.
+var transports = []string{"tcp", "tls", "quic"}
+
+var anyPort = []string{"127.0.0.1:0"}
+
+// certificates is a data directory for all tests of the package, so that the
+// development certificate is made once.
+var certificates = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "ngmq-server-test-")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	os.RemoveAll(certificates())
+	os.Exit(status)
+}
+
+// running is a server that a test has started.
+type running struct {
+	*server.Server
+	stop  context.CancelFunc
+	ended chan error // the result of Run
+}
+
+// start runs a server on all transports and stops it at the end of the test.
+func start(t testing.TB, cfg server.Config) *running {
+	t.Helper()
+	if cfg.QUIC == nil && cfg.TCP == nil && cfg.TLS == nil {
+		cfg.QUIC, cfg.TCP, cfg.TLS = anyPort, anyPort, anyPort
+	}
+	cfg.DataDir = certificates()
+	s, err := server.New(cfg)
+	require.NoError(t, err)
+	return run(t, s)
+}
+
+func run(t testing.TB, s *server.Server) *running {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Server: s, stop: cancel, ended: make(chan error, 1)}
+	go func() { r.ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+		defer cancel()
+		s.Shutdown(ctx)
+	})
+	return r
+}
+
+// wait gives the result of Run.
+func (r *running) wait(t testing.TB) error {
+	t.Helper()
+	select {
+	case err := <-r.ended:
+		return err
+	case <-time.After(mqtttest.Patience):
+		t.Fatal("Run did not return")
+		return nil
+	}
+}
+
+// dial connects to the server over a transport.
+func dial(t testing.TB, s *server.Server, transport string) net.Conn {
+	t.Helper()
+	conn, err := tryDial(t, s, transport)
+	require.NoError(t, err)
+	return conn
+}
+
+func tryDial(t testing.TB, s *server.Server, transport string) (net.Conn, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+	defer cancel()
+	switch transport {
+	case "tcp":
+		return new(net.Dialer).DialContext(ctx, "tcp", s.Addrs().TCP[0].String())
+	case "tls":
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, s), NextProtos: []string{"mqtt"}}}
+		return d.DialContext(ctx, "tcp", s.Addrs().TLS[0].String())
+	}
+	return clientEndpoint(t).DialConn(ctx, s.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: clientContext(t, s)})
+}
+
+func roots(t testing.TB, s *server.Server) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(s.CAFile())
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(pem))
+	return pool
+}
+
+// client connects a raw MQTT client over a transport; CONNECT is not sent yet.
+func client(t testing.TB, s *running, transport string, v packet.Version) *mqtttest.Client {
+	t.Helper()
+	return mqtttest.New(t, dial(t, s.Server, transport), v)
+}
+
+// connected is a client after a clean CONNECT.
+func connected(t testing.TB, s *running, transport string, v packet.Version, id string) *mqtttest.Client {
+	t.Helper()
+	c := client(t, s, transport, v)
+	c.ConnectAs(id)
+	return c
+}
+
+// clientContext is the TLS configuration of QUIC clients.
+func clientContext(t testing.TB, s *server.Server) *crypto.Context {
+	t.Helper()
+	ctx, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.CAFile(), ALPN: []string{"mqtt"}})
+	require.NoError(t, err)
+	t.Cleanup(ctx.Close)
+	return ctx
+}
+
+// clientEndpoint runs the QUIC clients of one test.
+func clientEndpoint(t testing.TB) *endpoint.Endpoint {
+	t.Helper()
+	ep, err := endpoint.New(endpoint.Config{Workers: 1})
+	require.NoError(t, err)
+	require.NoError(t, ep.Start())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+		defer cancel()
+		ep.Shutdown(ctx)
+	})
+	return ep
+}
+
+func tcpConn(addr netip.AddrPort) (net.Conn, error) { return net.Dial("tcp", addr.String()) }
+
+// refused tries to connect to a server that is full.
+func refused(t *testing.T, s *running, transport string) {
+	t.Helper()
+	conn, err := tryDial(t, s.Server, transport)
+	if err != nil {
+		return // refused before the handshake
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(mqtttest.Patience))
+	conn.Write((&packet.Connect{ClientID: "excess", CleanStart: true}).AppendTo(nil, packet.V50))
+	d := packet.NewDecoder(0)
+	d.SetVersion(packet.V50)
+	p, err := d.ReadPacket(conn, make([]byte, 1024))
+	if ack, ok := p.(*packet.Connack); ok {
+		require.Equal(t, packet.ServerBusy, ack.ReasonCode)
+		return
+	}
+	var timeout net.Error
+	require.Error(t, err)
+	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "left hanging")
+}

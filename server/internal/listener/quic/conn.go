@@ -1,0 +1,188 @@
+package quic
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+// controlStream is the id of the control stream: the first bidirectional stream of
+// the client (RFC 9000 section 2.1).
+const controlStream = 0
+
+// errControlStreamLost is why a client is gone whose control stream ended, by FIN,
+// RESET_STREAM or STOP_SENDING, without a DISCONNECT.
+var errControlStreamLost = errors.New("quic: control stream ended without DISCONNECT")
+
+// conn is one connection. It implements endpoint.ConnHandler and broker.Transport.
+type conn struct {
+	l       *Listener
+	qc      *endpoint.Conn
+	client  *broker.Client
+	control *endpoint.Stream // nil until the client has opened it
+
+	kept bool  // keep-alive has been decided
+	over bool  // nothing more is read
+	err  error // why, for Client.Closed
+
+	closing atomic.Uint32 // 0, or 1 + reason code: the broker wants the end
+}
+
+func newConn(l *Listener, qc *endpoint.Conn) *conn {
+	c := &conn{l: l, qc: qc}
+	c.client = l.cfg.Broker.NewClient(c)
+	return c
+}
+
+// Wake implements broker.Transport.
+func (c *conn) Wake() { c.qc.Wake() }
+
+// Close implements broker.Transport: the worker does it in OnFlush.
+func (c *conn) Close(code packet.ReasonCode) {
+	c.closing.CompareAndSwap(0, 1+uint32(code))
+	c.qc.Wake()
+}
+
+// Info implements broker.Transport. The broker calls it during Feed, on the worker.
+func (c *conn) Info() broker.ConnInfo {
+	path := c.qc.Path()
+	return broker.ConnInfo{
+		Transport: "quic",
+		Listener:  "quic " + path.Local.String(),
+		Remote:    path.Remote,
+		Local:     path.Local,
+		TLS:       c.tlsInfo(),
+	}
+}
+
+func (c *conn) tlsInfo() *broker.TLSInfo {
+	s := c.qc.TLS()
+	info := &broker.TLSInfo{Version: s.Version, Cipher: s.CipherSuite, ServerName: s.ServerName, Resumed: s.Resumed}
+	if !s.Verified {
+		return info
+	}
+	if id, err := c.qc.PeerIdentity(); err == nil && id.Leaf() != nil {
+		info.PeerIdentity, info.PeerDNSNames = id.Leaf().Subject.String(), id.Leaf().DNSNames
+	}
+	return info
+}
+
+// OnStreamOpen implements endpoint.ConnHandler.
+func (c *conn) OnStreamOpen(s *endpoint.Stream) {
+	if s.ID() == controlStream {
+		c.control = s
+		return
+	}
+	s.Refuse(CodeStreamRefused)
+}
+
+// OnStreamData implements endpoint.ConnHandler. Credit goes back at once: what the
+// client sent has been handled when Feed returns.
+func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
+	s.Consume(len(data))
+	if s != c.control || c.over {
+		return
+	}
+	if len(data) > 0 {
+		c.feed(data)
+	}
+	if fin && !c.over {
+		c.end(errControlStreamLost, CodeControlStreamLost)
+	}
+}
+
+func (c *conn) feed(data []byte) {
+	err := c.client.Feed(data)
+	c.qc.MarkDirty()
+	switch {
+	case err != nil:
+		c.end(err, CloseCode(broker.CloseCode(err)))
+	case !c.kept:
+		c.keepAlive()
+	}
+}
+
+// keepAlive has the connection send PINGs when the client may be silent for longer
+// than half of the QUIC idle timeout.
+func (c *conn) keepAlive() {
+	info := c.client.Info()
+	if info == nil {
+		return
+	}
+	c.kept = true
+	half := c.qc.IdleTimeout() / 2
+	silence := time.Duration(info.KeepAlive) * time.Second
+	if half > 0 && (silence == 0 || silence > half) {
+		c.qc.SetKeepAlive(half)
+	}
+}
+
+// end stops reading, flushes a last time and closes the connection.
+func (c *conn) end(err error, code uint64) {
+	c.over, c.err = true, err
+	c.flush()
+	c.qc.CloseAfterFlush(code, closeReason(err))
+}
+
+// closeReason is the text in the CONNECTION_CLOSE.
+func closeReason(err error) string {
+	var e *broker.Error
+	switch {
+	case err == nil, errors.As(err, &e) && !e.Code.IsError():
+		return ""
+	default:
+		return err.Error()
+	}
+}
+
+// OnStreamReset implements endpoint.ConnHandler.
+func (c *conn) OnStreamReset(s *endpoint.Stream, _ uint64) { c.lost(s) }
+
+// OnStopSending implements endpoint.ConnHandler.
+func (c *conn) OnStopSending(s *endpoint.Stream, _ uint64) { c.lost(s) }
+
+// OnStreamClosed implements endpoint.ConnHandler.
+func (c *conn) OnStreamClosed(s *endpoint.Stream) {
+	c.lost(s)
+	if s == c.control {
+		c.control = nil
+	}
+}
+
+func (c *conn) lost(s *endpoint.Stream) {
+	if s == c.control && !c.over {
+		c.end(errControlStreamLost, CodeControlStreamLost)
+	}
+}
+
+// OnFlush implements endpoint.ConnHandler: it moves what waits into the control
+// stream.
+func (c *conn) OnFlush() {
+	if c.over {
+		return
+	}
+	if closing := c.closing.Load(); closing != 0 {
+		code := packet.ReasonCode(closing - 1)
+		c.end(nil, CloseCode(code))
+		return
+	}
+	c.flush()
+}
+
+func (c *conn) flush() {
+	if c.control != nil {
+		c.client.Flush(sink{c.control})
+	}
+}
+
+// OnClosed implements endpoint.ConnHandler: the connection is gone.
+func (c *conn) OnClosed(err error) {
+	if !c.over {
+		c.over, c.err = true, err
+	}
+	c.client.Closed(c.err)
+}

@@ -1,0 +1,106 @@
+package quic
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+// Config is the configuration of a Listener.
+type Config struct {
+	Broker           *broker.Broker
+	TLS              *crypto.Context  // server role, ALPN "mqtt"; stays the caller's
+	Addrs            []netip.AddrPort // UDP addresses to listen on
+	Workers          int              // event loops, 0 = one per core
+	AlwaysRetry      bool             // validate every address before a connection is made
+	MaxConnections   int              // 0 = the endpoint's default
+	HandshakeTimeout time.Duration    // 0 = the endpoint's default
+	IdleTimeout      time.Duration    // offered; 0 = the endpoint's default
+	Logger           *slog.Logger     // required
+}
+
+// closeTimeout is how long a closed connection waits until the peer has acknowledged
+// the last packet: a few round trips of a bad link, and short enough for a server
+// that has 5 s to stop.
+const closeTimeout = 2 * time.Second
+
+// Listener serves MQTT on QUIC. Its methods may be called from any goroutine.
+type Listener struct {
+	cfg Config
+	ep  *endpoint.Endpoint
+}
+
+// Listen opens the sockets; nothing is answered before Serve. The caller calls Close
+// in the end, also when it never calls Serve.
+func Listen(cfg Config) (*Listener, error) {
+	l := &Listener{cfg: cfg}
+	c := endpoint.Config{
+		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
+		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
+		CloseTimeout: closeTimeout, Logger: cfg.Logger,
+	}
+	if cfg.AlwaysRetry {
+		c.Retry = endpoint.RetryAlways
+	}
+	for _, a := range cfg.Addrs {
+		c.Addrs = append(c.Addrs, a.String())
+	}
+	ep, err := endpoint.New(c)
+	if err != nil {
+		return nil, err
+	}
+	l.ep = ep
+	return l, nil
+}
+
+// Addrs are the addresses that the listener is bound to.
+func (l *Listener) Addrs() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, a := range l.ep.Addrs() {
+		if udp, ok := a.(*net.UDPAddr); ok {
+			ap := udp.AddrPort()
+			addrs = append(addrs, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+		}
+	}
+	return addrs
+}
+
+// Serve runs the event loops until ctx ends or Shutdown or Close is called.
+func (l *Listener) Serve(ctx context.Context) error { return l.ep.Run(ctx) }
+
+// Shutdown closes what connections there are and stops the event loops.
+func (l *Listener) Shutdown(ctx context.Context) error { return l.ep.Shutdown(ctx) }
+
+// Close cuts off what Shutdown has not ended and closes the sockets.
+func (l *Listener) Close() {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	l.ep.Shutdown(now)
+}
+
+// OnConn implements endpoint.Handler: the handshake of a new connection is complete.
+func (l *Listener) OnConn(qc *endpoint.Conn) endpoint.ConnHandler {
+	if l.cfg.Broker.Full() {
+		l.cfg.Logger.Debug("connection refused: too many", "listener", "quic", "remote", qc.RemoteAddr())
+		qc.Close(CodeOverloaded, "too many connections")
+		return refused{}
+	}
+	return newConn(l, qc)
+}
+
+// refused is the handler of a connection that has been closed right away.
+type refused struct{}
+
+func (refused) OnStreamOpen(*endpoint.Stream)               {}
+func (refused) OnStreamData(*endpoint.Stream, []byte, bool) {}
+func (refused) OnStreamReset(*endpoint.Stream, uint64)      {}
+func (refused) OnStopSending(*endpoint.Stream, uint64)      {}
+func (refused) OnStreamClosed(*endpoint.Stream)             {}
+func (refused) OnFlush()                                    {}
+func (refused) OnClosed(error)                              {}

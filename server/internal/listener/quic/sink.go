@@ -1,0 +1,54 @@
+package quic
+
+import (
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server/internal/broker"
+)
+
+const (
+	// sendBound is how much a control stream holds that is not acknowledged, in
+	// bytes: enough for 20 Mbit/s at 100 ms. The rest waits in the session, where it
+	// is counted and limited.
+	sendBound = 256 << 10
+	// shareFrom is the size from which a payload is put into C memory once and
+	// shared by all its receivers. Smaller ones are copied: they are packed into
+	// packets with their neighbours anyway.
+	shareFrom = 4 << 10
+)
+
+// sink is the control stream as a broker.Sink.
+type sink struct{ s *endpoint.Stream }
+
+// Room implements broker.Sink.
+func (k sink) Room() int { return sendBound - k.s.Buffered() }
+
+// Write implements broker.Sink.
+func (k sink) Write(p []byte) { k.s.Write(p) }
+
+// WritePayload implements broker.Sink.
+func (k sink) WritePayload(p []byte, m *broker.Message) {
+	if len(p) < shareFrom {
+		k.s.Write(p)
+		return
+	}
+	k.s.WriteBuffer(sharedPayload(p, m), 0, len(p))
+}
+
+// payload is the payload of a message in C memory, attached to the message.
+type payload struct{ buf ngtcp2.Buffer }
+
+// Release implements broker.Attachment.
+func (p payload) Release() { p.buf.Release() }
+
+// sharedPayload gives the C form of the payload of m, which the first receiver makes.
+// It lives at least as long as the caller's reference to m.
+func sharedPayload(p []byte, m *broker.Message) ngtcp2.Buffer {
+	a := m.Attachment()
+	if a == nil {
+		made := payload{ngtcp2.NewBuffer(len(p))}
+		copy(made.buf.Bytes(), p)
+		a = m.Attach(made)
+	}
+	return a.(payload).buf
+}

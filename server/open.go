@@ -1,0 +1,207 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/server/internal/broker"
+	"github.com/ngmq/ngmq/server/internal/listener/quic"
+	"github.com/ngmq/ngmq/server/internal/listener/stream"
+)
+
+// open loads the certificate, if a listener needs one, and opens all sockets.
+func (s *Server) open(r resolved) error {
+	id, err := s.identity(r)
+	if err != nil {
+		return err
+	}
+	if err := s.openStreams("TCP", r.tcp, nil); err != nil {
+		return err
+	}
+	if err := s.openStreams("TLS", r.tls, id.tlsConfig()); err != nil {
+		return err
+	}
+	return s.openQUIC(r.quic, id)
+}
+
+// closeSockets closes what open has opened; the connections must have ended.
+func (s *Server) closeSockets() {
+	for _, l := range s.streams {
+		l.Close()
+	}
+	if s.quic != nil {
+		s.quic.Close()
+	}
+	if s.tls != nil {
+		s.tls.Close()
+	}
+}
+
+func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Config) error {
+	for _, addr := range addrs {
+		l, err := stream.Listen(addr, stream.Config{
+			Broker: s.broker, TLS: tc, Logger: s.log,
+			HandshakeTimeout: s.cfg.Timeouts.Handshake, WriteTimeout: s.cfg.Timeouts.Write,
+		})
+		if err != nil {
+			return listenError(field, addr.String(), err)
+		}
+		s.streams = append(s.streams, l)
+		bound := l.Addr().(*net.TCPAddr).AddrPort()
+		if tc == nil {
+			s.addrs.TCP = append(s.addrs.TCP, bound)
+		} else {
+			s.addrs.TLS = append(s.addrs.TLS, bound)
+		}
+	}
+	return nil
+}
+
+func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) (err error) {
+	if len(addrs) == 0 {
+		return nil
+	}
+	s.tls, err = crypto.NewContext(crypto.Config{
+		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
+		KeyLogFile: s.cfg.KeyLogFile, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.quic, err = quic.Listen(quic.Config{
+		Broker: s.broker, TLS: s.tls, Addrs: addrs, Logger: s.log,
+		Workers: s.cfg.Workers, AlwaysRetry: s.cfg.AlwaysRetry, MaxConnections: s.cfg.Limits.MaxConnections,
+		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
+	})
+	if err != nil {
+		return listenError("QUIC", join(addrs), err)
+	}
+	s.addrs.QUIC = s.quic.Addrs()
+	return nil
+}
+
+func listenError(field, addr string, err error) error {
+	return &ConfigError{
+		Field: field, Value: addr, Problem: "cannot listen", Err: err,
+		Remedy: fmt.Sprintf("stop the program that uses the address, or choose another one (ngmqd: --%s HOST:PORT, or off)", strings.ToLower(field)),
+	}
+}
+
+// identity is the certificate chain and key that the server shows.
+type identity struct {
+	certPEM, keyPEM []byte
+	pair            tls.Certificate
+}
+
+// identity reads CertFile and KeyFile, or makes a development certificate. It gives
+// nil when no listener needs one.
+func (s *Server) identity(r resolved) (*identity, error) {
+	if len(r.quic)+len(r.tls) == 0 {
+		return nil, nil
+	}
+	if r.certificate != nil {
+		return readIdentity(s.cfg.CertFile, s.cfg.KeyFile)
+	}
+	dir := s.cfg.DataDir
+	if dir == "" {
+		temp, err := os.MkdirTemp("", "ngmq-dev-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(temp)
+		dir = temp
+	}
+	dev, err := crypto.GenerateDevCert(dir, hosts(r.quic, r.tls)...)
+	if err != nil {
+		return nil, &ConfigError{
+			Field: "DataDir", Value: s.cfg.DataDir, Problem: "no development certificate", Err: err,
+			Remedy: "name a directory that can be written to (ngmqd: --data-dir), or give a certificate with CertFile and KeyFile (ngmqd: --cert and --key)",
+		}
+	}
+	s.announce(dev)
+	return readIdentity(dev.CertFile, dev.KeyFile)
+}
+
+// announce logs which development certificate is in use.
+func (s *Server) announce(dev crypto.DevCert) {
+	attrs := []any{"sha256", dev.Fingerprint, "expires", dev.NotAfter.Format(time.DateOnly), "created", dev.Created}
+	if s.cfg.DataDir != "" {
+		s.caFile = dev.CAFile
+		attrs = append(attrs, "ca", dev.CAFile)
+	}
+	s.log.Info("using a development certificate", attrs...)
+}
+
+func readIdentity(certFile, keyFile string) (*identity, error) {
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	return &identity{certPEM: cert, keyPEM: key, pair: pair}, err
+}
+
+// hosts are the addresses that clients may name, for the development certificate.
+func hosts(lists ...[]netip.AddrPort) []string {
+	var names []string
+	for _, list := range lists {
+		for _, a := range list {
+			if !a.Addr().IsUnspecified() {
+				names = append(names, a.Addr().WithZone("").String())
+			}
+		}
+	}
+	return names
+}
+
+// tlsConfig is for TLS over TCP; clients need not offer an ALPN.
+func (id *identity) tlsConfig() *tls.Config {
+	if id == nil {
+		return nil
+	}
+	return &tls.Config{Certificates: []tls.Certificate{id.pair}, MinVersion: minTLS, NextProtos: []string{alpn}}
+}
+
+// brokerConfig is the part of c that the broker goes by.
+func (c *Config) brokerConfig() broker.Config {
+	l := c.Limits
+	return broker.Config{
+		// resolve has made sure that only this machine can be anonymous otherwise.
+		AllowAnonymous:    true,
+		Handlers:          c.Handlers,
+		ConnectTimeout:    c.Timeouts.Connect,
+		MaxClients:        l.MaxConnections,
+		MaxSessions:       l.MaxSessions,
+		MaxPacketSize:     l.MaxPacketSize,
+		ReceiveMaximum:    l.ReceiveMaximum,
+		MaxInflight:       l.MaxInflight,
+		MaxQueuedMessages: l.MaxQueuedMessages,
+		MaxQueuedBytes:    l.MaxQueuedBytes,
+		MaxSubscriptions:  l.MaxSubscriptions,
+		MaxSessionExpiry:  l.MaxSessionExpiry,
+		MaxKeepAlive:      l.MaxKeepAlive,
+		Logger:            c.Logger,
+	}
+}
+
+// join lists addresses for the log; "off" when there is none.
+func join(addrs []netip.AddrPort) string {
+	if len(addrs) == 0 {
+		return Off
+	}
+	names := make([]string, len(addrs))
+	for i, a := range addrs {
+		names[i] = a.String()
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,218 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server"
+	"github.com/ngmq/ngmq/server/internal/mqtttest"
+)
+
+// peer is a QUIC client that sees every event of its connection.
+type peer struct {
+	conn    *endpoint.Conn
+	control *endpoint.Stream
+	events  chan event
+	data    []byte // of the control stream; worker only
+}
+
+type event struct {
+	kind   string
+	stream int64
+	code   uint64
+	err    error
+	data   string // the control stream so far
+}
+
+// newPeer connects a peer and sends first on the control stream.
+func newPeer(t *testing.T, s *running, first []byte) *peer {
+	t.Helper()
+	p := &peer{events: make(chan event, 1000)}
+	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+	defer cancel()
+	conn, err := clientEndpoint(t).Dial(ctx, s.Addrs().QUIC[0].String(), endpoint.DialConfig{
+		TLS: clientContext(t, s.Server), Handler: p,
+		Ready: func(c *endpoint.Conn) {
+			p.control, _ = c.OpenStream()
+			p.control.Write(first)
+		},
+	})
+	require.NoError(t, err)
+	p.conn = conn
+	t.Cleanup(func() { conn.Post(func() { conn.Close(0, "") }) })
+	return p
+}
+
+func (p *peer) OnStreamOpen(s *endpoint.Stream) { p.events <- event{kind: "open", stream: s.ID()} }
+func (p *peer) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
+	s.Consume(len(data))
+	if s == p.control {
+		p.data = append(p.data, data...)
+	}
+	kind := "data"
+	if fin {
+		kind = "fin"
+	}
+	p.events <- event{kind: kind, stream: s.ID(), data: string(p.data)}
+}
+func (p *peer) OnStreamReset(s *endpoint.Stream, code uint64) {
+	p.events <- event{kind: "reset", stream: s.ID(), code: code}
+}
+func (p *peer) OnStopSending(s *endpoint.Stream, code uint64) {
+	p.events <- event{kind: "stop", stream: s.ID(), code: code}
+}
+func (p *peer) OnStreamClosed(*endpoint.Stream) {}
+func (p *peer) OnFlush()                        {}
+func (p *peer) OnClosed(err error)              { p.events <- event{kind: "closed", err: err} }
+
+// on runs f on the worker.
+func (p *peer) on(f func()) { p.conn.Post(f) }
+
+// wait gives the next event of a kind on a stream, or of the connection.
+func (p *peer) wait(t *testing.T, kind string, stream int64) event {
+	t.Helper()
+	deadline := time.After(mqtttest.Patience)
+	for {
+		select {
+		case e := <-p.events:
+			if e.kind == kind && e.stream == stream {
+				return e
+			}
+		case <-deadline:
+			t.Fatalf("no %s on stream %d", kind, stream)
+		}
+	}
+}
+
+// closedWith waits for the end and gives the server's application error code.
+func (p *peer) closedWith(t *testing.T) uint64 {
+	t.Helper()
+	var e *ngtcp2.ApplicationError
+	require.ErrorAs(t, p.wait(t, "closed", 0).err, &e)
+	return e.Code
+}
+
+func encode(packets ...packet.Packet) (b []byte) {
+	for _, p := range packets {
+		b = p.AppendTo(b, packet.V50)
+	}
+	return b
+}
+
+func mortal() *packet.Connect {
+	return &packet.Connect{ClientID: "mortal", CleanStart: true, Will: &packet.Will{Topic: "will", Payload: []byte("dead")}}
+}
+
+// watchWill subscribes to the wills of mortal.
+func watchWill(t *testing.T, s *running) *mqtttest.Client {
+	t.Helper()
+	watch := connected(t, s, "tcp", packet.V50, "watch")
+	watch.Subscribe("will", 0)
+	return watch
+}
+
+func TestFurtherStreamsAreRefused(t *testing.T) {
+	s := start(t, server.Config{})
+	p := newPeer(t, s, encode(mortal()))
+	p.wait(t, "data", 0)
+	for i := range 200 { // more than the server allows at once
+		bidi, uni := int64(4*(i+1)), int64(4*i+2)
+		p.on(func() {
+			b, err := p.conn.OpenStream()
+			if assert.NoError(t, err) {
+				b.Write(encode(&packet.Pingreq{}))
+			}
+			u, err := p.conn.OpenUniStream()
+			if assert.NoError(t, err) {
+				u.Write(encode(&packet.Pingreq{}))
+			}
+		})
+		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", bidi).code)
+		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "reset", bidi).code)
+		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", uni).code)
+	}
+	p.on(func() { p.control.Write(encode(&packet.Pingreq{})) })
+	assert.Equal(t, "\xD0\x00", lastBytes(p.wait(t, "data", 0).data, 2))
+}
+
+func lastBytes(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// The control stream alone is the network connection: its end is the client's.
+func TestControlStreamLost(t *testing.T) {
+	s := start(t, server.Config{})
+	watch := watchWill(t, s)
+	ends := map[string]func(*peer){
+		"FIN":          func(p *peer) { p.control.CloseWrite() },
+		"RESET_STREAM": func(p *peer) { p.control.Reset(5) },
+		"STOP_SENDING": func(p *peer) { p.control.StopReading(5) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, s, encode(mortal()))
+			p.wait(t, "data", 0)
+			p.on(func() { end(p) })
+			watch.ExpectMessage("will", "dead")
+			assert.Equal(t, server.CodeControlStreamLost, p.closedWith(t))
+		})
+	}
+}
+
+func TestCloseCodes(t *testing.T) {
+	s := start(t, server.Config{})
+	cases := map[string]struct {
+		send []byte
+		want uint64
+	}{
+		"DISCONNECT":     {encode(&packet.Connect{ClientID: "c", CleanStart: true}, &packet.Disconnect{}), server.CodeNormal},
+		"malformed":      {append(encode(&packet.Connect{ClientID: "c", CleanStart: true}), 0xC1, 0), uint64(packet.MalformedPacket)},
+		"no CONNECT":     {encode(&packet.Pingreq{}), uint64(packet.ProtocolError)},
+		"second CONNECT": {encode(&packet.Connect{ClientID: "c", CleanStart: true}, &packet.Connect{ClientID: "c", CleanStart: true}), uint64(packet.ProtocolError)},
+		"wrong version":  {[]byte("\x10\x0d\x00\x04MQTT\x09\x02\x00\x00\x00\x01c"), uint64(packet.UnsupportedProtocolVersion)},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, c.want, newPeer(t, s, c.send).closedWith(t))
+		})
+	}
+	assert.Equal(t, server.CodeOverloaded, server.CloseCode(packet.ServerBusy))
+	assert.Equal(t, server.CodeNormal, server.CloseCode(packet.NormalDisconnection))
+	assert.Equal(t, uint64(0x8E), server.CloseCode(packet.SessionTakenOver))
+}
+
+// Clients exist that send DISCONNECT and CONNECTION_CLOSE in one datagram: the
+// DISCONNECT counts, there is no will.
+func TestDataWithTheClose(t *testing.T) {
+	s := start(t, server.Config{})
+	watch := watchWill(t, s)
+	for range 10 {
+		p := newPeer(t, s, encode(mortal()))
+		p.wait(t, "data", 0)
+		p.on(func() {
+			p.control.Write(encode(&packet.Publish{Topic: []byte("will"), Payload: []byte("goodbye")}, &packet.Disconnect{}))
+			p.conn.MarkDirty()
+		})
+		p.on(func() { p.conn.Close(0, "") })
+		watch.ExpectMessage("will", "goodbye")
+	}
+	connected(t, s, "tcp", packet.V50, "other").Publish("will", "last", 1)
+	watch.ExpectMessage("will", "last")
+}
+
+// A client that vanishes is lost after the QUIC idle timeout, or when its MQTT keep
+// alive is over; one that is there but silent stays as long as its keep alive allows.
+func TestIdleTimeoutDoesNotEndSilentClients(t *testing.T) {
+	s := start(t, server.Config{Timeouts: server.Timeouts{Idle: 300 * time.Millisecond}})
+	c := client(t, s, "quic", packet.V50)
+	c.Connect(&packet.Connect{ClientID: "silent", CleanStart: true, KeepAlive: 60})
+	c.Subscribe("t", 0)
+	assert.Never(t, func() bool { return s.Stats().Clients == 0 }, 900*time.Millisecond, 50*time.Millisecond)
+	require.NoError(t, s.Publish(server.Publication{Topic: "t", Payload: []byte("still here")}))
+	c.ExpectMessage("t", "still here")
+}

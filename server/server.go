@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/server/internal/broker"
+	"github.com/ngmq/ngmq/server/internal/listener/quic"
+	"github.com/ngmq/ngmq/server/internal/listener/stream"
+)
+
+// Server is an MQTT server. New makes it.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	broker  *broker.Broker
+	tls     *crypto.Context // nil without QUIC
+	quic    *quic.Listener  // nil without QUIC
+	streams []*stream.Listener
+	addrs   Addrs
+	caFile  string
+
+	mu      sync.Mutex
+	ending  bool          // Shutdown has been called
+	ready   chan struct{} // closed when Run serves
+	stopped chan struct{} // closed when Shutdown is done
+	err     error         // its result
+	cancel  context.CancelFunc
+	life    context.Context // of the broker's and the listeners' goroutines
+	running sync.WaitGroup  // these goroutines
+}
+
+// Addrs are the addresses that a Server listens on, per transport.
+type Addrs struct {
+	QUIC, TCP, TLS []netip.AddrPort
+}
+
+// New makes a server: it checks cfg, loads or makes the certificate and opens all
+// sockets. When anything fails nothing stays open, and the error says what to do;
+// *ConfigError values in it name the fields. The caller calls Run, or Shutdown if it
+// never does.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	r, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), stopped: make(chan struct{})}
+	s.life, s.cancel = context.WithCancel(context.Background())
+	s.broker = broker.New(cfg.brokerConfig())
+	if err := s.open(r); err != nil {
+		s.closeSockets()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addrs tells where the server listens, with the ports that the system chose.
+func (s *Server) Addrs() Addrs { return s.addrs }
+
+// CAFile names the certificate authority to give to clients when the server uses a
+// development certificate in DataDir; empty otherwise.
+func (s *Server) CAFile() string { return s.caFile }
+
+// Ready is closed when Run has started all listeners.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Run serves until ctx ends or Shutdown is called, then returns nil. When ctx ends
+// it does what Shutdown does, within Config.Timeouts.Shutdown. An error means that a
+// listener failed; the server is then shut down as well. Call it once.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1+len(s.streams))
+	if !s.serve(failed) {
+		return nil
+	}
+	s.log.Info("ready", "quic", join(s.addrs.QUIC), "tcp", join(s.addrs.TCP), "tls", join(s.addrs.TLS))
+	close(s.ready)
+	var err error
+	select {
+	case <-s.stopped:
+		return nil
+	case <-ctx.Done():
+		s.log.Info("shutting down", "cause", context.Cause(ctx))
+	case err = <-failed:
+		s.log.Error("listener failed", "error", err)
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeouts.Shutdown)
+	defer cancel()
+	if e := s.Shutdown(stop); e != nil {
+		s.log.Warn("clients were cut off", "error", e)
+	}
+	return err
+}
+
+// serve starts the broker's clock and the listeners, unless Shutdown came first.
+func (s *Server) serve(failed chan<- error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return false
+	}
+	s.running.Go(func() { s.broker.Run(s.life) })
+	start := func(serve func(context.Context) error) {
+		s.running.Go(func() {
+			if err := serve(s.life); err != nil && s.life.Err() == nil {
+				failed <- err
+			}
+		})
+	}
+	for _, l := range s.streams {
+		start(l.Serve)
+	}
+	if s.quic != nil {
+		start(s.quic.Serve)
+	}
+	return true
+}
+
+// Shutdown stops the server: no new connections, DISCONNECT 0x8B (Server shutting
+// down) to 5.0 clients, and the network connections are closed when the clients have
+// taken it. When ctx ends first the rest is cut off and its error is returned; the
+// server is down in any case. It may be called more than once; later calls wait for
+// the first.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.ending
+	s.ending = true
+	s.mu.Unlock()
+	if first {
+		s.err = s.shutdown(ctx)
+		close(s.stopped)
+	}
+	<-s.stopped
+	return s.err
+}
+
+func (s *Server) shutdown(ctx context.Context) error {
+	for _, l := range s.streams {
+		l.Close()
+	}
+	err := s.broker.Shutdown(ctx)
+	if s.quic != nil {
+		err = errors.Join(err, s.quic.Shutdown(ctx))
+	}
+	for _, l := range s.streams {
+		l.Wait(ctx)
+	}
+	s.cancel()
+	s.running.Wait()
+	s.closeSockets()
+	return err
+}
