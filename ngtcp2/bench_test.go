@@ -92,20 +92,21 @@ func TestDataPathAllocatesNothing(t *testing.T) {
 		}
 	})
 	require.NoError(t, failed)
-	assert.Zero(t, allocs)
+	assert.LessOrEqual(t, allocs, float64(dataPathAllocs))
 	assert.Greater(t, l.read, uint64(1<<20))
 }
 
 func TestFirstDatagramAllocatesNothing(t *testing.T) {
 	pkt := firstDatagram(t, options{})
 	short := []byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}
-	assert.Zero(t, testing.AllocsPerRun(100, func() {
+	allocs := testing.AllocsPerRun(100, func() {
 		_, _ = Accept(pkt)
 		_, _ = DecodeVersionCID(pkt, 10)
 		_, _ = DecodeVersionCID(short, 10)
 		_, _ = DecodeVersionCID(pkt[:100], 10)
 		_, _ = Accept(pkt[:100])
-	}))
+	})
+	assert.LessOrEqual(t, allocs, float64(firstDatagramAllocs))
 }
 
 func BenchmarkHandshake(b *testing.B) {

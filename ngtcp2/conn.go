@@ -85,6 +85,7 @@ const (
 	stateClosing
 	stateDraining
 	stateStatelessReset
+	stateFailed
 )
 
 // NewServerConn makes the server side of a connection for a client's first
@@ -259,6 +260,9 @@ func (c *Conn) done() error {
 // failed makes the error and remembers why the connection ended.
 func (c *Conn) failed() error {
 	err := c.ev.err()
+	if err.Class == Transitional && c.state&stateFailed != 0 {
+		err.Class = Fatal // it came from the data path
+	}
 	switch Code(c.ev.c.res.code) {
 	case CodeIdleClose:
 		c.close = ErrIdleTimeout

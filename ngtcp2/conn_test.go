@@ -503,3 +503,39 @@ func TestReleaseTLSTooEarly(t *testing.T) {
 	p.handshake()
 	assert.True(t, p.s.conn.ReleaseTLS())
 }
+
+// ngtcp2 aborts on some calls that follow a failure or come too early.
+func TestCallsAfterFailure(t *testing.T) {
+	garbage := make([]byte, 1300)
+	p := newPair(t, options{})
+	n, _, err := p.c.conn.WriteConnectionClose(p.c.dst, ApplicationClose(0, ""), p.now)
+	assert.NoError(t, err)
+	assert.Zero(t, n, "before the first packet there is nobody to tell")
+	p.flush(p.c)
+	require.True(t, p.newServer(p.c.out[0].data))
+	w, err := p.s.conn.WritePkts(p.s.dst, nil, p.now)
+	assert.NoError(t, err)
+	assert.Zero(t, w.N, "before the first packet was read")
+	n, _, err = p.s.conn.WriteConnectionClose(p.s.dst, TransportClose(NoError, ""), p.now)
+	assert.NoError(t, err)
+	assert.Zero(t, n)
+	assert.NoError(t, p.s.conn.HandleExpiry(p.now))
+
+	err = p.s.conn.ReadPkts(p.s.path, garbage, []Datagram{{Len: 1300}}, p.now)
+	require.ErrorIs(t, err, ErrDropConn)
+	for range 2 {
+		assert.ErrorIs(t, p.s.conn.ReadPkts(p.s.path, garbage, []Datagram{{Len: 1300}}, p.now), ErrDropConn)
+		_, err = p.s.conn.WritePkts(p.s.dst, nil, p.now)
+		assert.ErrorIs(t, err, ErrDropConn)
+		assert.ErrorIs(t, p.s.conn.HandleExpiry(p.now), ErrDropConn)
+	}
+
+	p = newPair(t, options{ctls: clientTLS(t, "other")})
+	p.run(func() bool { return p.s.err != nil })
+	first := p.s.err
+	p.s.err = nil
+	p.close(p.s, CloseFor(first))
+	assert.ErrorIs(t, p.s.conn.ReadPkts(p.s.path, garbage, []Datagram{{Len: 1300}}, p.now), ErrClosing)
+	_, err = p.s.conn.WritePkts(p.s.dst, nil, p.now)
+	assert.ErrorIs(t, err, ErrClosing)
+}

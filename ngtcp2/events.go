@@ -63,12 +63,9 @@ func (e *Events) Path(ev *Event) Path {
 	return pathFromC(&p)
 }
 
-// err is the failure of the last call, nil when it succeeded.
-func (e *Events) err() error {
+// err is the failure of the last call, which has failed.
+func (e *Events) err() *Error {
 	r := &e.c.res
-	if r.code == 0 {
-		return nil
-	}
 	err := newError(Code(r.code))
 	err.Transport = uint64(r.transport_code)
 	err.Alert = uint8(r.tls_alert)

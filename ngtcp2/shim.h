@@ -85,6 +85,7 @@ typedef struct shim_chunk {
 #define SHIM_STATE_CLOSING 0x04u
 #define SHIM_STATE_DRAINING 0x08u
 #define SHIM_STATE_STATELESS_RESET 0x10u
+#define SHIM_STATE_FAILED 0x20u
 
 // shim_result is what a call leaves behind; each call overwrites it.
 typedef struct shim_result {

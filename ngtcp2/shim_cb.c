@@ -32,6 +32,19 @@ static shim_event *last_event(shim_conn *c) { return &c->ev->ev[c->ev->len - 1];
 
 // --- handshake ---
 
+static int cb_client_initial(ngtcp2_conn *conn, void *user_data) {
+  int rv = ngtcp2_crypto_client_initial_cb(conn, user_data);
+  ((shim_conn *)user_data)->keyed = rv == 0;
+  return rv;
+}
+
+static int cb_recv_client_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid,
+                                  void *user_data) {
+  int rv = ngtcp2_crypto_recv_client_initial_cb(conn, dcid, user_data);
+  ((shim_conn *)user_data)->keyed = rv == 0;
+  return rv;
+}
+
 static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
                                uint64_t offset, const uint8_t *data, size_t len,
                                void *user_data) {
@@ -394,8 +407,8 @@ void shim_cb_log(void *user_data, const char *format, ...) {
 #endif
 
 const ngtcp2_callbacks shim_callbacks = {
-  .client_initial = ngtcp2_crypto_client_initial_cb,
-  .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
+  .client_initial = cb_client_initial,
+  .recv_client_initial = cb_recv_client_initial,
   .recv_crypto_data = cb_recv_crypto_data,
   .handshake_completed = cb_handshake_completed,
   .recv_version_negotiation = cb_recv_version_negotiation,

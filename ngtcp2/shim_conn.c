@@ -39,7 +39,7 @@ static void fail(shim_result *res, int rv, uint8_t alert) {
 }
 
 static uint32_t state_of(shim_conn *c) {
-  return c->state |
+  return c->state | (c->fatal != 0 ? SHIM_STATE_FAILED : 0) |
          (ngtcp2_conn_in_closing_period2(c->conn) ? SHIM_STATE_CLOSING : 0) |
          (ngtcp2_conn_in_draining_period2(c->conn) ? SHIM_STATE_DRAINING : 0);
 }
@@ -269,10 +269,24 @@ static int check_alpn(shim_conn *c) {
   return NGTCP2_ERR_CRYPTO;
 }
 
+// over says why nothing may be read or written any more: ngtcp2 aborts on some
+// calls that follow a failed one.
+static int over(shim_conn *c) {
+  if (c->fatal != 0 && ngtcp2_conn_in_closing_period2(c->conn)) {
+    return NGTCP2_ERR_CLOSING;
+  }
+  return c->fatal;
+}
+
+static int fatal(shim_conn *c, int rv) {
+  c->fatal = c->fatal != 0 ? c->fatal : rv;
+  return rv;
+}
+
 static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
   shim_native_path native;
-  int rv = c->fatal;
+  int rv = 0;
   shim_path_native(&native, path);
   for (uint32_t i = 0; i < n && rv == 0; ++i) {
     ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
@@ -286,14 +300,18 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
 void shim_conn_read(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
   begin(c);
-  shim_conn_finish(c, read_run(c, path, base, run, n, shim_conn_time(c, ts)));
+  int rv = over(c);
+  if (rv == 0) {
+    rv = fatal(c, read_run(c, path, base, run, n, shim_conn_time(c, ts)));
+  }
+  shim_conn_finish(c, rv);
 }
 
 void shim_conn_expire(shim_conn *c, uint64_t ts) {
   begin(c);
-  int rv = c->fatal;
+  int rv = over(c);
   if (rv == 0) {
-    rv = ngtcp2_conn_handle_expiry(c->conn, shim_conn_time(c, ts));
+    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_conn_time(c, ts)));
   }
   shim_conn_finish(c, rv);
 }
@@ -345,8 +363,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
     c->conn, &path.path, &pi, dst, len, &gso, shim_sched_write,
     packet_limit(c, pktlen), ts);
   if (n < 0) {
-    c->fatal = (int)n;
-    return (int)n;
+    return fatal(c, (int)n);
   }
   pace(c, (uint64_t)n, ts);
   res->n = n;
@@ -368,10 +385,10 @@ void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
     c->ev->res.more = 0;
   }
   int rv = queue_chunks(c, chunks, n);
-  if (c->fatal != 0) {
-    rv = c->fatal;
+  if (over(c) != 0) {
+    rv = over(c);
   }
-  if (rv == 0 && dstlen > 0) {
+  if (rv == 0 && dstlen > 0 && (c->keyed || !c->server)) {
     rv = write_run(c, dst, dstlen, shim_conn_time(c, ts));
   }
   shim_conn_finish(c, rv);
@@ -396,6 +413,9 @@ static int write_close(shim_conn *c, uint8_t *dst, size_t len,
   ngtcp2_pkt_info pi = {0};
   if (e->error_code > NGTCP2_MAX_VARINT) {
     return NGTCP2_ERR_INVALID_ARGUMENT;
+  }
+  if (!c->keyed) { // nobody to tell
+    return 0;
   }
   if (len < NGTCP2_MAX_UDP_PAYLOAD_SIZE) {
     return NGTCP2_ERR_NOBUF;

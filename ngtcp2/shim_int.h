@@ -130,11 +130,12 @@ struct shim_conn {
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time
   int64_t written;  // what the scheduler returned last
-  int32_t fatal;    // a write failed: nothing but a close may follow
+  int32_t fatal;    // how the connection failed: only a close may follow
   uint32_t state;   // SHIM_STATE_* that callbacks set
   int qlog_fd;
   int log_fd;
   uint8_t server;
+  uint8_t keyed;      // the keys of the first packets exist
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t prefix_len;
   uint8_t secret_len;
