@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+)
+
+const (
+	dialing   = 16               // handshakes that are under way at once
+	closeTime = 10 * time.Second // for the end of all connections
+)
+
+// fleet is the generator: clients on a few sockets, each of which has an event loop.
+// Connections of one socket share their UDP ports with each other, so that the kernel
+// and the server could batch datagrams across them as they never can for clients on
+// different machines. Neighbours are therefore put on different sockets.
+type fleet struct {
+	addr    string
+	tls     *crypto.Context
+	sockets []*endpoint.Endpoint
+	made    int // clients
+}
+
+// newFleet opens the sockets. groups is the list of key exchange groups offered.
+func newFleet(p *process, groups string, sockets int) (*fleet, error) {
+	tls, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: p.ca(), ALPN: []string{alpn}, Groups: groups})
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{addr: p.addr, tls: tls}
+	for range sockets {
+		e, err := endpoint.New(endpoint.Config{Workers: 1})
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+		f.sockets = append(f.sockets, e)
+	}
+	return f, nil
+}
+
+// close ends all connections.
+func (f *fleet) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	var ended sync.WaitGroup
+	for _, e := range f.sockets {
+		ended.Go(func() { e.Shutdown(ctx) })
+	}
+	ended.Wait()
+	f.tls.Close()
+}
+
+// connect makes n clients, each with its CONNACK.
+func (f *fleet) connect(ctx context.Context, n int) ([]*client, error) {
+	clients := make([]*client, n)
+	first := f.made
+	f.made += n
+	return clients, each(n, func(i int) (err error) {
+		clients[i], err = f.dial(ctx, first+i)
+		return err
+	})
+}
+
+func (f *fleet) dial(ctx context.Context, number int) (*client, error) {
+	c := newClient(fmt.Sprintf("bench-%d", number))
+	e := f.sockets[number%len(f.sockets)]
+	if _, err := e.Dial(ctx, f.addr, endpoint.DialConfig{TLS: f.tls, Handler: c, Ready: c.ready}); err != nil {
+		return nil, err
+	}
+	p, err := c.call(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := p.(*packet.Connack); !ok || a.ReasonCode != packet.Success {
+		return nil, fmt.Errorf("%s: CONNECT was answered by %+v", c.id, p)
+	}
+	return c, nil
+}
+
+// each calls f for 0 to n-1, some at a time, and returns the errors; after the first
+// one it begins no more.
+func each(n int, f func(i int) error) error {
+	var mu sync.Mutex
+	var errs []error
+	next := 0
+	take := func() (int, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		next++
+		return next - 1, next <= n && len(errs) == 0
+	}
+	var ended sync.WaitGroup
+	for range min(dialing, n) {
+		ended.Go(func() {
+			for i, ok := take(); ok; i, ok = take() {
+				if err := f(i); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	ended.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+const (
+	// firstShare of the connections is made before the first look, so that buffers
+	// and pools that do not grow with connections are not counted as theirs.
+	firstShare  = 10
+	quietPeriod = 200 * time.Millisecond
+	quietCPU    = 5 * time.Millisecond // of a server that has nothing to do in such a period
+)
+
+// weight is what one more idle connection costs, in bytes, and one PINGREQ over all of
+// them, in microseconds.
+type weight struct{ rss, goHeap, cHeap, ping float64 }
+
+// idles weighs idle connections: RSS in ngmqd, the heaps in an embedded server.
+func (b *bench) idles(ctx context.Context) error {
+	daemon, err := startServer(ctx, b.ngmqd)
+	if err != nil {
+		return err
+	}
+	w, err := weigh(ctx, daemon, b.options, residentOnly)
+	daemon.stop()
+	if err != nil {
+		return err
+	}
+	embedded, err := startEmbedded(ctx)
+	if err != nil {
+		return err
+	}
+	defer embedded.stop()
+	heaps, err := weigh(ctx, embedded, b.options, (*process).heap)
+	if err != nil {
+		return err
+	}
+	w.goHeap, w.cHeap = heaps.goHeap, heaps.cHeap
+	b.reportIdle(ctx, w)
+	return nil
+}
+
+func (b *bench) reportIdle(ctx context.Context, w weight) {
+	const kb = 1024
+	b.report.figure("idle_conn_rss", w.rss/kb, "KB")
+	b.report.figure("idle_conn_go_heap", w.goHeap/kb, "KB")
+	b.report.figure("idle_conn_ngtcp2_heap", w.cHeap/kb, "KB")
+	b.report.figure("idle_pingreq_server_cpu", w.ping, "us")
+	l := line{what: fmt.Sprintf("idle connection, %d of them, RSS", b.connections), value: number(w.rss/kb) + " KB", goal: "<= 36 KB"}
+	bare, err := barePeer{b.cbench}.measure(ctx, "idle_conn_heap_no_ssl", "--handshakes", "0", "--bulk", "0")
+	if err == nil {
+		l.peer, l.ratio = number(bare/kb)+" KB", fmt.Sprintf("%.2f", w.rss/bare)
+	}
+	b.report.row(l)
+	b.report.row(line{what: "  of it Go heap", value: number(w.goHeap/kb) + " KB"})
+	b.report.row(line{what: "  of it ngtcp2's heap", value: number(w.cHeap/kb) + " KB"})
+	b.report.row(line{what: "PINGREQ on each at once", value: number(w.ping) + " us"})
+}
+
+func residentOnly(*process) (memoryUse, error) { return memoryUse{}, nil }
+
+// weigh makes connections in two steps and compares.
+func weigh(ctx context.Context, p *process, o options, heap func(*process) (memoryUse, error)) (w weight, err error) {
+	f, err := newFleet(p, classic, o.sockets)
+	if err != nil {
+		return w, err
+	}
+	defer f.close()
+	first := max(1, o.connections/firstShare)
+	clients, err := f.connect(ctx, first)
+	if err != nil {
+		return w, err
+	}
+	before, err := look(ctx, p, heap)
+	if err != nil {
+		return w, err
+	}
+	more, err := f.connect(ctx, max(1, o.connections-first))
+	if err != nil {
+		return w, err
+	}
+	after, err := look(ctx, p, heap)
+	if err != nil {
+		return w, err
+	}
+	n := float64(len(more))
+	w = weight{rss: (after.rss - before.rss) / n, goHeap: (after.GoHeap - before.GoHeap) / n, cHeap: (after.CHeap - before.CHeap) / n}
+	w.ping, err = pingAll(ctx, p, append(clients, more...))
+	return w, err
+}
+
+type sight struct {
+	memoryUse
+	rss float64
+}
+
+// look waits until the server is quiet and asks for its memory. The RSS is read first:
+// asking for the heap collects garbage.
+func look(ctx context.Context, p *process, heap func(*process) (memoryUse, error)) (s sight, err error) {
+	if err = settle(ctx, p); err != nil {
+		return s, err
+	}
+	if s.rss, err = residentBytes(p.pid()); err != nil {
+		return s, err
+	}
+	s.memoryUse, err = heap(p)
+	return s, err
+}
+
+// settle waits until the server does nothing.
+func settle(ctx context.Context, p *process) error {
+	last, err := processCPU(p.pid())
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server is busy without work: %w", ctx.Err())
+		case <-time.After(quietPeriod):
+		}
+		var now time.Duration
+		if now, err = processCPU(p.pid()); now-last < quietCPU {
+			break
+		}
+		last = now
+	}
+	return err
+}
+
+// pingAll has every connection prove that it is alive.
+func pingAll(ctx context.Context, p *process, clients []*client) (float64, error) {
+	before, err := processCPU(p.pid())
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range clients {
+		c.conn.Post(func() { c.write(&packet.Pingreq{}) })
+	}
+	for _, c := range clients {
+		answer, err := c.call(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+		if answer.Type() != packet.PINGRESP {
+			return 0, fmt.Errorf("%s: PINGREQ was answered by %+v", c.id, answer)
+		}
+	}
+	after, err := processCPU(p.pid())
+	return micros(after-before) / float64(len(clients)), err
+}
