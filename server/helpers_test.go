@@ -47,6 +47,9 @@ type running struct {
 	*server.Server
 	stop  context.CancelFunc
 	ended chan error // the result of Run
+
+	clients *endpoint.Endpoint // of QUIC clients, made when first needed
+	trust   *crypto.Context    // their TLS
 }
 
 // start runs a server on all transports and stops it at the end of the test.
@@ -69,6 +72,7 @@ func run(t testing.TB, s *server.Server) *running {
 		cancel()
 		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 		defer cancel()
+		r.stopClients()
 		s.Shutdown(ctx)
 	})
 	return r
@@ -87,25 +91,26 @@ func (r *running) wait(t testing.TB) error {
 }
 
 // dial connects to the server over a transport.
-func dial(t testing.TB, s *server.Server, transport string) net.Conn {
+func (r *running) dial(t testing.TB, transport string) net.Conn {
 	t.Helper()
-	conn, err := tryDial(t, s, transport)
+	conn, err := r.tryDial(t, transport)
 	require.NoError(t, err)
 	return conn
 }
 
-func tryDial(t testing.TB, s *server.Server, transport string) (net.Conn, error) {
+func (r *running) tryDial(t testing.TB, transport string) (net.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
 	switch transport {
 	case "tcp":
-		return new(net.Dialer).DialContext(ctx, "tcp", s.Addrs().TCP[0].String())
+		return new(net.Dialer).DialContext(ctx, "tcp", r.Addrs().TCP[0].String())
 	case "tls":
-		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, s), NextProtos: []string{"mqtt"}}}
-		return d.DialContext(ctx, "tcp", s.Addrs().TLS[0].String())
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, r.Server), NextProtos: []string{"mqtt"}}}
+		return d.DialContext(ctx, "tcp", r.Addrs().TLS[0].String())
 	}
-	return clientEndpoint(t).DialConn(ctx, s.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: clientContext(t, s)})
+	r.startClients(t)
+	return r.clients.DialConn(ctx, r.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: r.trust})
 }
 
 func roots(t testing.TB, s *server.Server) *x509.CertPool {
@@ -120,7 +125,7 @@ func roots(t testing.TB, s *server.Server) *x509.CertPool {
 // client connects a raw MQTT client over a transport; CONNECT is not sent yet.
 func client(t testing.TB, s *running, transport string, v packet.Version) *mqtttest.Client {
 	t.Helper()
-	return mqtttest.New(t, dial(t, s.Server, transport), v)
+	return mqtttest.New(t, s.dial(t, transport), v)
 }
 
 // connected is a client after a clean CONNECT.
@@ -131,27 +136,27 @@ func connected(t testing.TB, s *running, transport string, v packet.Version, id 
 	return c
 }
 
-// clientContext is the TLS configuration of QUIC clients.
-func clientContext(t testing.TB, s *server.Server) *crypto.Context {
+// startClients runs the endpoint of the QUIC clients until stopClients.
+func (r *running) startClients(t testing.TB) {
 	t.Helper()
-	ctx, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.CAFile(), ALPN: []string{"mqtt"}})
+	if r.clients != nil {
+		return
+	}
+	var err error
+	r.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: r.CAFile(), ALPN: []string{"mqtt"}})
 	require.NoError(t, err)
-	t.Cleanup(ctx.Close)
-	return ctx
+	r.clients, err = endpoint.New(endpoint.Config{Workers: 1})
+	require.NoError(t, err)
 }
 
-// clientEndpoint runs the QUIC clients of one test.
-func clientEndpoint(t testing.TB) *endpoint.Endpoint {
-	t.Helper()
-	ep, err := endpoint.New(endpoint.Config{Workers: 1})
-	require.NoError(t, err)
-	require.NoError(t, ep.Start())
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
-		defer cancel()
-		ep.Shutdown(ctx)
-	})
-	return ep
+func (r *running) stopClients() {
+	if r.clients == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+	defer cancel()
+	r.clients.Shutdown(ctx)
+	r.trust.Close()
 }
 
 func tcpConn(addr netip.AddrPort) (net.Conn, error) { return net.Dial("tcp", addr.String()) }
@@ -159,7 +164,7 @@ func tcpConn(addr netip.AddrPort) (net.Conn, error) { return net.Dial("tcp", add
 // refused tries to connect to a server that is full.
 func refused(t *testing.T, s *running, transport string) {
 	t.Helper()
-	conn, err := tryDial(t, s.Server, transport)
+	conn, err := s.tryDial(t, transport)
 	if err != nil {
 		return // refused before the handshake
 	}

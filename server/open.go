@@ -30,19 +30,6 @@ func (s *Server) open(r resolved) error {
 	return s.openQUIC(r.quic, id)
 }
 
-// closeSockets closes what open has opened; the connections must have ended.
-func (s *Server) closeSockets() {
-	for _, l := range s.streams {
-		l.Close()
-	}
-	if s.quic != nil {
-		s.quic.Close()
-	}
-	if s.tls != nil {
-		s.tls.Close()
-	}
-}
-
 func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Config) error {
 	for _, addr := range addrs {
 		l, err := stream.Listen(addr, stream.Config{

@@ -53,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 	s.life, s.cancel = context.WithCancel(context.Background())
 	s.broker = broker.New(cfg.brokerConfig())
 	if err := s.open(r); err != nil {
-		s.closeSockets()
+		s.Shutdown(s.life)
 		return nil, err
 	}
 	return s, nil
@@ -142,6 +142,9 @@ func (s *Server) shutdown(ctx context.Context) error {
 	for _, l := range s.streams {
 		l.Close()
 	}
+	if s.quic != nil {
+		s.quic.Close()
+	}
 	err := s.broker.Shutdown(ctx)
 	if s.quic != nil {
 		err = errors.Join(err, s.quic.Shutdown(ctx))
@@ -151,6 +154,8 @@ func (s *Server) shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	s.running.Wait()
-	s.closeSockets()
+	if s.tls != nil {
+		s.tls.Close()
+	}
 	return err
 }

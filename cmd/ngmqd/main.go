@@ -34,23 +34,24 @@ var version string
 // cli is the command line. Each flag has a variable of the same name in the
 // environment: --log-level is NGMQ_LOG_LEVEL.
 type cli struct {
-	Serve   serve       `cmd:"" default:"withargs" help:"Serve MQTT (the default command)."`
+	QUIC           []string `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
+	TCP            []string `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
+	TLS            []string `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
+	Cert           string   `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
+	Key            string   `placeholder:"FILE" help:"Private key of the certificate, PEM."`
+	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt, dev.crt, dev.key. Default: ${default}."`
+	AllowAnonymous bool     `help:"Serve clients without credentials on addresses that other machines can reach."`
+	LogLevel       string   `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
+	LogFormat      string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
+
+	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
 	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL."`
 }
 
-type serve struct {
-	QUIC           []string `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off. May be repeated. (${default})"`
-	TCP            []string `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off. May be repeated. (${default})"`
-	TLS            []string `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off. May be repeated. (${default})"`
-	Cert           string   `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
-	Key            string   `placeholder:"FILE" help:"Private key of the certificate, PEM."`
-	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt, dev.crt, dev.key. (${default})"`
-	AllowAnonymous bool     `help:"Serve clients without credentials on addresses that other machines can reach."`
-	LogLevel       string   `enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
-	LogFormat      string   `enum:"text,json" default:"text" help:"text or json. (${default})"`
-}
-
-type showVersion struct{}
+type (
+	serve       struct{}
+	showVersion struct{}
+)
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -68,7 +69,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exit = status }),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
-		kong.Bind(logOutput{stderr}),
+		kong.Bind(&c, logOutput{stderr}),
 	)
 	cmd, err := parser.Parse(args)
 	switch {
@@ -89,18 +90,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 type logOutput struct{ io.Writer }
 
 // Run implements the serve command.
-func (s *serve) Run(stdout io.Writer, out logOutput) error {
+func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal has its usual effect
-	log, err := s.logger(out)
+	log, err := c.logger(out)
 	if err != nil {
 		return err
 	}
 	srv, err := server.New(server.Config{
-		QUIC: s.QUIC, TCP: s.TCP, TLS: s.TLS,
-		CertFile: s.Cert, KeyFile: s.Key, DataDir: s.DataDir,
-		AllowAnonymous: s.AllowAnonymous, Logger: log,
+		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS,
+		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
+		AllowAnonymous: c.AllowAnonymous, Logger: log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w", err)
@@ -114,13 +115,13 @@ func (s *serve) Run(stdout io.Writer, out logOutput) error {
 	return srv.Run(ctx)
 }
 
-func (s *serve) logger(w io.Writer) (*slog.Logger, error) {
+func (c *cli) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, err
 	}
 	options := &slog.HandlerOptions{Level: level}
-	if s.LogFormat == "json" {
+	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return slog.New(slog.NewTextHandler(w, options)), nil
@@ -128,7 +129,7 @@ func (s *serve) logger(w io.Writer) (*slog.Logger, error) {
 
 // Run implements the version command.
 func (showVersion) Run(stdout io.Writer) error {
-	_, err := fmt.Fprintf(stdout, "ngmqd %s\nngtcp2 %s\nOpenSSL %s\n", ownVersion(), ngtcp2.Version(), crypto.OpenSSLVersion())
+	_, err := fmt.Fprintf(stdout, "ngmqd %s\nngtcp2 %s\n%s\n", ownVersion(), ngtcp2.Version(), crypto.OpenSSLVersion())
 	return err
 }
 

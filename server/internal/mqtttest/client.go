@@ -86,10 +86,11 @@ func Expect[P packet.Packet](c *Client) P {
 	return q
 }
 
-// ExpectEnd waits for the end of the connection; only a DISCONNECT may come before,
-// which it gives (nil: none).
+// ExpectEnd waits for the end of the connection and closes it; only a DISCONNECT may
+// come before, which it gives (nil: none).
 func (c *Client) ExpectEnd() *packet.Disconnect {
 	c.tb.Helper()
+	defer c.conn.Close()
 	var last *packet.Disconnect
 	for {
 		p, err := c.Read()

@@ -98,9 +98,11 @@ func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 func (c *conn) feed(data []byte) {
 	err := c.client.Feed(data)
 	c.qc.MarkDirty()
-	switch {
+	switch code := broker.CloseCode(err); {
+	case err != nil && !code.IsError(): // DISCONNECT
+		c.end(nil, CloseCode(code))
 	case err != nil:
-		c.end(err, CloseCode(broker.CloseCode(err)))
+		c.end(err, CloseCode(code))
 	case !c.kept:
 		c.keepAlive()
 	}
@@ -121,22 +123,16 @@ func (c *conn) keepAlive() {
 	}
 }
 
-// end stops reading, flushes a last time and closes the connection.
+// end stops reading, flushes a last time and closes the connection. err is nil for
+// an end in order.
 func (c *conn) end(err error, code uint64) {
 	c.over, c.err = true, err
 	c.flush()
-	c.qc.CloseAfterFlush(code, closeReason(err))
-}
-
-// closeReason is the text in the CONNECTION_CLOSE.
-func closeReason(err error) string {
-	var e *broker.Error
-	switch {
-	case err == nil, errors.As(err, &e) && !e.Code.IsError():
-		return ""
-	default:
-		return err.Error()
+	reason := ""
+	if err != nil {
+		reason = err.Error()
 	}
+	c.qc.CloseAfterFlush(code, reason)
 }
 
 // OnStreamReset implements endpoint.ConnHandler.

@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
@@ -32,11 +34,12 @@ const closeTimeout = 2 * time.Second
 
 // Listener serves MQTT on QUIC. Its methods may be called from any goroutine.
 type Listener struct {
-	cfg Config
-	ep  *endpoint.Endpoint
+	cfg    Config
+	ep     *endpoint.Endpoint
+	closed atomic.Bool // Close: new connections are refused
 }
 
-// Listen opens the sockets; nothing is answered before Serve. The caller calls Close
+// Listen opens the sockets; nothing is answered before Serve. The caller calls Shutdown
 // in the end, also when it never calls Serve.
 func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{cfg: cfg}
@@ -71,21 +74,23 @@ func (l *Listener) Addrs() []netip.AddrPort {
 	return addrs
 }
 
-// Serve runs the event loops until ctx ends or Shutdown or Close is called.
+// Serve runs the event loops until ctx ends or Shutdown is called.
 func (l *Listener) Serve(ctx context.Context) error { return l.ep.Run(ctx) }
 
-// Shutdown closes what connections there are and stops the event loops.
-func (l *Listener) Shutdown(ctx context.Context) error { return l.ep.Shutdown(ctx) }
+// Close refuses new connections. Those that there are live on.
+func (l *Listener) Close() { l.closed.Store(true) }
 
-// Close cuts off what Shutdown has not ended and closes the sockets.
-func (l *Listener) Close() {
-	now, cancel := context.WithCancel(context.Background())
-	cancel()
-	l.ep.Shutdown(now)
-}
+// Shutdown closes what connections there are, stops the event loops and closes the
+// sockets. It returns when everything has ended; when ctx ends first the rest is cut
+// off and its error is returned.
+func (l *Listener) Shutdown(ctx context.Context) error { return l.ep.Shutdown(ctx) }
 
 // OnConn implements endpoint.Handler: the handshake of a new connection is complete.
 func (l *Listener) OnConn(qc *endpoint.Conn) endpoint.ConnHandler {
+	if l.closed.Load() {
+		qc.Close(CloseCode(packet.ServerShuttingDown), "server is shutting down")
+		return refused{}
+	}
 	if l.cfg.Broker.Full() {
 		l.cfg.Logger.Debug("connection refused: too many", "listener", "quic", "remote", qc.RemoteAddr())
 		qc.Close(CodeOverloaded, "too many connections")

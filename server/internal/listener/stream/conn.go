@@ -59,7 +59,8 @@ func (c *conn) Wake() {
 }
 
 // Close implements broker.Transport. The code was for the last packet; TCP has no
-// place for it. A handshake or a write that is stuck gets a short time to finish.
+// place for it. All that is left to do, the handshake, a write that is stuck, the wait
+// for the peer's end, gets a short time.
 func (c *conn) Close(packet.ReasonCode) {
 	if c.closing.CompareAndSwap(false, true) {
 		c.net.SetDeadline(time.Now().Add(lingerTime))
@@ -184,14 +185,13 @@ func fitReadBuffer(buf *[]byte, n int) *[]byte {
 	return buf
 }
 
-// linger waits for the peer's end of the connection, for a short time, and throws
-// away what it still sends: closing a socket with unread input resets it, and the
-// reset can overtake the last packet.
+// linger waits for the peer's end of the connection, until the deadline that Close has
+// set, and throws away what it still sends: closing a socket with unread input resets
+// it, and the reset can overtake the last packet.
 func (c *conn) linger() {
 	if c.failed.Load() != nil {
 		return
 	}
-	c.tcp.SetReadDeadline(time.Now().Add(lingerTime))
 	io.CopyN(io.Discard, c.tcp, lingerBytes)
 }
 
@@ -202,12 +202,12 @@ func (c *conn) fail(err error) {
 }
 
 // cause is the reason for the end that the broker is told: nil when the peer ended
-// the stream or the broker asked for the end.
+// the connection or the broker asked for the end.
 func (c *conn) cause(err error) error {
 	if failed := c.failed.Load(); failed != nil {
 		return *failed
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || !broker.CloseCode(err).IsError() {
 		return nil
 	}
 	return err

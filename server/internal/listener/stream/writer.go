@@ -88,9 +88,8 @@ func (c *conn) setWriteDeadline() {
 	}
 }
 
-// closeWrite tells the peer that nothing more comes, and gives the reader a limit.
+// closeWrite tells the peer that nothing more comes.
 func (c *conn) closeWrite() {
-	c.tcp.SetReadDeadline(time.Now().Add(lingerTime))
 	if t, ok := c.net.(interface{ CloseWrite() error }); ok {
 		t.CloseWrite()
 	}
