@@ -124,6 +124,7 @@ func (c *Conn) ReadPkts(path Path, base []byte, run []Datagram, ts Timestamp) er
 	if c.c == nil {
 		return ErrFreed
 	}
+	c.ev.c.len = 0 // also when nothing is read
 	if len(run) == 0 {
 		return nil
 	}
