@@ -1,0 +1,165 @@
+package main
+
+import (
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// loopback is a small MQTT server for these tests: it passes messages on at the
+// QoS of the subscription and remembers what it was sent.
+type loopback struct {
+	t    *testing.T
+	addr string
+
+	mu       sync.Mutex
+	conns    map[*loopbackConn]bool
+	connects []*packet.Connect
+	messages []packet.Publish
+	changed  chan struct{} // closed and replaced at each change
+
+	refuse  packet.ReasonCode // answer to CONNECT
+	refused packet.ReasonCode // answer to PUBLISH and SUBSCRIBE
+}
+
+type loopbackConn struct {
+	nc   net.Conn
+	mu   sync.Mutex
+	v    packet.Version
+	subs []packet.Subscription
+}
+
+func startLoopback(t *testing.T) *loopback {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	b := &loopback{t: t, addr: l.Addr().String(), conns: map[*loopbackConn]bool{}, changed: make(chan struct{})}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go b.serve(&loopbackConn{nc: nc})
+		}
+	}()
+	return b
+}
+
+func (b *loopback) serve(c *loopbackConn) {
+	defer c.nc.Close()
+	dec, buf := packet.NewDecoder(0), make([]byte, 4096)
+	for {
+		p, err := dec.ReadPacket(c.nc, buf)
+		if err != nil {
+			b.update(func() { delete(b.conns, c) })
+			return
+		}
+		if connect, ok := p.(*packet.Connect); ok {
+			dec.SetVersion(connect.Version)
+			c.v = connect.Version
+		}
+		b.handle(c, p)
+	}
+}
+
+func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
+	switch p := p.(type) {
+	case *packet.Connect:
+		b.update(func() { b.connects = append(b.connects, p); b.conns[c] = true })
+		c.send(&packet.Connack{ReasonCode: b.refuse})
+	case *packet.Subscribe:
+		codes := make([]packet.ReasonCode, len(p.Subscriptions))
+		for i := range codes {
+			codes[i] = max(packet.ReasonCode(p.Subscriptions[i].QoS), b.refused)
+		}
+		c.send(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes})
+		b.update(func() { c.subs = append(c.subs, p.Subscriptions...) })
+	case *packet.Unsubscribe:
+		c.send(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]packet.ReasonCode, len(p.Filters))})
+	case *packet.Publish:
+		b.publish(c, p)
+	case *packet.Pubrel:
+		c.send(&packet.Pubcomp{PacketID: p.PacketID})
+	case *packet.Pubrec:
+		c.send(&packet.Pubrel{PacketID: p.PacketID})
+	}
+}
+
+func (b *loopback) publish(from *loopbackConn, p *packet.Publish) {
+	kept := *p
+	kept.Topic, kept.Payload, kept.Properties = append([]byte(nil), p.Topic...), append([]byte(nil), p.Payload...), nil
+	b.update(func() {
+		b.messages = append(b.messages, kept)
+		for c := range b.conns {
+			for _, s := range c.subs {
+				if topic.Match(s.Filter, string(p.Topic)) {
+					out := kept
+					out.QoS = min(p.QoS, s.QoS)
+					c.send(&out)
+				}
+			}
+		}
+	})
+	switch p.QoS {
+	case 1:
+		from.send(&packet.Puback{PacketID: p.PacketID, ReasonCode: b.refused})
+	case 2:
+		from.send(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: b.refused})
+	}
+}
+
+func (c *loopbackConn) send(p packet.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nc.Write(p.AppendTo(nil, c.v))
+}
+
+func (b *loopback) update(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// wait returns when ok does; ok may look at b.
+func (b *loopback) wait(ok func() bool) {
+	b.t.Helper()
+	for {
+		b.mu.Lock()
+		done, changed := ok(), b.changed
+		b.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-b.t.Context().Done():
+			require.FailNow(b.t, "the test ended")
+		}
+	}
+}
+
+// subscribers waits until count filters are subscribed.
+func (b *loopback) subscribers(count int) {
+	b.wait(func() bool {
+		n := 0
+		for c := range b.conns {
+			n += len(c.subs)
+		}
+		return n == count
+	})
+}
+
+// host is -h and -p of the server.
+func (b *loopback) host() []string {
+	host, port, _ := net.SplitHostPort(b.addr)
+	return []string{"-h", host, "-p", port}
+}

@@ -1,0 +1,180 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// connect is the CONNECT that the options ask for (MQTT 5.0 section 3.1).
+func (o *Options) connect(srv server) *packet.Connect {
+	p := &packet.Connect{
+		Version:    o.version(),
+		CleanStart: !o.ResumeSession,
+		KeepAlive:  seconds(o.KeepAlive),
+		ClientID:   o.ClientID,
+		Will:       o.Will,
+		Password:   o.Password,
+	}
+	username := o.Username
+	if srv.username != "" {
+		username = srv.username
+	}
+	if srv.password != nil {
+		p.Password = srv.password
+	}
+	if username != "" || p.Password != nil && p.Version != packet.V50 {
+		p.Username = &username
+	}
+	if p.Version == packet.V31 && p.ClientID == "" {
+		p.ClientID = randomIDPrefix // only for Validate: withDefaults chooses one
+	}
+	p.Properties = o.connectProperties()
+	return p
+}
+
+func (o *Options) connectProperties() packet.Properties {
+	if o.version() != packet.V50 {
+		return nil
+	}
+	var p packet.Properties
+	if o.SessionExpiry > 0 {
+		p = packet.AppendUint32(p, packet.SessionExpiryInterval, o.SessionExpiry)
+	}
+	if o.ReceiveMaximum > 0 {
+		p = packet.AppendUint16(p, packet.ReceiveMaximum, o.ReceiveMaximum)
+	}
+	if o.MaxPacketSize > 0 {
+		p = packet.AppendUint32(p, packet.MaximumPacketSize, o.MaxPacketSize)
+	}
+	if o.TopicAliasMaximum > 0 {
+		p = packet.AppendUint16(p, packet.TopicAliasMaximum, o.TopicAliasMaximum)
+	}
+	return append(p, o.Properties...)
+}
+
+// seconds rounds up; negative is 0, off.
+func seconds(d time.Duration) uint16 {
+	if d <= 0 {
+		return 0
+	}
+	return uint16(min((d+time.Second-1)/time.Second, maxKeepAlive/time.Second))
+}
+
+// handshake sends CONNECT and waits for CONNACK. nc is closed by the caller when
+// it fails.
+func (l *link) handshake(ctx context.Context, connect *packet.Connect) (*packet.Connack, error) {
+	stop := context.AfterFunc(ctx, func() { l.nc.SetDeadline(time.Unix(1, 0)) })
+	ack, err := l.exchangeConnect(connect)
+	if !stop() {
+		return nil, fmt.Errorf("no CONNACK: %w", ctx.Err())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := failure(packet.CONNACK, ack.ReasonCode, ack.Properties); err != nil {
+		return nil, err
+	}
+	l.learn(connect, ack)
+	return ack, nil
+}
+
+func (l *link) exchangeConnect(connect *packet.Connect) (*packet.Connack, error) {
+	if _, err := l.nc.Write(connect.AppendTo(nil, l.version)); err != nil {
+		return nil, err
+	}
+	p, err := l.dec.ReadPacket(l.nc, l.chunk)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for CONNACK: %w", err)
+	}
+	switch p := p.(type) {
+	case *packet.Connack:
+		return p, nil
+	case *packet.Disconnect:
+		return nil, &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+	}
+	return nil, fmt.Errorf("client: the server sent %s instead of CONNACK", p.Type())
+}
+
+// limits are what the server's CONNACK allows (MQTT 5.0 section 3.2.2.3).
+type limits struct {
+	inflight   uint16
+	packetSize uint32
+	qos        byte
+	retain     bool
+}
+
+// learn takes limits and keep alive from the CONNACK.
+func (l *link) learn(connect *packet.Connect, ack *packet.Connack) {
+	l.keepAlive = time.Duration(connect.KeepAlive) * time.Second
+	l.limits = limits{inflight: l.c.opts.MaxInflight, packetSize: packet.MaxPacketSize, qos: 2, retain: true}
+	for p := range ack.Properties.All() {
+		switch p.ID {
+		case packet.ReceiveMaximum:
+			l.limits.inflight = min(l.limits.inflight, uint16(p.Uint))
+		case packet.MaximumPacketSize:
+			l.limits.packetSize = p.Uint
+		case packet.MaximumQoS:
+			l.limits.qos = byte(p.Uint)
+		case packet.RetainAvailable:
+			l.limits.retain = p.Uint != 0
+		case packet.ServerKeepAlive:
+			l.keepAlive = time.Duration(p.Uint) * time.Second
+		}
+	}
+	l.slots = make(chan struct{}, l.limits.inflight)
+}
+
+// check refuses what the server has excluded [MQTT-3.2.2-11] [MQTT-3.2.2-14]
+// [MQTT-3.2.2-15].
+func (m *limits) check(p *packet.Publish, v packet.Version) error {
+	switch size := p.Size(v); {
+	case p.QoS > m.qos:
+		return fmt.Errorf("%w: QoS %d, its Maximum QoS is %d", ErrNotSupported, p.QoS, m.qos)
+	case p.Retain && !m.retain:
+		return fmt.Errorf("%w: retained messages", ErrNotSupported)
+	case size > int(m.packetSize):
+		return fmt.Errorf("%w: a packet of %d bytes, its Maximum Packet Size is %d", ErrNotSupported, size, m.packetSize)
+	}
+	return nil
+}
+
+// disconnect sends p as the last packet and closes when it has arrived.
+func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
+	if err := packet.Validate(p, l.version); err != nil {
+		return err
+	}
+	l.local.Store(true)
+	l.out.putNow(p)
+	err := l.out.flush(ctx, l)
+	if err == nil {
+		l.linger(ctx)
+	}
+	l.end(ErrClosed)
+	if errors.Is(err, ErrClosed) { // the server was faster
+		return nil
+	}
+	return err
+}
+
+// linger lets the last packet arrive: over TCP it ends the sending side and waits
+// a moment for the server's end, so that no reset overtakes the packet.
+func (l *link) linger(ctx context.Context) {
+	switch nc := l.nc.(type) {
+	case *quicConn:
+		nc.linger(ctx)
+	case interface{ CloseWrite() error }:
+		if nc.CloseWrite() != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package client
+
+import (
+	"bytes"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// delivery is a received PUBLISH on its way to OnMessage.
+type delivery struct {
+	message Message
+	id      uint16 // packet identifier; 0 with QoS 0
+	known   bool   // a repetition of a QoS 2 message: to be acknowledged only
+}
+
+// handlePublish hands a message to the deliverer. The inbox being full stops the
+// reader.
+func (l *link) handlePublish(p *packet.Publish) error {
+	name, err := l.resolve(p)
+	if err != nil {
+		return err
+	}
+	d := delivery{id: p.PacketID}
+	if p.QoS == 2 {
+		d.known = !l.c.session.arrive(p.PacketID)
+	}
+	d.message = Message{
+		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup,
+		Properties: p.Properties.AppendExcept(nil, packet.TopicAlias),
+	}
+	select {
+	case l.inbox <- d:
+	case <-l.done:
+		l.drop(d)
+	}
+	return nil
+}
+
+// resolve gives the topic name, by alias if need be (MQTT 5.0 section 3.3.2.3.4).
+func (l *link) resolve(p *packet.Publish) (string, error) {
+	alias, ok := p.Properties.Uint(packet.TopicAlias)
+	if !ok {
+		return string(p.Topic), nil
+	}
+	if alias > uint32(l.c.opts.TopicAliasMaximum) {
+		return "", aliasError("Topic Alias above the maximum [MQTT-3.1.2-26]")
+	}
+	if len(p.Topic) > 0 {
+		l.aliases[uint16(alias)] = string(p.Topic)
+	}
+	name, ok := l.aliases[uint16(alias)]
+	if !ok {
+		return "", aliasError("Topic Alias without a mapping")
+	}
+	return name, nil
+}
+
+func aliasError(reason string) error {
+	return &packet.Error{Code: packet.TopicAliasInvalid, Type: packet.PUBLISH, Version: packet.V50, Reason: reason}
+}
+
+// deliver is the deliverer: it calls OnMessage and acknowledges. It starts when
+// that of the connection before has ended, so that OnMessage is never called twice
+// at a time, and goes on with what has been received when the connection is lost.
+func (l *link) deliver(before *link) {
+	defer close(l.delivered)
+	if before != nil {
+		<-before.delivered
+	}
+	for d := range l.inbox {
+		if l.local.Load() {
+			l.drop(d)
+			continue
+		}
+		if !d.known && l.c.opts.OnMessage != nil {
+			l.c.opts.OnMessage(d.message)
+		}
+		switch d.message.QoS {
+		case 1:
+			l.out.putNow(&packet.Puback{PacketID: d.id})
+		case 2:
+			l.out.putNow(&packet.Pubrec{PacketID: d.id})
+		}
+	}
+}
+
+// drop forgets a message that nobody has seen, so that its repetition counts.
+func (l *link) drop(d delivery) {
+	if d.message.QoS == 2 && !d.known {
+		l.c.session.depart(d.id)
+	}
+}
+
+// handlePubrel ends a received QoS 2 message [MQTT-4.3.3-11].
+func (l *link) handlePubrel(p *packet.Pubrel) {
+	comp := &packet.Pubcomp{PacketID: p.PacketID}
+	if !l.c.session.depart(p.PacketID) {
+		comp.ReasonCode = packet.PacketIdentifierNotFound
+	}
+	l.out.putNow(comp)
+}

@@ -1,0 +1,73 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+)
+
+// dial opens the network connection to a server; ctx bounds it.
+func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+	if o.TLS.Insecure && srv.scheme != "tcp" {
+		o.Logger.Warn("the server's certificate is NOT verified: TLS.Insecure is set", "server", srv.addr)
+	}
+	switch srv.scheme {
+	case "quic":
+		return dialQUIC(ctx, srv, o)
+	case "tls":
+		return dialTLS(ctx, srv, &o.TLS)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+}
+
+func dialTLS(ctx context.Context, srv server, t *TLS) (net.Conn, error) {
+	config, err := t.config(srv.host)
+	if err != nil {
+		return nil, err
+	}
+	d := tls.Dialer{Config: config}
+	return d.DialContext(ctx, "tcp", srv.addr)
+}
+
+// config is the configuration of TLS over TCP.
+func (t *TLS) config(host string) (*tls.Config, error) {
+	c := &tls.Config{ServerName: t.serverName(host), InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("client: TLS.CAFile: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("client: TLS.CAFile %s holds no certificate in PEM format", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client: TLS.CertFile, TLS.KeyFile: %w", err)
+		}
+		c.Certificates = []tls.Certificate{cert}
+	}
+	return c, nil
+}
+
+func (t *TLS) serverName(host string) string {
+	if t.ServerName != "" {
+		return t.ServerName
+	}
+	return host
+}
+
+// redacted is a URL without its password.
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return u.Redacted()
+}

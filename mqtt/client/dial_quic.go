@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+)
+
+const (
+	// alpn is the application protocol of MQTT over QUIC.
+	alpn = "mqtt"
+	// quicKeepAlive is the silence after which QUIC sends a PING of its own: below
+	// the 30 s that many NATs and some servers keep an idle UDP flow.
+	quicKeepAlive = 25 * time.Second
+	// quicCloseTimeout bounds the wait for the acknowledgement of DISCONNECT: the
+	// endpoint's own three seconds and the closing after it.
+	quicCloseTimeout = 4 * time.Second
+)
+
+// quicConn is a QUIC connection with an endpoint of its own.
+type quicConn struct {
+	*endpoint.StreamConn
+	ended chan struct{}
+}
+
+// dialQUIC opens a QUIC connection and its first stream, which carries MQTT.
+func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+	tls, err := crypto.NewContext(crypto.Config{
+		Role: crypto.Client, ALPN: []string{alpn}, CAFile: o.TLS.CAFile,
+		CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, InsecureSkipVerify: o.TLS.Insecure,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer tls.Close() // the connection keeps what it needs
+	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	conn, err := e.DialConn(ctx, srv.addr, endpoint.DialConfig{TLS: tls, ServerName: o.TLS.serverName(srv.host)})
+	if err != nil {
+		return nil, errors.Join(err, e.Shutdown(context.WithoutCancel(ctx)))
+	}
+	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
+	go c.release(e)
+	return c, nil
+}
+
+// release ends the endpoint after the connection.
+func (c *quicConn) release(e *endpoint.Endpoint) {
+	defer close(c.ended)
+	<-c.StreamConn.Closed()
+	ctx, cancel := context.WithTimeout(context.Background(), quicCloseTimeout)
+	defer cancel()
+	_ = e.Shutdown(ctx) // cut off in the worst case
+}
+
+// linger closes gracefully: what was written is acknowledged first, then the
+// connection is closed.
+func (c *quicConn) linger(ctx context.Context) {
+	c.Close()
+	ctx, cancel := context.WithTimeout(ctx, quicCloseTimeout)
+	defer cancel()
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,39 @@
+// Package client is an MQTT client for MQTT 5.0, 3.1.1 and 3.1 over QUIC, TCP and
+// TLS. The URL chooses the transport:
+//
+//	quic://host[:14567]                 one QUIC connection, MQTT on its first stream
+//	mqtt://host[:1883]   tcp://...      TCP
+//	mqtts://host[:8883]  ssl://...      TLS over TCP
+//
+// # Pipeline
+//
+//	Publish, Subscribe, ...  -> session (packet id, inflight) -> outbox -> writer -> net.Conn
+//	net.Conn -> reader -> packet.Decoder -> session (acks) -> waiting call
+//	                                     -> inbox -> deliverer -> Options.OnMessage -> ack
+//	pinger: PINGREQ when a direction is silent for the keep alive time
+//
+// A [Client] is a session: packet identifiers, unacknowledged messages and the
+// received QoS 2 identifiers outlive a network connection. [Client.Connect] opens
+// one; when it is lost, [Options.OnConnectionLost] tells the cause and every
+// waiting call returns. There is no automatic reconnect: call Connect again. With
+// [Options.ResumeSession] and a server that kept the session, unacknowledged QoS 1
+// and QoS 2 messages are then sent again in their order.
+//
+// # Ownership
+//
+//	what                                   who
+//	Client                                 any number of goroutines
+//	Options                                copied by New; what it points to must not change
+//	Message given to Publish               read until Publish returns, not kept
+//	Message given to OnMessage             the handler, for ever
+//	OnMessage                              called by one goroutine, one message after the other
+//	outbox                                 appended by any goroutine, written by the writer
+//	Decoder, topic aliases of the server   the reader
+//
+// PUBACK and PUBREC are sent when OnMessage has returned, in the order in which
+// the messages came [MQTT-4.6.0-2]. A handler may call Publish, Subscribe and so
+// on. While it does not return, up to inboxSize messages wait; then reading stops,
+// which slows the server down, and so calls of the handler that need an answer
+// have to wait until their context ends: handlers that may block for long should
+// hand the message to a goroutine of their own.
+package client

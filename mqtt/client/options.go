@@ -1,0 +1,216 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// Defaults and limits.
+const (
+	// DefaultKeepAlive is the keep alive time when Options.KeepAlive is 0; it is
+	// what most clients use and below the NAT timeouts of TCP.
+	DefaultKeepAlive = 60 * time.Second
+	// NoKeepAlive turns PINGREQ off (Keep Alive 0 on the wire).
+	NoKeepAlive time.Duration = -1
+	// NeverExpires is the Options.SessionExpiry of a session that the server keeps
+	// for ever (MQTT 5.0 section 3.1.2.11.2).
+	NeverExpires uint32 = math.MaxUint32
+
+	defaultConnectTimeout = 30 * time.Second
+	defaultPingTimeout    = 10 * time.Second
+	defaultMaxInflight    = 1024 // more than a bandwidth-delay product needs, little memory
+
+	inboxSize       = 1024    // messages waiting for OnMessage
+	outboxSize      = 1 << 20 // bytes waiting to be written before senders have to wait
+	readSize        = 32 << 10
+	closeTimeout    = time.Second // wait for the server's end of stream after DISCONNECT
+	maxKeepAlive    = math.MaxUint16 * time.Second
+	randomIDPrefix  = "ngmq-"
+	randomIDEntropy = 8 // bytes; prefix and hex fit the 23 characters of MQTT 3.1
+)
+
+// Message is an application message, to publish or received.
+type Message struct {
+	// Topic name, without wildcards.
+	Topic string
+	// Payload may be empty.
+	Payload []byte
+	// QoS is 0, 1 or 2.
+	QoS byte
+	// Retain asks the server to keep the message; on a received message it tells
+	// that the server had kept it (MQTT 5.0 section 3.3.1.3).
+	Retain bool
+	// Dup, received messages only: this may be a repetition.
+	Dup bool
+	// Properties, 5.0 only. To publish: those of PUBLISH except Topic Alias and
+	// Subscription Identifier. Received: all but Topic Alias.
+	Properties packet.Properties
+}
+
+// Options say how to connect. The zero value with a server is usable: MQTT 5.0,
+// clean start, keep alive 60 s, servers verified with the system's roots.
+type Options struct {
+	// Servers are tried in order until one accepts; see the package doc for the
+	// URLs. User name and password in a URL come before those below.
+	Servers []string
+
+	// Version of the protocol: packet.V50 (default), V311 or V31.
+	Version packet.Version
+	// ClientID, when empty, is chosen by the server (3.1: at random by the client).
+	// A session that shall be resumed needs one.
+	ClientID string
+	// ResumeSession goes on with a session that the server has kept (Clean Start 0,
+	// in 3.x Clean Session 0). Default: a new session.
+	ResumeSession bool
+	// SessionExpiry, 5.0 only: seconds that the server keeps the session after the
+	// connection has ended. Default 0: the session ends with the connection.
+	SessionExpiry uint32
+	// Username and Password are not sent when empty.
+	Username string
+	Password []byte
+	// Will is published by the server when the connection is lost; nil = none.
+	Will *packet.Will
+	// KeepAlive is the longest silence towards the server; default DefaultKeepAlive,
+	// NoKeepAlive turns it off. Rounded up to seconds. A 5.0 server may override it.
+	KeepAlive time.Duration
+	// PingTimeout is how long a PINGRESP may take before the connection counts as
+	// lost. Default 10 s.
+	PingTimeout time.Duration
+	// ConnectTimeout bounds each server's dial, handshake and CONNACK beside the
+	// context. Default 30 s.
+	ConnectTimeout time.Duration
+
+	// MaxPacketSize is the largest packet accepted from the server, in bytes.
+	// Default: the limit of the format, 256 MiB.
+	MaxPacketSize uint32
+	// MaxInflight is how many QoS 1 and QoS 2 messages may be unacknowledged
+	// towards the server; its Receive Maximum counts when smaller. Default 1024.
+	MaxInflight uint16
+	// ReceiveMaximum, 5.0 only: how many QoS 1 and QoS 2 messages the server may
+	// send without acknowledgement. Default: 65535, the protocol's.
+	ReceiveMaximum uint16
+	// TopicAliasMaximum, 5.0 only: topic aliases that the server may use. Default 0.
+	TopicAliasMaximum uint16
+	// Properties, 5.0 only, are added to CONNECT: User Property, Request Problem
+	// Information, Request Response Information.
+	Properties packet.Properties
+
+	// TLS is used by quic://, mqtts:// and ssl://.
+	TLS TLS
+
+	// OnMessage takes the received messages; see the package doc. nil drops them.
+	OnMessage func(Message)
+	// OnConnectionLost is called once per connection that ends without Disconnect
+	// or Close, by a goroutine of its own, with the cause (a *ReasonError when the
+	// server sent DISCONNECT). It may call Connect.
+	OnConnectionLost func(cause error)
+	// Logger takes debug lines and the warning about TLS.Insecure; nil = none.
+	Logger *slog.Logger
+}
+
+// TLS says how servers are verified and how the client shows who it is.
+type TLS struct {
+	// CAFile names a PEM file with the certificate authorities to trust. Default:
+	// those of the system.
+	CAFile string
+	// CertFile and KeyFile name the PEM files of a client certificate.
+	CertFile, KeyFile string
+	// ServerName is verified and sent as SNI. Default: the host of the URL.
+	ServerName string
+	// Insecure accepts any server certificate: whoever is in between can read and
+	// change everything. For tests only.
+	Insecure bool
+}
+
+// Validate returns all that is wrong, joined.
+func (o *Options) Validate() error {
+	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate()}
+	for name, d := range map[string]time.Duration{"PingTimeout": o.PingTimeout, "ConnectTimeout": o.ConnectTimeout} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
+		}
+	}
+	if o.KeepAlive > maxKeepAlive {
+		errs = append(errs, fmt.Errorf("client: Options.KeepAlive is above %s", maxKeepAlive))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) validateServers() error {
+	if len(o.Servers) == 0 {
+		return errors.New("client: Options.Servers is empty: give at least one URL, e.g. quic://localhost:14567")
+	}
+	var errs []error
+	for _, server := range o.Servers {
+		_, err := parseURL(server)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) validateSession() error {
+	var errs []error
+	switch o.Version {
+	case 0, packet.V31, packet.V311, packet.V50:
+	default:
+		errs = append(errs, fmt.Errorf("client: Options.Version %d is unknown: use packet.V50, V311 or V31", o.Version))
+	}
+	if o.ResumeSession && o.ClientID == "" {
+		errs = append(errs, errors.New("client: Options.ResumeSession needs a ClientID: without one the server cannot find the session"))
+	}
+	if o.version() == packet.V31 && len(o.ClientID) > 23 {
+		errs = append(errs, errors.New("client: Options.ClientID is longer than the 23 characters that MQTT 3.1 allows"))
+	}
+	if o.Will != nil && o.Will.Topic == "" {
+		errs = append(errs, errors.New("client: Options.Will has no Topic"))
+	}
+	if err := packet.Validate(o.connect(server{}), o.version()); len(errs) == 0 && err != nil {
+		errs = append(errs, fmt.Errorf("client: Options make no valid CONNECT: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (t *TLS) validate() error {
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return errors.New("client: Options.TLS needs both CertFile and KeyFile, or none")
+	}
+	return nil
+}
+
+// withDefaults is a copy with every default filled in.
+func (o Options) withDefaults() Options {
+	o.Servers = slices.Clone(o.Servers)
+	o.Version = o.version()
+	if o.Version == packet.V31 && o.ClientID == "" {
+		o.ClientID = randomID()
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = DefaultKeepAlive
+	}
+	if o.PingTimeout == 0 {
+		o.PingTimeout = defaultPingTimeout
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = defaultConnectTimeout
+	}
+	if o.MaxInflight == 0 {
+		o.MaxInflight = defaultMaxInflight
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (o *Options) version() packet.Version {
+	if o.Version == 0 {
+		return packet.V50
+	}
+	return o.Version
+}

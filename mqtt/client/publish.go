@@ -1,0 +1,184 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// Publish sends a message. QoS 0 returns when the message has been handed to the
+// connection; QoS 1 and QoS 2 when the server's last acknowledgement is here, with
+// its reason code (e.g. packet.NoMatchingSubscribers; in 3.x always Success).
+//
+// When ctx ends while an acknowledgement is awaited, the message stays in flight.
+// Errors: [*ReasonError] for a refusal, [*ConnectionLostError], [ErrNotConnected],
+// [ErrClosed], [ErrNotSupported], that of ctx, or what is wrong with m.
+func (c *Client) Publish(ctx context.Context, m Message) (packet.ReasonCode, error) {
+	pending, err := c.PublishAsync(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	return pending.Wait(ctx)
+}
+
+// PublishAsync sends a message without waiting for its acknowledgement, which
+// [Pending.Wait] does. It waits, until ctx ends, while the connection takes no more
+// bytes or MaxInflight messages are unacknowledged. Messages of one goroutine go
+// out in their order.
+func (c *Client) PublishAsync(ctx context.Context, m Message) (*Pending, error) {
+	p, err := m.packet(c.opts.Version)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.limits.check(p, l.version); err != nil {
+		return nil, err
+	}
+	if p.QoS == 0 {
+		return &Pending{}, l.out.put(ctx, l, p)
+	}
+	return l.publish(ctx, p)
+}
+
+// Pending is a message whose acknowledgement is awaited.
+type Pending struct {
+	link    *link // nil with QoS 0
+	answers <-chan answer
+}
+
+// Wait returns when the last acknowledgement is here, with its reason code; see
+// [Client.Publish]. It may be called once.
+func (p *Pending) Wait(ctx context.Context) (packet.ReasonCode, error) {
+	if p.link == nil {
+		return packet.Success, nil
+	}
+	a, err := p.link.await(ctx, p.answers)
+	return a.code, err
+}
+
+// packet checks m and makes a PUBLISH of it.
+func (m *Message) packet(v packet.Version) (*packet.Publish, error) {
+	if m.QoS > 2 {
+		return nil, fmt.Errorf("client: Message.QoS is %d: use 0, 1 or 2", m.QoS)
+	}
+	if err := topic.ValidateName(m.Topic); err != nil {
+		return nil, fmt.Errorf("client: Message.Topic: %w", err)
+	}
+	p := &packet.Publish{QoS: m.QoS, Retain: m.Retain, Topic: []byte(m.Topic), Payload: m.Payload}
+	if v != packet.V50 || len(m.Properties) == 0 {
+		return p, nil
+	}
+	if err := m.Properties.Validate(packet.PUBLISH); err != nil {
+		return nil, fmt.Errorf("client: Message.Properties: %w", err)
+	}
+	for _, id := range []packet.PropertyID{packet.TopicAlias, packet.SubscriptionIdentifier} {
+		if m.Properties.Has(id) {
+			return nil, fmt.Errorf("client: Message.Properties: %s is not for applications", id)
+		}
+	}
+	p.Properties = m.Properties
+	return p, nil
+}
+
+// publish sends a QoS 1 or QoS 2 message.
+func (l *link) publish(ctx context.Context, p *packet.Publish) (*Pending, error) {
+	if err := l.takeSlot(ctx); err != nil {
+		return nil, err
+	}
+	x := &exchange{kind: packet.PUBLISH, qos: p.QoS}
+	answers, err := l.c.session.begin(x, p, l.version)
+	if err == nil {
+		if err = l.out.put(ctx, l, p); err != nil {
+			l.c.session.forget(x)
+		}
+	}
+	if err != nil {
+		l.freeSlot()
+		return nil, err
+	}
+	return &Pending{link: l, answers: answers}, nil
+}
+
+// takeSlot waits until the server takes one more message [MQTT-3.3.4-7].
+func (l *link) takeSlot(ctx context.Context) error {
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.done:
+		return l.reason()
+	}
+}
+
+func (l *link) freeSlot() {
+	select {
+	case <-l.slots:
+	default:
+	}
+}
+
+// await waits for the answer of an exchange.
+func (l *link) await(ctx context.Context, answers <-chan answer) (answer, error) {
+	select {
+	case a := <-answers:
+		return a, a.err
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
+	case <-l.done:
+	}
+	select {
+	case a := <-answers: // it came before the end
+		return a, a.err
+	default:
+		return answer{}, l.reason()
+	}
+}
+
+// finishPublish ends a message with the PUBACK or PUBCOMP that it waits for.
+func (l *link) finishPublish(id uint16, qos byte, t packet.Type, a answer) {
+	a.err = failure(t, a.code, cloneProperties(a.props))
+	match := func(x *exchange) bool { return x.kind == packet.PUBLISH && x.qos == qos && (qos == 1 || x.released) }
+	if l.c.session.finish(id, match, a) {
+		l.freeSlot()
+	}
+}
+
+// handlePubrec answers with PUBREL, or ends the message when it is a refusal
+// [MQTT-4.3.3-4].
+func (l *link) handlePubrec(p *packet.Pubrec) {
+	if err := failure(packet.PUBREC, p.ReasonCode, cloneProperties(p.Properties)); err != nil {
+		match := func(x *exchange) bool { return x.kind == packet.PUBLISH && x.qos == 2 }
+		if l.c.session.finish(p.PacketID, match, answer{code: p.ReasonCode, err: err}) {
+			l.freeSlot()
+		}
+		return
+	}
+	rel := &packet.Pubrel{PacketID: p.PacketID}
+	if !l.c.session.release(p.PacketID) {
+		rel.ReasonCode = packet.PacketIdentifierNotFound
+	}
+	l.out.putNow(rel)
+}
+
+// resend sends the unfinished messages of the session again [MQTT-4.4.0-1].
+func (l *link) resend(ctx context.Context) error {
+	for _, x := range l.c.session.unfinished() {
+		if err := l.takeSlot(ctx); err != nil {
+			return err
+		}
+		if err := l.out.put(ctx, l, l.c.session.again(x)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cloneProperties(p packet.Properties) packet.Properties {
+	return append(packet.Properties(nil), p...)
+}

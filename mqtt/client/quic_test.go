@@ -1,0 +1,117 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+)
+
+// listenQUIC is a QUIC server on a free port, with its CA file.
+func listenQUIC(t *testing.T, alpn string) (url, ca string, accept func() *peer) {
+	t.Helper()
+	cert, err := crypto.GenerateDevCert(t.TempDir())
+	require.NoError(t, err)
+	tls, err := crypto.NewContext(crypto.Config{CertFile: cert.CertFile, KeyFile: cert.KeyFile, ALPN: []string{alpn}})
+	require.NoError(t, err)
+	l, err := endpoint.NewListener(endpoint.Config{TLS: tls, Addrs: []string{"127.0.0.1:0"}, Workers: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close(); tls.Close() })
+	return "quic://" + l.Addr().String(), cert.CAFile, func() *peer {
+		nc, err := l.Accept()
+		require.NoError(t, err)
+		return newPeer(t, nc)
+	}
+}
+
+func TestQUIC(t *testing.T) {
+	url, ca, accept := listenQUIC(t, "mqtt")
+	handler, messages := collect()
+	c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca}, OnMessage: handler})
+	require.NoError(t, err)
+	s, _ := reconnect(t, c, accept, packet.Connack{})
+
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	for qos := byte(0); qos <= 2; qos++ {
+		result := async(func() error {
+			_, err := c.Publish(within(t), Message{Topic: "a", Payload: large, QoS: qos})
+			return err
+		})
+		p := expect[*packet.Publish](s)
+		assert.Len(t, p.Payload, len(large))
+		id := p.PacketID
+		if qos == 1 {
+			s.send(&packet.Puback{PacketID: id})
+		}
+		if qos == 2 {
+			s.send(&packet.Pubrec{PacketID: id})
+			expect[*packet.Pubrel](s)
+			s.send(&packet.Pubcomp{PacketID: id})
+		}
+		require.NoError(t, receive(t, result))
+	}
+	s.send(&packet.Publish{Topic: []byte("b"), Payload: large})
+	assert.Equal(t, large, receive(t, messages).Payload)
+
+	result := async(func() error { return c.Disconnect(within(t)) })
+	expect[*packet.Disconnect](s)
+	s.expectEnd()
+	s.nc.Close()
+	assert.NoError(t, receive(t, result))
+}
+
+// TestQUICDisconnectArrives: what was published last is there although the program ends at once.
+func TestQUICDisconnectArrives(t *testing.T) {
+	url, ca, accept := listenQUIC(t, "mqtt")
+	for range 20 {
+		c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca}})
+		require.NoError(t, err)
+		s, _ := reconnect(t, c, accept, packet.Connack{})
+		_, err = c.Publish(within(t), Message{Topic: "last", Payload: make([]byte, 100_000)})
+		require.NoError(t, err)
+		result := async(func() error { return c.Disconnect(within(t)) })
+		assert.Len(t, expect[*packet.Publish](s).Payload, 100_000)
+		expect[*packet.Disconnect](s)
+		s.nc.Close()
+		require.NoError(t, receive(t, result))
+	}
+}
+
+func TestQUICRefusals(t *testing.T) {
+	url, ca, _ := listenQUIC(t, "other")
+	_, err := Dial(within(t), url, Options{TLS: TLS{CAFile: ca}})
+	var transport *ngtcp2.TransportError
+	require.ErrorAs(t, err, &transport)
+	assert.Equal(t, uint64(0x178), transport.Code, "no common ALPN")
+
+	url, _, _ = listenQUIC(t, "mqtt")
+	_, err = Dial(within(t), url, Options{})
+	assert.ErrorContains(t, err, "certificate")
+	_, err = Dial(within(t), url, Options{TLS: TLS{CAFile: ca}})
+	assert.Error(t, err, "another CA")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = Dial(ctx, "quic://127.0.0.1:9", Options{TLS: TLS{CAFile: ca}})
+	assert.ErrorIs(t, err, context.DeadlineExceeded, "nobody answers")
+}
+
+func TestQUICInsecureAndLostConnection(t *testing.T) {
+	url, _, accept := listenQUIC(t, "mqtt")
+	lost := make(chan error, 1)
+	c, err := New(Options{Servers: []string{url}, TLS: TLS{Insecure: true}, OnConnectionLost: func(err error) { lost <- err }})
+	require.NoError(t, err)
+	s, _ := reconnect(t, c, accept, packet.Connack{})
+	s.nc.Close()
+	assert.Error(t, receive(t, lost))
+	_, err = c.Publish(within(t), Message{Topic: "a"})
+	assert.ErrorIs(t, err, ErrNotConnected)
+}
