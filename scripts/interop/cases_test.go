@@ -169,6 +169,51 @@ func TestAcrossTransports(t *testing.T) {
 	}
 }
 
+// TestSessionMoves: a session is resumed on another transport with what was queued for it.
+func TestSessionMoves(t *testing.T) {
+	all := stacks()
+	for first, s := range all[:2] {
+		proves(t, s.name, "session moves QUIC - TCP - TLS - QUIC", func(t *testing.T) {
+			topic := unique("interop/moves")
+			o := options{id: unique("moves"), persistent: true}
+			c, _ := s.openSession(t, o)
+			subscribe(t, c, topic, 1)
+			pub := s.open(t, options{})
+			for n, to := range []stack{all[first+2], all[first+4], s} {
+				c.drop()
+				payload := fmt.Sprint("move ", n)
+				publish(t, pub, message{topic: topic, payload: payload, qos: 1})
+				var present bool
+				c, present = to.openSession(t, o)
+				require.True(t, present)
+				got := next(t, c)
+				for got.payload != payload { // the one before came again: its PUBACK was lost with the connection
+					got = next(t, c)
+				}
+			}
+		})
+	}
+}
+
+// TestSilentClient: the will of a client that has fallen silent comes after 1.5 times its keep alive.
+func TestSilentClient(t *testing.T) {
+	for _, s := range quicStacks() {
+		proves(t, s.name, "will of a silent client", func(t *testing.T) {
+			topic := unique("interop/silent")
+			sub := s.open(t, options{})
+			subscribe(t, sub, topic, 1)
+			path, err := StartProxy(broker.quic, Damage{}, 0)
+			require.NoError(t, err)
+			s.dial = quicTo(path.Addr())
+			silent := s.open(t, options{keepAlive: 1, will: &message{topic: topic, payload: "silent", qos: 1}})
+			subscribe(t, silent, topic+"/none", 0)
+			path.Close()
+			assert.Equal(t, "silent", next(t, sub).payload)
+			silent.drop()
+		})
+	}
+}
+
 // Test200Clients: 200 clients connect, subscribe and publish at the same time over QUIC.
 func Test200Clients(t *testing.T) {
 	for _, s := range quicStacks() {

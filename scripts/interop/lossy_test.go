@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fivePercent of the datagrams of each direction are lost, doubled, and delivered late.
+// fivePercent of the datagrams of each direction are lost, doubled, and delivered late: a bad path.
 var fivePercent = Damage{Drop: 0.05, Duplicate: 0.05, Reorder: 0.05}
 
 // TestLossyPath: through the proxy every QoS 1 and QoS 2 message arrives, QoS 2 exactly once.
 func TestLossyPath(t *testing.T) {
 	for _, s := range quicStacks() {
 		for qos := byte(1); qos <= 2; qos++ {
-			proves(t, s.name, fmt.Sprintf("QoS %d over 5 %% loss, reordering, duplication", qos), func(t *testing.T) {
+			proves(t, s.name, fmt.Sprintf("QoS %d over a bad path", qos), func(t *testing.T) {
 				proxy := startProxy(t)
 				s.dial = quicTo(proxy.Addr())
 				lossy(t, s, qos)
@@ -26,7 +26,7 @@ func TestLossyPath(t *testing.T) {
 		}
 	}
 	for _, s := range quicStacks() {
-		proves(t, s.name, "reconnects over 5 % loss", func(t *testing.T) {
+		proves(t, s.name, "reconnects over a bad path", func(t *testing.T) {
 			proxy := startProxy(t)
 			s.dial = quicTo(proxy.Addr())
 			lossyReconnects(t, s)

@@ -88,6 +88,7 @@ func (m *matrix) String() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", stack, strings.Join(passed, ", "), strings.Join(failed, ", "))
 	}
+	b.WriteString("\nA bad path loses 5 %, doubles 5 % and delays 5 % of the datagrams of each direction.\n")
 	return b.String()
 }
 

@@ -13,7 +13,7 @@ import (
 
 // TestOpenSSLClient: OpenSSL's own QUIC stack does CONNECT and CONNACK, then PINGREQ and PINGRESP.
 func TestOpenSSLClient(t *testing.T) {
-	proves(t, "openssl s_client -quic (QUIC)", "CONNECT/CONNACK, PINGREQ/PINGRESP, DISCONNECT", func(t *testing.T) {
+	proves(t, "openssl s_client -quic (QUIC)", "CONNECT - CONNACK - PINGREQ - PINGRESP - DISCONNECT", func(t *testing.T) {
 		p := start(t, opensslApp(t), "s_client", "-quic", "-alpn", "mqtt", "-quiet",
 			"-connect", broker.quic, "-servername", "localhost", "-CAfile", broker.ca, "-verify_return_error", "-verify_hostname", "localhost")
 		_, err := p.stdin.Write(append(rawConnect(unique("s-client")), pingreq...))
