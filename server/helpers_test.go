@@ -37,6 +37,12 @@ var certificates = sync.OnceValue(func() string {
 })
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		if err := serveAndReport(); err != nil {
+			panic(err)
+		}
+		os.Exit(0)
+	}
 	status := m.Run()
 	os.RemoveAll(certificates())
 	os.Exit(status)
@@ -50,6 +56,7 @@ type running struct {
 
 	clients *endpoint.Endpoint // of QUIC clients, made when first needed
 	trust   *crypto.Context    // their TLS
+	caFile  string             // what they trust
 }
 
 // start runs a server on all transports and stops it at the end of the test.
@@ -66,7 +73,7 @@ func start(t testing.TB, cfg server.Config) *running {
 
 func run(t testing.TB, s *server.Server) *running {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{Server: s, stop: cancel, ended: make(chan error, 1)}
+	r := &running{Server: s, stop: cancel, ended: make(chan error, 1), caFile: s.CAFile()}
 	go func() { r.ended <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -143,7 +150,7 @@ func (r *running) startClients(t testing.TB) {
 		return
 	}
 	var err error
-	r.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: r.CAFile(), ALPN: []string{"mqtt"}})
+	r.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: r.caFile, ALPN: []string{"mqtt"}})
 	require.NoError(t, err)
 	r.clients, err = endpoint.New(endpoint.Config{Workers: 1})
 	require.NoError(t, err)
