@@ -244,7 +244,7 @@ func TestTinyMaximumPacketSize(t *testing.T) { // MQTT-3.1.2-24, MQTT-3.2.2-19, 
 		p.send(pub("a", strings.Repeat("x", 40), 1, 1), &packet.Pingreq{})
 		p.raw([]byte{0xC1, 0})
 		for _, q := range p.take() {
-			assert.LessOrEqual(t, q.Size(packet.V50), int(size), "%s", names([]packet.Packet{q}))
+			assert.LessOrEqual(t, q.Size(packet.V50), int(size), "%s", names{q})
 		}
 		assert.Error(t, p.err)
 		p.lose()

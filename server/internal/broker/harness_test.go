@@ -188,9 +188,12 @@ func expect[P packet.Packet](p *peer) P {
 	return q
 }
 
-func names(got []packet.Packet) (s []string) {
-	for _, q := range got {
-		s = append(s, fmt.Sprintf("%s%+v", q.Type(), q))
+// names shows packets in a failure; it costs nothing before.
+type names []packet.Packet
+
+func (n names) String() (s string) {
+	for _, q := range n {
+		s += fmt.Sprintf("%s%.300v ", q.Type(), q)
 	}
 	return s
 }
@@ -198,7 +201,8 @@ func names(got []packet.Packet) (s []string) {
 // none checks that nothing has come.
 func (p *peer) none() {
 	p.t.Helper()
-	assert.Empty(p.t, names(p.take()))
+	got := p.take()
+	assert.Zero(p.t, len(got), "got %s", names(got))
 }
 
 // lose ends the connection without DISCONNECT.
@@ -226,7 +230,7 @@ func (p *peer) closes(code packet.ReasonCode) {
 		require.True(p.t, ok, "got %s", names(got))
 		assert.Equal(p.t, code, d.ReasonCode)
 	} else {
-		assert.Empty(p.t, names(got))
+		assert.Zero(p.t, len(got), "got %s", names(got))
 	}
 	assert.True(p.t, p.err != nil || p.tr.closed, "the connection was not closed")
 	if p.err != nil {

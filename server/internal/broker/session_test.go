@@ -337,3 +337,76 @@ func TestTimersFireInOrder(t *testing.T) {
 type timedFunc func(int64)
 
 func (f timedFunc) onTimer(now int64) { f(now) }
+
+// A takeover in the middle of a QoS 2 PUBLISH: the old connection neither notes nor
+// delivers the message, the new one does both.
+func TestTakeoverDuringPublish(t *testing.T) {
+	w := newWorld(t)
+	var fresh *peer
+	require.NoError(t, w.HandlePublish("t", func(*PublishEvent) error {
+		if fresh == nil {
+			fresh = w.connect(packet.V50, "c", resume, expiry(60))
+		}
+		return nil
+	}))
+	s := w.connect(packet.V50, "s")
+	s.subscribe(0, "t")
+	old := w.connect(packet.V50, "c", expiry(60))
+	old.send(pub("t", "x", 2, 1))
+	old.closes(packet.SessionTakenOver)
+	s.none()
+	fresh.send(&packet.Publish{Topic: []byte("t"), QoS: 2, PacketID: 1, Dup: true})
+	expect[*packet.Pubrec](fresh)
+	expect[*packet.Publish](s)
+}
+
+// A takeover with Clean Start in the middle of a SUBSCRIBE leaves no subscription of
+// the session that has ended.
+func TestTakeoverDuringSubscribe(t *testing.T) {
+	var w *world
+	var fresh *peer
+	w = newWorld(t, func(c *Config) {
+		c.Handlers.Subscribe = func(*SubscribeEvent) error {
+			fresh = w.connect(packet.V50, "c")
+			return nil
+		}
+	})
+	old := w.connect(packet.V50, "c", expiry(60))
+	old.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "t"}}})
+	old.closes(packet.SessionTakenOver)
+	assert.Zero(t, w.subs.Len())
+	assert.Zero(t, w.Stats().Subscriptions)
+	assert.False(t, fresh.tr.closed)
+}
+
+// Bytes of a stranger never cost anybody else anything.
+func FuzzFeed(f *testing.F) {
+	f.Add((&packet.Connect{ClientID: "c", CleanStart: true}).AppendTo(nil, packet.V50), byte(0))
+	f.Add((&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "a/#", QoS: 2}}}).AppendTo(nil, packet.V50), byte(5))
+	f.Add(retained("a/b", "x", 2, 3).AppendTo(nil, packet.V50), byte(5))
+	f.Add([]byte{0x62, 2, 0, 3, 0x40, 2, 0, 1, 0x50, 2, 0, 1, 0x70, 2, 0, 1, 0xA2, 6, 0, 9, 0, 1, 'a', 0}, byte(4))
+	f.Add((&packet.Disconnect{Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, 5)}).AppendTo(nil, packet.V50), byte(5))
+	f.Fuzz(func(t *testing.T, data []byte, version byte) {
+		w := newWorld(t, func(c *Config) { c.MaxRetainedMessages, c.MaxSubscriptions = 5, 5 })
+		other := w.connect(packet.V50, "other")
+		other.subscribe(1, "other")
+		var p *peer
+		if v := packet.Version(version); v >= packet.V31 && v <= packet.V50 {
+			p = w.connect(v, "c", resume)
+		} else {
+			p = w.dial(packet.V50)
+		}
+		p.raw(data)
+		p.c.Flush(&p.out)
+		p.out.Reset()
+		if p.err == nil {
+			p.raw(data)
+		}
+		p.c.Flush(&p.out)
+		p.lose()
+		require.Zero(t, w.Stats().HandlerPanics)
+		other.take()
+		other.send(pub("other", "still here", 0, 0))
+		require.Equal(t, []string{"still here"}, payloads(other.take()))
+	})
+}
