@@ -93,6 +93,7 @@ type side struct {
 	data    map[int64][]byte
 	fin     map[int64]bool
 	hold    bool // give no credit back
+	onEvent func(*Event)
 	err     error
 	pending []StreamChunk
 	out     []dgram // written, on its way to the peer
@@ -119,6 +120,7 @@ type pair struct {
 	// returns an answer, or nil and whether to make the server Conn.
 	accept func(pkt []byte, h PktHeader, err error) (answer []byte, make bool)
 	prefix []byte
+	paths  map[Path]bool // of the packets written
 }
 
 type options struct {
@@ -142,7 +144,7 @@ func testParams() TransportParams {
 
 func newPair(t testing.TB, o options) *pair {
 	t.Helper()
-	p := &pair{t: t, now: 1, stls: o.stls, sset: DefaultSettings(), sparam: testParams()}
+	p := &pair{t: t, now: 1, paths: map[Path]bool{}, stls: o.stls, sset: DefaultSettings(), sparam: testParams()}
 	if p.stls == nil {
 		p.stls = serverTLS(t)
 	}
@@ -273,6 +275,9 @@ func (p *pair) flush(s *side) {
 		if err != nil {
 			return
 		}
+		if w.N > 0 {
+			p.paths[w.Path] = true
+		}
 		for off := 0; off < w.N; off += w.SegmentSize {
 			end := min(off+w.SegmentSize, w.N)
 			p.send(s, append([]byte(nil), s.dst[off:end]...), w.ECN)
@@ -348,6 +353,9 @@ func (s *side) check(err error) {
 		ev := s.ev.At(i)
 		r := rec{*ev, append([]byte(nil), s.ev.Data(ev)...)}
 		s.events = append(s.events, r)
+		if s.onEvent != nil {
+			s.onEvent(ev)
+		}
 		if ev.Type != EventStreamData {
 			continue
 		}

@@ -117,8 +117,10 @@ func WriteVersionNegotiation(dst []byte, unused uint8, v VersionCID, versions []
 	if len(v.DCID) > 255 || len(v.SCID) > 255 {
 		return 0, ErrInvalidArgument
 	}
-	n := C.shim_write_version_negotiation(span(dst), C.uint8_t(unused), span(v.SCID), span(v.DCID),
-		(*C.uint32_t)(unsafe.SliceData(versions)), C.size_t(len(versions)))
+	n := C.shim_write_version_negotiation(span(dst), C.uint8_t(unused), C.shim_vn{
+		dcid: span(v.SCID), scid: span(v.DCID),
+		versions: (*C.uint32_t)(unsafe.SliceData(versions)), len: C.size_t(len(versions)),
+	})
 	return countOrError(n)
 }
 
@@ -146,7 +148,8 @@ type Retry struct {
 // WriteRetry writes a Retry packet into dst and returns its length
 // (ngtcp2_crypto_write_retry).
 func WriteRetry(dst []byte, r Retry) (int, error) {
-	n := C.shim_write_retry(span(dst), C.uint32_t(r.Version), cidToC(r.DCID), cidToC(r.SCID), cidToC(r.ODCID), span(r.Token))
+	ids := C.shim_ids{version: C.uint32_t(r.Version), dcid: cidToC(r.DCID), scid: cidToC(r.SCID), odcid: cidToC(r.ODCID)}
+	n := C.shim_write_retry(span(dst), &ids, span(r.Token))
 	return countOrError(n)
 }
 
@@ -165,7 +168,8 @@ type InitialClose struct {
 // (ngtcp2_crypto_write_connection_close).
 func WriteConnectionCloseInitial(dst []byte, ic InitialClose) (int, error) {
 	reason := C.shim_span{(*C.uint8_t)(unsafe.StringData(ic.Reason)), C.size_t(len(ic.Reason))}
-	n := C.shim_write_connection_close(span(dst), C.uint32_t(ic.Version), cidToC(ic.DCID), cidToC(ic.SCID), C.uint64_t(ic.Code), reason)
+	ids := C.shim_ids{version: C.uint32_t(ic.Version), dcid: cidToC(ic.DCID), scid: cidToC(ic.SCID)}
+	n := C.shim_write_connection_close(span(dst), &ids, C.uint64_t(ic.Code), reason)
 	return countOrError(n)
 }
 

@@ -161,6 +161,22 @@ typedef struct shim_version_cid {
   size_t scid_off, scid_len;
 } shim_version_cid;
 
+// shim_vn is the content of a Version Negotiation packet.
+typedef struct shim_vn {
+  shim_span dcid;
+  shim_span scid;
+  const uint32_t *versions;
+  size_t len;
+} shim_vn;
+
+// shim_ids are the header fields of a packet that is written without a conn.
+typedef struct shim_ids {
+  uint32_t version;
+  shim_cid dcid;
+  shim_cid scid;
+  shim_cid odcid; // Retry only
+} shim_ids;
+
 #define SHIM_RETRY_TOKEN_MAX NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2
 #define SHIM_TOKEN_MAX NGTCP2_CRYPTO_MAX_REGULAR_TOKENLEN
 #define SHIM_RETRY_TOKEN_MAGIC NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2
@@ -172,28 +188,31 @@ int shim_decode_version_cid(shim_version_cid *out, const uint8_t *pkt,
                             size_t len, size_t short_dcidlen);
 // These return the length or NGTCP2_ERR_*; the memory of dst is written.
 int64_t shim_write_version_negotiation(shim_span dst, uint8_t unused,
-                                       shim_span dcid, shim_span scid,
-                                       const uint32_t *sv, size_t nsv);
-int64_t shim_write_retry(shim_span dst, uint32_t version, shim_cid dcid,
-                         shim_cid scid, shim_cid odcid, shim_span token);
-int64_t shim_write_connection_close(shim_span dst, uint32_t version,
-                                    shim_cid dcid, shim_cid scid, uint64_t code,
-                                    shim_span reason);
+                                       shim_vn vn);
+int64_t shim_write_retry(shim_span dst, const shim_ids *ids, shim_span token);
+int64_t shim_write_connection_close(shim_span dst, const shim_ids *ids,
+                                    uint64_t code, shim_span reason);
 int64_t shim_write_stateless_reset(shim_span dst, const uint8_t *token);
 int shim_stateless_reset_token(uint8_t *token, shim_span secret, shim_cid cid);
 
 // --- shim_token.c ---
 
+// shim_proof is what a token is bound to; odcid is output of verification.
+typedef struct shim_proof {
+  shim_addr remote;
+  uint64_t ts;
+  uint64_t timeout;
+  uint32_t version;
+  shim_cid retry_scid;
+  shim_cid odcid;
+} shim_proof;
+
+// The length or a negative code of ngtcp2_crypto.h.
 int64_t shim_generate_retry_token(shim_span dst, shim_span secret,
-                                  uint32_t version, const shim_addr *remote,
-                                  shim_cid retry_scid, shim_cid odcid,
-                                  uint64_t ts);
-int shim_verify_retry_token(shim_cid *odcid, shim_span token, shim_span secret,
-                            uint32_t version, const shim_addr *remote,
-                            shim_cid dcid, uint64_t timeout, uint64_t ts);
+                                  const shim_proof *p);
 int64_t shim_generate_token(shim_span dst, shim_span secret,
-                            const shim_addr *remote, uint64_t ts);
-int shim_verify_token(shim_span token, shim_span secret,
-                      const shim_addr *remote, uint64_t timeout, uint64_t ts);
+                            const shim_proof *p);
+int shim_verify_retry_token(shim_span token, shim_span secret, shim_proof *p);
+int shim_verify_token(shim_span token, shim_span secret, const shim_proof *p);
 
 #endif

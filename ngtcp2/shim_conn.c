@@ -1,4 +1,4 @@
-// A connection: made, fed, written, closed, freed.
+// A connection: made, asked, freed. shim_io.c feeds and writes it.
 #include "shim_int.h"
 
 #include <stdio.h>
@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-
-enum { TLS_ALERT_NO_APPLICATION_PROTOCOL = 120 }; // RFC 9001 section 8.1
 
 // --- outcome of a call ---
 
@@ -29,7 +27,7 @@ static void error_text(shim_result *res) {
   res->text_len = (uint32_t)len;
 }
 
-static void fail(shim_result *res, int rv, uint8_t alert) {
+void shim_fail(shim_result *res, int rv, uint8_t alert) {
   res->code = rv;
   res->tls_alert = alert;
   res->transport_code = rv == NGTCP2_ERR_CRYPTO && alert != 0
@@ -52,22 +50,7 @@ void shim_conn_finish(shim_conn *c, int rv) {
   res->expiry = ngtcp2_conn_get_expiry2(c->conn);
   res->state = state_of(c);
   if (rv != 0) {
-    fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn));
-  }
-}
-
-uint64_t shim_conn_time(shim_conn *c, uint64_t ts) {
-  if (ts > c->last_ts && ts != UINT64_MAX) {
-    c->last_ts = ts;
-  }
-  return c->last_ts;
-}
-
-static void begin(shim_conn *c) {
-  shim_events_reset(c->ev);
-  memset(&c->ev->res, 0, offsetof(shim_result, text));
-  if (!(c->state & SHIM_STATE_HANDSHAKE_COMPLETED)) {
-    ERR_clear_error();
+    shim_fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn));
   }
 }
 
@@ -208,7 +191,7 @@ shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
   if (c == NULL) {
     SSL_free(ssl);
     close_logs(cfg->settings.qlog_fd, cfg->settings.log_fd);
-    fail(&e->res, NGTCP2_ERR_NOMEM, 0);
+    shim_fail(&e->res, NGTCP2_ERR_NOMEM, 0);
     return NULL;
   }
   adopt(c, cfg, e);
@@ -217,7 +200,7 @@ shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
     rv = conn_make(c, cfg, token);
   }
   if (rv != 0) {
-    fail(&e->res, rv, 0);
+    shim_fail(&e->res, rv, 0);
     shim_conn_del(c);
     return NULL;
   }
@@ -249,199 +232,6 @@ int shim_conn_release_tls(shim_conn *c) {
 }
 
 void *shim_conn_ssl(shim_conn *c) { return c->ssl; }
-
-// --- data path ---
-
-// check_alpn refuses a server that chose no protocol: TLS allows it, QUIC does
-// not (RFC 9001 section 8.1).
-static int check_alpn(shim_conn *c) {
-  const unsigned char *p;
-  unsigned int len = 0;
-  if (!c->check_alpn) {
-    return 0;
-  }
-  c->check_alpn = 0;
-  SSL_get0_alpn_selected(c->ssl, &p, &len);
-  if (len > 0) {
-    return 0;
-  }
-  ngtcp2_conn_set_tls_alert(c->conn, TLS_ALERT_NO_APPLICATION_PROTOCOL);
-  return NGTCP2_ERR_CRYPTO;
-}
-
-// over says why nothing may be read or written any more: ngtcp2 aborts on some
-// calls that follow a failed one.
-static int over(shim_conn *c) {
-  if (c->fatal != 0 && ngtcp2_conn_in_closing_period2(c->conn)) {
-    return NGTCP2_ERR_CLOSING;
-  }
-  return c->fatal;
-}
-
-static int fatal(shim_conn *c, int rv) {
-  c->fatal = c->fatal != 0 ? c->fatal : rv;
-  return rv;
-}
-
-static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
-                    const shim_dgram *run, uint32_t n, uint64_t ts) {
-  shim_native_path native;
-  int rv = 0;
-  shim_path_native(&native, path);
-  for (uint32_t i = 0; i < n && rv == 0; ++i) {
-    ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
-    rv = ngtcp2_conn_read_pkt(c->conn, &native.path, &pi, base + run[i].off,
-                              run[i].len, ts);
-    c->ev->res.n += rv == 0;
-  }
-  return rv != 0 ? rv : check_alpn(c);
-}
-
-void shim_conn_read(shim_conn *c, const shim_path *path, const uint8_t *base,
-                    const shim_dgram *run, uint32_t n, uint64_t ts) {
-  begin(c);
-  int rv = over(c);
-  if (rv == 0) {
-    rv = fatal(c, read_run(c, path, base, run, n, shim_conn_time(c, ts)));
-  }
-  shim_conn_finish(c, rv);
-}
-
-void shim_conn_expire(shim_conn *c, uint64_t ts) {
-  begin(c);
-  int rv = over(c);
-  if (rv == 0) {
-    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_conn_time(c, ts)));
-  }
-  shim_conn_finish(c, rv);
-}
-
-static int queue_chunks(shim_conn *c, const shim_chunk *chunks, uint32_t n) {
-  int rv = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    int one = shim_stream_queue(c, &chunks[i]);
-    rv = rv != 0 ? rv : one;
-  }
-  return rv;
-}
-
-// packet_limit is the number of packets that one call may make: what is left of
-// the send quantum, and a bound on the time of the call.
-static size_t packet_limit(shim_conn *c, size_t pktlen) {
-  uint64_t quantum = ngtcp2_conn_get_send_quantum2(c->conn);
-  uint64_t left = quantum > c->burst ? quantum - c->burst : 0;
-  size_t n = (size_t)((left + pktlen - 1) / pktlen);
-  if (n > SHIM_WRITE_PKTS_MAX) {
-    n = SHIM_WRITE_PKTS_MAX;
-  }
-  return n > 0 ? n : 1;
-}
-
-// pace tells ngtcp2 that a burst is over, so that the next one is delayed.
-static void pace(shim_conn *c, uint64_t n, uint64_t ts) {
-  c->burst += n;
-  if (c->written <= 0 || c->burst >= ngtcp2_conn_get_send_quantum2(c->conn)) {
-    ngtcp2_conn_update_pkt_tx_time(c->conn, ts);
-    c->burst = 0;
-  }
-}
-
-static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
-  shim_result *res = &c->ev->res;
-  size_t pktlen = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
-  ngtcp2_path_storage path;
-  ngtcp2_pkt_info pi = {0};
-  size_t gso = 0;
-  if (len < pktlen) {
-    return NGTCP2_ERR_NOBUF;
-  }
-  if (ngtcp2_conn_get_max_data_left2(c->conn) > 0) {
-    shim_streams_unpark(c);
-  }
-  ngtcp2_path_storage_zero(&path);
-  ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(
-    c->conn, &path.path, &pi, dst, len, &gso, shim_sched_write,
-    packet_limit(c, pktlen), ts);
-  if (n < 0) {
-    return fatal(c, (int)n);
-  }
-  pace(c, (uint64_t)n, ts);
-  res->n = n;
-  res->segment_size = (uint32_t)gso;
-  res->ecn = pi.ecn;
-  res->more = c->written > 0;
-  if (n > 0) {
-    shim_path_flat(&res->path, &path.path);
-  }
-  return 0;
-}
-
-void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
-                     const shim_chunk *chunks, uint32_t n, uint64_t ts) {
-  if (dstlen > 0) {
-    begin(c);
-  } else {
-    c->ev->res.n = 0;
-    c->ev->res.more = 0;
-  }
-  int rv = queue_chunks(c, chunks, n);
-  if (over(c) != 0) {
-    rv = over(c);
-  }
-  if (rv == 0 && dstlen > 0 && (c->keyed || !c->server)) {
-    rv = write_run(c, dst, dstlen, shim_conn_time(c, ts));
-  }
-  shim_conn_finish(c, rv);
-}
-
-// --- close ---
-
-static ngtcp2_ccerr native_ccerr(const shim_ccerr *e) {
-  ngtcp2_ccerr out;
-  if (e->kind == NGTCP2_CCERR_TYPE_APPLICATION) {
-    ngtcp2_ccerr_set_application_error(&out, e->code, e->reason, e->reasonlen);
-  } else {
-    ngtcp2_ccerr_set_transport_error(&out, e->code, e->reason, e->reasonlen);
-  }
-  return out;
-}
-
-static int write_close(shim_conn *c, uint8_t *dst, size_t len,
-                       const ngtcp2_ccerr *e, uint64_t ts) {
-  shim_result *res = &c->ev->res;
-  ngtcp2_path_storage path;
-  ngtcp2_pkt_info pi = {0};
-  if (e->error_code > NGTCP2_MAX_VARINT) {
-    return NGTCP2_ERR_INVALID_ARGUMENT;
-  }
-  if (!c->keyed) { // nobody to tell
-    return 0;
-  }
-  if (len < NGTCP2_MAX_UDP_PAYLOAD_SIZE) {
-    return NGTCP2_ERR_NOBUF;
-  }
-  ngtcp2_path_storage_zero(&path);
-  ngtcp2_ssize n = ngtcp2_conn_write_connection_close(c->conn, &path.path, &pi,
-                                                      dst, len, e, ts);
-  if (n == NGTCP2_ERR_INVALID_STATE) { // closed already, or nothing to answer
-    return 0;
-  }
-  if (n <= 0) {
-    return (int)n;
-  }
-  res->n = n;
-  res->segment_size = (uint32_t)n;
-  res->ecn = pi.ecn;
-  shim_path_flat(&res->path, &path.path);
-  return 0;
-}
-
-void shim_conn_write_close(shim_conn *c, uint8_t *dst, size_t dstlen,
-                           shim_ccerr err, uint64_t ts) {
-  ngtcp2_ccerr e = native_ccerr(&err);
-  begin(c);
-  shim_conn_finish(c, write_close(c, dst, dstlen, &e, shim_conn_time(c, ts)));
-}
 
 // --- streams ---
 

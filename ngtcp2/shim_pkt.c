@@ -34,11 +34,10 @@ int shim_decode_version_cid(shim_version_cid *out, const uint8_t *pkt,
 }
 
 int64_t shim_write_version_negotiation(shim_span dst, uint8_t unused,
-                                       shim_span dcid, shim_span scid,
-                                       const uint32_t *sv, size_t nsv) {
-  return ngtcp2_pkt_write_version_negotiation(writable(dst), dst.len, unused,
-                                              dcid.p, dcid.len, scid.p,
-                                              scid.len, sv, nsv);
+                                       shim_vn vn) {
+  return ngtcp2_pkt_write_version_negotiation(
+    writable(dst), dst.len, unused, vn.dcid.p, vn.dcid.len, vn.scid.p,
+    vn.scid.len, vn.versions, vn.len);
 }
 
 // crypto_result: the crypto helpers have codes of their own.
@@ -46,21 +45,22 @@ static int64_t crypto_result(ngtcp2_ssize n) {
   return n < 0 ? NGTCP2_ERR_NOBUF : n;
 }
 
-int64_t shim_write_retry(shim_span dst, uint32_t version, shim_cid dcid,
-                         shim_cid scid, shim_cid odcid, shim_span token) {
-  ngtcp2_cid d = shim_cid_native(dcid), s = shim_cid_native(scid),
-             o = shim_cid_native(odcid);
-  return crypto_result(ngtcp2_crypto_write_retry(writable(dst), dst.len,
-                                                 version, &d, &s, &o, token.p,
-                                                 token.len));
+int64_t shim_write_retry(shim_span dst, const shim_ids *ids, shim_span token) {
+  ngtcp2_cid dcid = shim_cid_native(ids->dcid),
+             scid = shim_cid_native(ids->scid),
+             odcid = shim_cid_native(ids->odcid);
+  return crypto_result(ngtcp2_crypto_write_retry(
+    writable(dst), dst.len, ids->version, &dcid, &scid, &odcid, token.p,
+    token.len));
 }
 
-int64_t shim_write_connection_close(shim_span dst, uint32_t version,
-                                    shim_cid dcid, shim_cid scid, uint64_t code,
-                                    shim_span reason) {
-  ngtcp2_cid d = shim_cid_native(dcid), s = shim_cid_native(scid);
+int64_t shim_write_connection_close(shim_span dst, const shim_ids *ids,
+                                    uint64_t code, shim_span reason) {
+  ngtcp2_cid dcid = shim_cid_native(ids->dcid),
+             scid = shim_cid_native(ids->scid);
   return crypto_result(ngtcp2_crypto_write_connection_close(
-    writable(dst), dst.len, version, &d, &s, code, reason.p, reason.len));
+    writable(dst), dst.len, ids->version, &dcid, &scid, code, reason.p,
+    reason.len));
 }
 
 enum { RESET_RAND_MAX = 1500 };

@@ -22,17 +22,22 @@ type RetryToken struct {
 	ODCID     ConnectionID   // DCID of the client's first Initial; output of verification
 }
 
+// proof is t in C form; only the address can be wrong.
+func (t RetryToken) proof(ts Timestamp) (p C.shim_proof, err error) {
+	p.version, p.ts = C.uint32_t(t.Version), C.uint64_t(ts)
+	p.retry_scid, p.odcid = cidToC(t.RetrySCID), cidToC(t.ODCID)
+	return p, addrToC(&p.remote, t.Remote)
+}
+
 // GenerateRetryToken makes the token for a Retry packet
 // (ngtcp2_crypto_generate_retry_token2).
 func GenerateRetryToken(secret []byte, t RetryToken, ts Timestamp) ([]byte, error) {
-	var remote C.shim_addr
-	if err := addrToC(&remote, t.Remote); err != nil {
+	p, err := t.proof(ts)
+	if err != nil {
 		return nil, err
 	}
 	dst := make([]byte, C.SHIM_RETRY_TOKEN_MAX)
-	n := C.shim_generate_retry_token(span(dst), span(secret), C.uint32_t(t.Version), &remote,
-		cidToC(t.RetrySCID), cidToC(t.ODCID), C.uint64_t(ts))
-	return tokenOrError(dst, n)
+	return tokenOrError(dst, C.shim_generate_retry_token(span(dst), span(secret), &p))
 }
 
 // VerifyRetryToken checks that token is for t.Version, t.Remote and t.RetrySCID
@@ -40,41 +45,38 @@ func GenerateRetryToken(secret []byte, t RetryToken, ts Timestamp) ([]byte, erro
 // not one of ours. ErrTokenInvalid: answer with InvalidToken
 // (ngtcp2_crypto_verify_retry_token2).
 func VerifyRetryToken(token, secret []byte, t RetryToken, timeout time.Duration, ts Timestamp) (odcid ConnectionID, err error) {
-	var remote C.shim_addr
-	if err := addrToC(&remote, t.Remote); err != nil {
+	p, err := t.proof(ts)
+	if err != nil {
 		return odcid, err
 	}
-	var c C.shim_cid
-	rv := C.shim_verify_retry_token(&c, span(token), span(secret), C.uint32_t(t.Version), &remote,
-		cidToC(t.RetrySCID), C.uint64_t(max(timeout, 0)), C.uint64_t(ts))
-	if rv != 0 {
+	p.timeout = C.uint64_t(max(timeout, 0))
+	if rv := C.shim_verify_retry_token(span(token), span(secret), &p); rv != 0 {
 		return odcid, tokenError(rv)
 	}
-	return cidFromC(c), nil
+	return cidFromC(p.odcid), nil
 }
 
 // GenerateToken makes a token for NEW_TOKEN (SubmitNewToken) that proves that
 // remote is a client's address (ngtcp2_crypto_generate_regular_token).
 func GenerateToken(secret []byte, remote netip.AddrPort, ts Timestamp) ([]byte, error) {
-	var addr C.shim_addr
-	if err := addrToC(&addr, remote); err != nil {
+	p, err := RetryToken{Remote: remote}.proof(ts)
+	if err != nil {
 		return nil, err
 	}
 	dst := make([]byte, C.SHIM_TOKEN_MAX)
-	n := C.shim_generate_token(span(dst), span(secret), &addr, C.uint64_t(ts))
-	return tokenOrError(dst, n)
+	return tokenOrError(dst, C.shim_generate_token(span(dst), span(secret), &p))
 }
 
 // VerifyToken checks a token of GenerateToken: remote's address and an age up to
 // timeout. Errors as VerifyRetryToken, but either way the token is to be
 // ignored: RFC 9000 section 8.1.3 (ngtcp2_crypto_verify_regular_token2).
 func VerifyToken(token, secret []byte, remote netip.AddrPort, timeout time.Duration, ts Timestamp) error {
-	var addr C.shim_addr
-	if err := addrToC(&addr, remote); err != nil {
+	p, err := RetryToken{Remote: remote}.proof(ts)
+	if err != nil {
 		return err
 	}
-	rv := C.shim_verify_token(span(token), span(secret), &addr, C.uint64_t(max(timeout, 0)), C.uint64_t(ts))
-	if rv != 0 {
+	p.timeout = C.uint64_t(max(timeout, 0))
+	if rv := C.shim_verify_token(span(token), span(secret), &p); rv != 0 {
 		return tokenError(rv)
 	}
 	return nil
