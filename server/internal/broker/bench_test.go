@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -134,5 +135,31 @@ func BenchmarkConnectDisconnect(b *testing.B) {
 		_ = c.Feed(connect)
 		_ = c.Feed([]byte{0xE0, 0})
 		c.Closed(nil)
+	}
+}
+
+// BenchmarkIdleClients tells what a connected client with one subscription costs.
+func BenchmarkIdleClients(b *testing.B) {
+	const clients = 10_000
+	for b.Loop() {
+		br := New(Config{AllowAnonymous: true})
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		keep := make([]*Client, clients)
+		for i := range keep {
+			c := br.NewClient(&transport{})
+			_ = c.Feed((&packet.Connect{ClientID: fmt.Sprint("client", i), KeepAlive: 60, CleanStart: true}).AppendTo(nil, packet.V50))
+			_ = c.Feed((&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: fmt.Sprint("t/", i)}}}).AppendTo(nil, packet.V50))
+			c.Flush(&discard{})
+			_ = c.Feed([]byte{0xC0, 0})
+			c.Flush(&discard{})
+			keep[i] = c
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/clients, "B/client")
+		runtime.KeepAlive(keep)
+		runtime.KeepAlive(br)
 	}
 }

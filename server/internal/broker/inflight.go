@@ -6,7 +6,8 @@ const maxPacketIDs = 65535
 // flight is a QoS 1 or QoS 2 message towards the client that is not finished.
 type flight struct {
 	delivery
-	state flightState
+	state   flightState
+	charged bool // uses up Receive Maximum on this connection
 }
 
 type flightState uint8
@@ -44,6 +45,14 @@ func wrapID(n int) uint16 {
 	return uint16(n)
 }
 
+// rewind begins a new connection: everything has to be sent again.
+func (w *inflight) rewind() {
+	w.sent = 0
+	for i := range w.n {
+		w.at(i).charged = false
+	}
+}
+
 // full reports that every packet identifier is taken or blocked by an old one.
 func (w *inflight) full() bool { return w.n == maxPacketIDs }
 
@@ -57,7 +66,7 @@ func (w *inflight) add(d delivery) uint16 {
 	w.open++
 	w.sent++
 	w.last = w.last%maxPacketIDs + 1
-	*w.at(w.n - 1) = flight{d, flightSent}
+	*w.at(w.n - 1) = flight{d, flightSent, true}
 	return uint16(w.last)
 }
 
@@ -69,19 +78,19 @@ func (w *inflight) grow() {
 	w.ring, w.head = ring, 0
 }
 
-// find gives the entry of a packet identifier that is not done, and its place.
-func (w *inflight) find(id uint16) (f *flight, i int) {
+// find gives the entry of a packet identifier, nil when there is none or it is done.
+func (w *inflight) find(id uint16) *flight {
 	if w.n == 0 {
-		return nil, 0
+		return nil
 	}
-	i = int(id) - int(w.id(0))
+	i := int(id) - int(w.id(0))
 	if i < 0 {
 		i += maxPacketIDs
 	}
 	if i >= w.n || w.at(i).state == flightDone {
-		return nil, 0
+		return nil
 	}
-	return w.at(i), i
+	return w.at(i)
 }
 
 // finish ends an entry and gives its message, nil when that is gone already. The

@@ -231,6 +231,28 @@ func TestReceiveMaximumOfClient(t *testing.T) { // MQTT-3.3.4-9, MQTT-4.9.0-2
 	assert.False(t, got[0].(*packet.Publish).Dup)
 }
 
+// A PUBREL that is sent again gives nothing back that its PUBLISH has not taken on this
+// connection.
+func TestReceiveMaximumAfterResumption(t *testing.T) {
+	w := newWorld(t)
+	s, p := w.connect(packet.V50, "s", expiry(60)), w.connect(packet.V50, "p")
+	s.subscribe(2, "t")
+	for i := range 4 {
+		publishWith(p, pub("t", fmt.Sprint(i), 2, 1))
+	}
+	first := s.take()[0].(*packet.Publish).PacketID
+	s.send(&packet.Pubrec{PacketID: first})
+	s.take()
+	s.lose()
+	s = w.connect(packet.V50, "s", resume, expiry(60), uintProp(packet.ReceiveMaximum, 2))
+	got := s.take()
+	require.Len(t, got, 2, "PUBREL of 0 and PUBLISH of 1: %s", names(got))
+	s.send(&packet.Pubcomp{PacketID: first})
+	assert.Equal(t, []string{"2"}, payloads(s.take()))
+	s.send(&packet.Pubcomp{PacketID: first})
+	s.none()
+}
+
 func TestReceiveMaximumOfServer(t *testing.T) { // MQTT-3.3.4-7
 	w := newWorld(t, func(c *Config) { c.ReceiveMaximum = 2 })
 	p, ack := w.tryConnect(packet.V50, "pub")
@@ -276,23 +298,21 @@ func TestInflightRing(t *testing.T) {
 	first := win.add(delivery{m: m, qos: 1})
 	for n := range maxPacketIDs - 1 {
 		id := win.add(delivery{m: m, qos: 1})
-		f, i := win.find(id)
-		require.NotNil(t, f)
-		require.Equal(t, n+1, i)
-		require.Equal(t, id, win.id(i))
-		require.Equal(t, m, win.finish(f))
-		f, _ = win.find(id)
-		require.Nil(t, f)
+		f := win.find(id)
+		if f == nil || win.id(n+1) != id || win.at(n+1) != f {
+			t.Fatalf("packet identifier %d is not at its place", id)
+		}
+		win.finish(f)
+		if win.find(id) != nil {
+			t.Fatalf("packet identifier %d is found after it is done", id)
+		}
 	}
 	assert.True(t, win.full())
 	assert.Equal(t, 1, win.open)
-	f, i := win.find(first)
-	assert.Zero(t, i)
-	win.finish(f)
+	win.finish(win.find(first))
 	assert.Equal(t, inflight{last: 65_535}, win, "the ring is given back")
 	assert.EqualValues(t, 1, win.add(delivery{m: m, qos: 1}))
-	_, i = win.find(9)
-	assert.Zero(t, i)
+	assert.Nil(t, win.find(9))
 }
 
 func TestUnknownAcknowledgements(t *testing.T) {

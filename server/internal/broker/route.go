@@ -46,7 +46,7 @@ type router struct {
 const (
 	// maxCachedReceivers limits the cache of a router: receivers and topics
 	// together, about 100 bytes each.
-	maxCachedReceivers = 32 << 10
+	maxCachedReceivers = 128 << 10
 	// seenTopics is how many topics a router remembers to have met once. Only the
 	// second meeting puts a topic into the cache, so that topics used once, such as
 	// those of replies, cost no memory.

@@ -19,7 +19,6 @@ type Session struct {
 	queue  queue               // messages that have not been sent
 	out    inflight            // QoS 1 and 2 messages that have been sent and are not finished
 	quota  int                 // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
-	limit  int                 // what quota began with
 	in     map[uint16]struct{} // packet identifiers of QoS 2 messages from the client, until PUBREL
 	will   *will               // to be published when the connection is lost; nil = none
 	expiry uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
@@ -81,7 +80,9 @@ func (s *Session) dropped(reason DropReason) {
 }
 
 // collect moves what can be sent to c now into w: what a resumed session has to
-// resend, then the queue. It stops when room, in bytes, is used up or w is full.
+// resend, then the queue. It stops when room, in bytes, is used up or w is full. One
+// queue keeps the order of all messages; a QoS 0 message waits behind one for which
+// Receive Maximum leaves no room.
 func (s *Session) collect(c *Client, w *writer, room int) {
 	now := s.b.now()
 	s.mu.Lock()
@@ -108,6 +109,7 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 	f := s.out.at(i)
 	switch f.state {
 	case flightReleased:
+		s.charge(f)
 		w.add(outgoing{id: s.out.id(i)}, 0)
 		*room -= 4
 	case flightSent:
@@ -119,7 +121,7 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 		if s.quota == 0 {
 			return false
 		}
-		s.quota--
+		s.charge(f)
 		f.m.Retain()
 		w.add(outgoing{delivery: f.delivery, id: s.out.id(i), dup: true}, now)
 		*room -= size
@@ -158,17 +160,25 @@ func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
 func (s *Session) begin(c *Client, p *attachment) {
 	s.client, s.will, s.expiry = c, p.will, p.expiry
 	s.expiresAt, s.willAt = 0, 0
-	s.out.sent = 0
-	s.limit = p.quota
+	s.out.rewind()
 	s.quota = p.quota
 	s.b.timers.stop(&s.timer)
 }
 
-// credit gives back quota for entry i of the window, if this connection had used it
-// (MQTT 5.0 section 4.9).
-func (s *Session) credit(i int) {
-	if i < s.out.sent && s.quota < s.limit {
+// charge takes a part of Receive Maximum for f, which is sent again. A PUBREL is not
+// held back when there is none left (MQTT 5.0 section 4.9).
+func (s *Session) charge(f *flight) {
+	if s.quota > 0 && !f.charged {
+		s.quota--
+		f.charged = true
+	}
+}
+
+// credit gives back what f has taken.
+func (s *Session) credit(f *flight) {
+	if f.charged {
 		s.quota++
+		f.charged = false
 	}
 }
 
