@@ -79,8 +79,6 @@ func host(a netip.AddrPort) string {
 // sibling is the command that stands beside this one, in the form in which this one
 // was called.
 func sibling(name string) string {
-	if dir, file := filepath.Split(os.Args[0]); file != "" && dir != "" {
-		return filepath.Join(dir, name)
-	}
-	return name
+	dir, _ := filepath.Split(os.Args[0])
+	return dir + name
 }
