@@ -98,14 +98,22 @@ func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 func (c *conn) feed(data []byte) {
 	err := c.client.Feed(data)
 	c.qc.MarkDirty()
-	switch code := broker.CloseCode(err); {
-	case err != nil && !code.IsError(): // DISCONNECT
-		c.end(nil, CloseCode(code))
-	case err != nil:
-		c.end(err, CloseCode(code))
-	case !c.kept:
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	if !c.kept {
 		c.keepAlive()
 	}
+}
+
+// refuse ends the connection after an error of Feed; a DISCONNECT is one without fault.
+func (c *conn) refuse(err error) {
+	code := broker.CloseCode(err)
+	if !code.IsError() {
+		err = nil
+	}
+	c.end(err, CloseCode(code))
 }
 
 // keepAlive has the connection send PINGs when the client may be silent for longer
