@@ -39,6 +39,7 @@ func TestConnackTellsTheTruth(t *testing.T) {
 	for _, absent := range []packet.PropertyID{packet.SessionExpiryInterval, packet.ServerKeepAlive, packet.AssignedClientIdentifier} {
 		assert.False(t, ack.Properties.Has(absent), absent.String()) // MQTT-3.2.2-22
 	}
+	proves(t, "MQTT-3.1.2-21", "MQTT-3.2.2-16", "MQTT-3.1.2-28", "MQTT-3.2.2-22")
 }
 
 func TestAssignedClientIdentifiersDiffer(t *testing.T) { // MQTT-3.1.3-6
@@ -47,6 +48,7 @@ func TestAssignedClientIdentifiersDiffer(t *testing.T) { // MQTT-3.1.3-6
 	assert.NotEqual(t, a.c.Info().ID, b.c.Info().ID)
 	assert.NoError(t, a.err)
 	assert.False(t, a.tr.closed, "the second one has not taken over the first")
+	proves(t, "MQTT-3.1.3-6", "MQTT-3.1.3-7", "MQTT-3.1.3-6 of 3.1.1")
 }
 
 func TestConnectRefused(t *testing.T) {
@@ -97,6 +99,8 @@ func TestConnectRefused(t *testing.T) {
 			})
 		}
 	}
+	proves(t, "MQTT-3.2.2-6", "MQTT-3.2.2-7", "MQTT-3.1.4-6", "MQTT-3.1.3-8", "MQTT-3.1.4-2", "MQTT-3.2.2-8",
+		"MQTT-3.1.3-9 of 3.1.1", "MQTT-3.1.4-5 of 3.1.1", "MQTT-3.2.2-4 of 3.1.1")
 }
 
 func refuseWith(code packet.ReasonCode) func(*Config) {
@@ -114,6 +118,7 @@ func TestConnectAuthenticationMethod(t *testing.T) { // MQTT-4.12.0-1
 	reason, ok := ack.Properties.Bytes(packet.ReasonString)
 	assert.True(t, ok)
 	assert.NotEmpty(t, reason)
+	proves(t, "MQTT-4.12.0-1")
 }
 
 func TestConnectEvent(t *testing.T) {
@@ -162,6 +167,7 @@ func TestUnsupportedVersion(t *testing.T) { // MQTT-3.1.2-2
 			assert.Equal(t, packet.UnsupportedProtocolVersion, CloseCode(p.err))
 		})
 	}
+	proves(t, "MQTT-3.1.2-2", "MQTT-3.1.2-2 of 3.1.1")
 }
 
 // What a stranger may send first, and what he gets.
@@ -185,6 +191,7 @@ func TestFirstPacket(t *testing.T) { // MQTT-3.1.0-1
 			assert.Zero(t, w.Stats().Connections)
 		})
 	}
+	proves(t, "MQTT-3.1.0-1", "MQTT-3.14.0-1", "MQTT-3.1.0-1 of 3.1.1", "MQTT-3.1.2-3")
 }
 
 func TestProtocolViolations(t *testing.T) {
@@ -231,6 +238,7 @@ func TestMalformedClosesWithoutPacketIn3x(t *testing.T) { // MQTT-4.8.0-1
 	p := w.connect(packet.V311, "c")
 	p.raw([]byte{0xC1, 0})
 	p.closes(packet.MalformedPacket)
+	proves(t, "MQTT-4.8.0-1", "MQTT-2.2.2-2 of 3.1.1")
 }
 
 // A Maximum Packet Size that leaves no room for what has to be sent ends the
@@ -249,6 +257,7 @@ func TestTinyMaximumPacketSize(t *testing.T) { // MQTT-3.1.2-24, MQTT-3.2.2-19, 
 		assert.Error(t, p.err)
 		p.lose()
 	}
+	proves(t, "MQTT-3.1.2-24", "MQTT-3.2.2-19", "MQTT-3.14.2-3")
 }
 
 func TestRequestProblemInformation(t *testing.T) { // MQTT-3.1.2-29
@@ -261,6 +270,7 @@ func TestRequestProblemInformation(t *testing.T) { // MQTT-3.1.2-29
 		assert.Equal(t, packet.QuotaExceeded, ack.ReasonCode)
 		assert.Equal(t, wants == 1, ack.Properties.Has(packet.ReasonString))
 	}
+	proves(t, "MQTT-3.1.2-29")
 }
 
 func TestConnectDeadline(t *testing.T) {
@@ -308,6 +318,7 @@ func TestKeepAlive(t *testing.T) { // MQTT-3.1.2-22, trap 13
 	w.advance(100 * time.Hour)
 	assert.False(t, off.tr.closed)
 	assert.False(t, watch.tr.closed)
+	proves(t, "MQTT-3.1.2-22", "MQTT-3.12.4-1", "MQTT-3.1.2-24 of 3.1.1", "MQTT-3.12.4-1 of 3.1.1")
 }
 
 func TestServerKeepAlive(t *testing.T) {
@@ -349,6 +360,7 @@ func TestShutdown(t *testing.T) {
 	assert.NoError(t, <-done)
 	assert.NoError(t, w.Shutdown(t.Context()))
 	assert.Zero(t, w.Stats().Connections)
+	proves(t, "MQTT-3.14.2-2")
 }
 
 func TestDisconnectByProgram(t *testing.T) {
@@ -381,6 +393,7 @@ func TestAnyChunking(t *testing.T) { // trap 1
 		}
 		assert.Equal(t, []packet.Type{packet.CONNACK, packet.SUBACK, packet.PUBREC, packet.PUBCOMP, packet.PINGRESP, packet.PUBLISH}, types)
 	}
+	proves(t, "MQTT-3.1.4-5", "MQTT-3.2.0-1", "MQTT-3.2.0-2")
 }
 
 func TestConfigValidate(t *testing.T) {

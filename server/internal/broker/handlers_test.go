@@ -92,6 +92,7 @@ func TestPublishHandlerRefuses(t *testing.T) {
 			})
 		}
 	}
+	proves(t, "MQTT-3.3.5-2 of 3.1.1")
 }
 
 func TestHandlerMadeInvalidMessage(t *testing.T) {

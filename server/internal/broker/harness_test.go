@@ -345,3 +345,13 @@ func eachVersion(t *testing.T, fn func(t *testing.T, v packet.Version)) {
 		t.Run(v.String(), func(t *testing.T) { fn(t, v) })
 	}
 }
+
+// proves records that a test which has come to its end without a failure proves these
+// statements of the standard: each becomes a sub-test of that name.
+func proves(t *testing.T, statements ...string) {
+	t.Helper()
+	passed := !t.Failed()
+	for _, id := range statements {
+		t.Run(id, func(t *testing.T) { assert.True(t, passed) })
+	}
+}

@@ -34,6 +34,11 @@ func TestDeliverEveryQoSAndVersion(t *testing.T) { // MQTT-3.8.4-8, MQTT-2.2.1-2
 			})
 		}
 	}
+	proves(t, "MQTT-3.8.4-8", "MQTT-2.2.1-2", "MQTT-3.3.1-2", "MQTT-4.3.2-2", "MQTT-3.3.1-12", "MQTT-3.3.4-1",
+		"MQTT-4.3.1-1", "MQTT-4.3.2-1", "MQTT-4.3.2-3", "MQTT-4.3.2-4", "MQTT-4.3.3-1", "MQTT-4.3.3-2", "MQTT-4.3.3-3",
+		"MQTT-4.3.3-4", "MQTT-4.3.3-5", "MQTT-4.3.3-8", "MQTT-4.3.3-11", "MQTT-2.2.1-5", "MQTT-4.5.0-1",
+		"MQTT-3.3.4-1 of 3.1.1", "MQTT-3.8.4-6 of 3.1.1", "MQTT-2.3.1-5 of 3.1.1", "MQTT-2.3.1-6 of 3.1.1",
+		"MQTT-4.3.1-1 of 3.1.1", "MQTT-4.3.2-1 of 3.1.1", "MQTT-4.3.3-1 of 3.1.1", "MQTT-4.5.0-1 of 3.1.1")
 }
 
 // publishWith publishes and does the whole handshake of the QoS.
@@ -94,6 +99,7 @@ func TestQoS2ExactlyOnce(t *testing.T) {
 		expect[*packet.Pubrec](p)
 		assert.Equal(t, []string{"x"}, payloads(s.take()))
 	})
+	proves(t, "MQTT-4.3.3-10", "MQTT-4.3.3-12", "MQTT-4.3.3-2 of 3.1.1")
 }
 
 func TestQoS2SurvivesReconnect(t *testing.T) {
@@ -124,6 +130,7 @@ func TestQoS1SameIDIsNewMessage(t *testing.T) { // MQTT-4.3.2-5
 	m.Dup = true
 	publishWith(p, m)
 	assert.Len(t, s.take(), 2)
+	proves(t, "MQTT-4.3.2-5", "MQTT-4.3.2-2 of 3.1.1")
 }
 
 func TestNoMatchingSubscribers(t *testing.T) {
@@ -194,6 +201,8 @@ func TestResend(t *testing.T) { // MQTT-4.4.0-1, MQTT-3.3.1-1, MQTT-4.6.0-1, MQT
 		s = w.connect(v, "sub", keep...)
 		s.none()
 	})
+	proves(t, "MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1", "MQTT-4.3.3-6", "MQTT-4.4.0-1 of 3.1.1",
+		"MQTT-3.3.1-1 of 3.1.1", "MQTT-4.6.0-1 of 3.1.1", "MQTT-3.3.1-3", "MQTT-2.3.1-4 of 3.1.1")
 }
 
 func TestReceiveMaximumOfClient(t *testing.T) { // MQTT-3.3.4-9, MQTT-4.9.0-2
@@ -229,6 +238,7 @@ func TestReceiveMaximumOfClient(t *testing.T) { // MQTT-3.3.4-9, MQTT-4.9.0-2
 	got = s.take()
 	require.Equal(t, []string{"4"}, payloads(got))
 	assert.False(t, got[0].(*packet.Publish).Dup)
+	proves(t, "MQTT-3.3.4-9", "MQTT-4.9.0-2", "MQTT-3.3.4-10", "MQTT-4.9.0-3", "MQTT-4.4.0-2", "MQTT-4.9.0-1")
 }
 
 // A PUBREL that is sent again gives nothing back that its PUBLISH has not taken on this
@@ -266,6 +276,7 @@ func TestReceiveMaximumOfServer(t *testing.T) { // MQTT-3.3.4-7
 	assert.Len(t, p.take(), 3)
 	p.send(pub("t", "", 2, 3))
 	p.closes(packet.ReceiveMaximumExceeded)
+	proves(t, "MQTT-3.3.4-7")
 }
 
 func TestPacketIDsAreUniqueInTheSession(t *testing.T) { // MQTT-2.2.1-4
@@ -287,6 +298,7 @@ func TestPacketIDsAreUniqueInTheSession(t *testing.T) { // MQTT-2.2.1-4
 		}
 	}
 	assert.Equal(t, len(open), s.c.session.out.open)
+	proves(t, "MQTT-2.2.1-4")
 }
 
 // Every identifier can be in flight; the oldest one blocks the window when they have
@@ -355,6 +367,7 @@ func TestMessageExpiry(t *testing.T) { // MQTT-3.3.2-5, MQTT-3.3.2-6
 	require.Equal(t, []string{"1", "2"}, payloads(got))
 	n, _ = got[0].(*packet.Publish).Properties.Uint(packet.MessageExpiryInterval)
 	assert.Zero(t, n)
+	proves(t, "MQTT-3.3.2-5", "MQTT-3.3.2-6", "MQTT-4.3.3-7")
 }
 
 func TestForwardedProperties(t *testing.T) { // MQTT-3.3.2-4 -15 -16 -17 -18 -20
@@ -379,6 +392,7 @@ func TestForwardedProperties(t *testing.T) { // MQTT-3.3.2-4 -15 -16 -17 -18 -20
 		assert.Equal(t, "x", string(got.Payload))
 		assert.Equal(t, "x", string(expect[*packet.Publish](old).Payload))
 	}
+	proves(t, "MQTT-3.3.2-4", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-17", "MQTT-3.3.2-18", "MQTT-3.3.2-20")
 }
 
 func TestMaximumPacketSizeOfClient(t *testing.T) { // MQTT-3.1.2-24, MQTT-3.1.2-25
@@ -400,6 +414,7 @@ func TestMaximumPacketSizeOfClient(t *testing.T) { // MQTT-3.1.2-24, MQTT-3.1.2-
 	s.lose() // also when it shrinks between connections
 	s = w.connect(packet.V50, "sub", resume, uintProp(packet.MaximumPacketSize, 30), expiry(60))
 	assert.Equal(t, []string{"small"}, payloads(s.take()))
+	proves(t, "MQTT-3.1.2-24", "MQTT-3.1.2-25")
 }
 
 func TestLargeMessages(t *testing.T) {

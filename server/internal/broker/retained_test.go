@@ -43,6 +43,10 @@ func TestRetained(t *testing.T) {
 		p.bye() // MQTT-3.1.2-7, 3.1.1: retained messages survive the session
 		assert.Equal(t, []string{"3"}, payloads(s.subscribe(0, "a/c")))
 	})
+	proves(t, "MQTT-3.3.1-5", "MQTT-3.3.1-8", "MQTT-3.3.1-6", "MQTT-3.3.1-7", "MQTT-3.1.2-7 of 3.1.1",
+		"MQTT-3.3.1-5 of 3.1.1", "MQTT-3.3.1-6 of 3.1.1", "MQTT-3.3.1-7 of 3.1.1", "MQTT-3.3.1-8 of 3.1.1",
+		"MQTT-3.3.1-9 of 3.1.1", "MQTT-3.3.1-10 of 3.1.1", "MQTT-3.3.1-11 of 3.1.1", "MQTT-3.3.1-12 of 3.1.1",
+		"MQTT-3.8.4-3 of 3.1.1")
 }
 
 func TestRetainHandling(t *testing.T) { // MQTT-3.3.1-9, -10, -11
@@ -67,6 +71,7 @@ func TestRetainHandling(t *testing.T) { // MQTT-3.3.1-9, -10, -11
 	s.send(&packet.Unsubscribe{PacketID: 1, Filters: []string{"t"}})
 	s.take()
 	assert.Equal(t, 1, subscribe(1), "it is new")
+	proves(t, "MQTT-3.3.1-9", "MQTT-3.3.1-10", "MQTT-3.3.1-11")
 }
 
 func TestRetainedNotForOwnNoLocal(t *testing.T) {

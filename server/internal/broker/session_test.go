@@ -45,6 +45,8 @@ func TestSessionResumed(t *testing.T) { // MQTT-3.1.2-5, MQTT-3.2.2-3, trap 9
 		s.none()
 		assert.Zero(t, w.Stats().Subscriptions)
 	})
+	proves(t, "MQTT-3.1.2-5", "MQTT-3.2.2-3", "MQTT-3.1.2-6", "MQTT-3.1.2-4", "MQTT-3.2.2-2", "MQTT-3.1.3-2",
+		"MQTT-4.1.0-1", "MQTT-3.1.2-5 of 3.1.1", "MQTT-3.2.2-1 of 3.1.1", "MQTT-3.2.2-2 of 3.1.1", "MQTT-3.2.2-3 of 3.1.1")
 }
 
 func TestSessionExpiry(t *testing.T) { // MQTT-4.1.0-2, MQTT-3.1.2-23
@@ -80,6 +82,7 @@ func TestSessionExpiry(t *testing.T) { // MQTT-4.1.0-2, MQTT-3.1.2-23
 			assert.Equal(t, tt.present, len(s.take()) == 1)
 		})
 	}
+	proves(t, "MQTT-4.1.0-2", "MQTT-3.1.2-23", "MQTT-4.1.0-1")
 }
 
 func TestSessionExpiryIn3x(t *testing.T) { // MQTT-3.1.2-4, MQTT-3.1.2-6 of 3.1.1
@@ -95,6 +98,7 @@ func TestSessionExpiryIn3x(t *testing.T) { // MQTT-3.1.2-4, MQTT-3.1.2-6 of 3.1.
 	w.connect(packet.V311, "kept", resume).lose()
 	w.advance(61 * time.Minute)
 	assert.Zero(t, w.Stats().Sessions)
+	proves(t, "MQTT-3.1.2-4 of 3.1.1", "MQTT-3.1.2-6 of 3.1.1")
 }
 
 func TestSessionExpiryChangedByDisconnect(t *testing.T) {
@@ -174,6 +178,7 @@ func TestTakeover(t *testing.T) { // MQTT-3.1.4-3, MQTT-3.1.4-2 of 3.1.1, trap 7
 			}
 		}
 	}
+	proves(t, "MQTT-3.1.4-3", "MQTT-3.1.4-2 of 3.1.1")
 }
 
 func TestTakeoverWhileOldIsSlow(t *testing.T) {
@@ -254,6 +259,7 @@ func TestBackPressure(t *testing.T) {
 	for i, s := range payloads(got) {
 		assert.Equal(t, fmt.Sprint(i), s) // MQTT-4.6.0-5
 	}
+	proves(t, "MQTT-4.6.0-5", "MQTT-4.6.0-6 of 3.1.1")
 }
 
 func TestPendingControlIsLimited(t *testing.T) {

@@ -34,6 +34,9 @@ func TestSubscribeManyFilters(t *testing.T) { // MQTT-3.8.4-5, -6, MQTT-3.9.3-1,
 		p.send(pub(topic, topic, 0, 0))
 	}
 	assert.Equal(t, []string{"b/x"}, payloads(s.take()))
+	proves(t, "MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.9.3-1", "MQTT-3.8.4-2", "MQTT-3.10.4-5", "MQTT-3.8.4-1",
+		"MQTT-3.8.4-7", "MQTT-3.9.3-2", "MQTT-3.10.4-1", "MQTT-3.10.4-4", "MQTT-3.10.4-6", "MQTT-3.11.3-1",
+		"MQTT-3.11.3-2", "MQTT-2.2.1-6")
 }
 
 func TestSubscribeFailureIn311(t *testing.T) { // MQTT-3.9.3-2
@@ -43,6 +46,7 @@ func TestSubscribeFailureIn311(t *testing.T) { // MQTT-3.9.3-2
 	assert.Equal(t, []packet.ReasonCode{0x80, 0x80, 1}, expect[*packet.Suback](s).ReasonCodes)
 	s.send(&packet.Unsubscribe{PacketID: 2, Filters: []string{"x", "a"}}) // trap 4 for 5.0: TestSubscribeManyFilters
 	assert.EqualValues(t, 2, expect[*packet.Unsuback](s).PacketID)
+	proves(t, "MQTT-3.9.3-2 of 3.1.1", "MQTT-3.9.3-1 of 3.1.1", "MQTT-3.10.4-4 of 3.1.1", "MQTT-3.10.4-5 of 3.1.1")
 }
 
 func TestWildcardsAndDollar(t *testing.T) { // MQTT-4.7.2-1, trap 6
@@ -58,6 +62,7 @@ func TestWildcardsAndDollar(t *testing.T) { // MQTT-4.7.2-1, trap 6
 	assert.Equal(t, []string{"3", "4"}, payloads(plus.take()))
 	assert.Equal(t, []string{"1"}, payloads(sys.take()))
 	assert.Equal(t, []string{"2", "3"}, payloads(sport.take()))
+	proves(t, "MQTT-4.7.2-1", "MQTT-3.3.2-3")
 }
 
 func TestOverlappingSubscriptions(t *testing.T) { // MQTT-3.3.4-2 -3 -4
@@ -84,6 +89,7 @@ func TestOverlappingSubscriptions(t *testing.T) { // MQTT-3.3.4-2 -3 -4
 	assert.EqualValues(t, 1, expect[*packet.Publish](s).QoS)
 	publishWith(p, pub("b/b", "x", 2, 1))
 	assert.False(t, expect[*packet.Publish](s).Properties.Has(packet.SubscriptionIdentifier))
+	proves(t, "MQTT-3.3.4-2", "MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.5-1 of 3.1.1")
 }
 
 func TestManyOverlappingSubscriptions(t *testing.T) {
@@ -113,6 +119,7 @@ func TestResubscribeReplaces(t *testing.T) { // MQTT-3.8.4-3
 	publishWith(p, pub("t", "x", 2, 1))
 	assert.EqualValues(t, 2, expect[*packet.Publish](s).QoS)
 	assert.EqualValues(t, 1, w.Stats().Subscriptions)
+	proves(t, "MQTT-3.8.4-3")
 }
 
 func TestNoLocal(t *testing.T) { // MQTT-3.8.3-3
@@ -132,6 +139,7 @@ func TestNoLocal(t *testing.T) { // MQTT-3.8.3-3
 	assert.EqualValues(t, 0, got[1].(*packet.Publish).QoS)
 	publishWith(b, pub("t", "other", 1, 1))
 	assert.EqualValues(t, 1, expect[*packet.Publish](a).QoS)
+	proves(t, "MQTT-3.8.3-3")
 }
 
 func TestRetainAsPublished(t *testing.T) { // MQTT-3.3.1-12, -13
@@ -145,6 +153,7 @@ func TestRetainAsPublished(t *testing.T) { // MQTT-3.3.1-12, -13
 		p.send(pub("t", "x", 0, 0))
 		assert.False(t, expect[*packet.Publish](s).Retain)
 	}
+	proves(t, "MQTT-3.3.1-12", "MQTT-3.3.1-13")
 }
 
 func TestSubscriptionLimits(t *testing.T) {
@@ -162,6 +171,7 @@ func TestSubscriptionLimits(t *testing.T) {
 	assert.Equal(t, packet.TopicNameInvalid, got[1].(*packet.Pubrec).ReasonCode)
 	s.send(pub("a", "again", 2, 2)) // MQTT-4.3.3-9
 	assert.Equal(t, packet.Success, s.take()[0].(*packet.Pubrec).ReasonCode)
+	proves(t, "MQTT-4.3.3-9")
 }
 
 func TestTopicAlias(t *testing.T) { // MQTT-3.3.2-12, MQTT-3.3.2-7
@@ -191,6 +201,7 @@ func TestTopicAlias(t *testing.T) { // MQTT-3.3.2-12, MQTT-3.3.2-7
 	p = w.connect(packet.V50, "p", resume, expiry(60))
 	p.send(alias("", 3))
 	p.closes(packet.ProtocolError)
+	proves(t, "MQTT-3.3.2-12", "MQTT-3.3.2-7", "MQTT-3.1.2-27")
 }
 
 func TestTopicAliasOff(t *testing.T) { // MQTT-3.2.2-18
@@ -201,6 +212,7 @@ func TestTopicAliasOff(t *testing.T) { // MQTT-3.2.2-18
 	m.Properties = packet.AppendUint16(nil, packet.TopicAlias, 1)
 	p.send(m)
 	p.closes(packet.TopicAliasInvalid)
+	proves(t, "MQTT-3.2.2-18")
 }
 
 // The cache of routes never outlives a change, and topics used once do not fill it.
@@ -232,4 +244,5 @@ func TestRouteCache(t *testing.T) {
 		}
 	}
 	assert.LessOrEqual(t, r.cached, maxCachedReceivers)
+	proves(t, "MQTT-3.10.4-2")
 }

@@ -34,6 +34,9 @@ func TestWill(t *testing.T) { // MQTT-3.1.2-8, MQTT-3.1.2-10, trap 8
 			watch.none()
 		}
 	})
+	proves(t, "MQTT-3.1.2-8", "MQTT-3.1.2-10", "MQTT-3.1.2-14", "MQTT-3.1.2-15", "MQTT-3.1.2-7", "MQTT-3.1.2-12",
+		"MQTT-3.1.2-8 of 3.1.1", "MQTT-3.1.2-10 of 3.1.1", "MQTT-3.1.2-12 of 3.1.1", "MQTT-3.1.2-16 of 3.1.1",
+		"MQTT-3.1.2-17 of 3.1.1")
 }
 
 func TestWillCancelledByDisconnect(t *testing.T) { // MQTT-3.14.4-3
@@ -42,6 +45,7 @@ func TestWillCancelledByDisconnect(t *testing.T) { // MQTT-3.14.4-3
 		w.connect(v, "c", withWill("will", 0, false, nil)).bye()
 		watch.none()
 	})
+	proves(t, "MQTT-3.14.4-3", "MQTT-3.14.4-3 of 3.1.1")
 }
 
 func TestWillPublishedByDisconnectWithWill(t *testing.T) {
@@ -85,6 +89,7 @@ func TestWillDelay(t *testing.T) { // MQTT-3.1.2-8, MQTT-3.1.3-9
 			watch.none()
 		})
 	}
+	proves(t, "MQTT-3.1.2-8", "MQTT-3.1.3-9")
 }
 
 func TestWillDelayCancelledByReconnect(t *testing.T) { // MQTT-3.1.3-9
@@ -94,6 +99,7 @@ func TestWillDelayCancelledByReconnect(t *testing.T) { // MQTT-3.1.3-9
 	w.connect(packet.V50, "c", resume, expiry(100))
 	w.advance(time.Hour)
 	watch.none()
+	proves(t, "MQTT-3.1.3-9")
 }
 
 func TestWillDelayAndCleanStart(t *testing.T) { // the session ends, so the will is due
@@ -140,6 +146,7 @@ func TestWillProperties(t *testing.T) { // MQTT-3.1.3-10
 	assert.True(t, ok)
 	assert.EqualValues(t, 30, n)
 	assert.Equal(t, props, got.Properties.AppendExcept(nil, packet.MessageExpiryInterval))
+	proves(t, "MQTT-3.1.3-10")
 }
 
 // The interval of a will begins when it is published.
@@ -159,6 +166,7 @@ func TestWillTopicLimits(t *testing.T) {
 	p.send(&packet.Connect{ClientID: "c", CleanStart: true, Will: &packet.Will{Topic: "a/b/c"}})
 	require.Error(t, p.err)
 	p.none() // MQTT-3.2.2-6 of 3.1.1: no return code fits
+	proves(t, "MQTT-3.2.2-6 of 3.1.1")
 }
 
 func TestWillGoesThroughHandlers(t *testing.T) {
