@@ -130,13 +130,11 @@ func (c *Client) adopt(ctx context.Context, l *link, ack *packet.Connack) error 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-l.done: // lost meanwhile
+	if l.gone { // lost meanwhile
 		return &ConnectionLostError{l.err}
-	default:
-		c.link = l
-		return nil
 	}
+	c.link = l
+	return nil
 }
 
 // previous notes the new connection and gives the one before.
@@ -161,18 +159,17 @@ func (c *Client) current() (*link, error) {
 	return c.link, nil
 }
 
-// ended is called once by a link that has come to its end.
-func (c *Client) ended(l *link) {
+// detach takes a link that has come to its end off the client, and reports whether
+// it was the connection.
+func (c *Client) detach(l *link) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.gone = true
 	connected := c.link == l
 	if connected {
 		c.link = nil
 	}
-	c.mu.Unlock()
-	c.session.interrupt(l.reason())
-	if connected && !l.local.Load() && c.opts.OnConnectionLost != nil {
-		go c.opts.OnConnectionLost(l.err)
-	}
+	return connected
 }
 
 // ClientID is the client identifier: that of the options, or after Connect the one

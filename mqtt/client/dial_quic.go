@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"net"
 	"time"
 
@@ -43,7 +42,8 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	}
 	conn, err := e.DialConn(ctx, srv.addr, endpoint.DialConfig{TLS: tls, ServerName: o.TLS.serverName(srv.host)})
 	if err != nil {
-		return nil, errors.Join(err, e.Shutdown(context.WithoutCancel(ctx)))
+		go shutdown(e)
+		return nil, err
 	}
 	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
 	go c.release(e)
@@ -54,9 +54,14 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 func (c *quicConn) release(e *endpoint.Endpoint) {
 	defer close(c.ended)
 	<-c.StreamConn.Closed()
+	shutdown(e)
+}
+
+// shutdown ends an endpoint, cut off in the worst case.
+func shutdown(e *endpoint.Endpoint) {
 	ctx, cancel := context.WithTimeout(context.Background(), quicCloseTimeout)
 	defer cancel()
-	_ = e.Shutdown(ctx) // cut off in the worst case
+	_ = e.Shutdown(ctx)
 }
 
 // linger closes gracefully: what was written is acknowledged first, then the

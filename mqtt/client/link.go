@@ -38,6 +38,7 @@ type link struct {
 	done  chan struct{} // closed at the end
 	err   error         // the cause; set before done is closed
 	local atomic.Bool   // Disconnect or Close ends it
+	gone  bool          // it is not, or no longer, the client's connection; under Client.mu
 }
 
 func newLink(c *Client, nc net.Conn) *link {
@@ -71,14 +72,19 @@ func (l *link) start(before *link) {
 // touch notes the present time.
 func (l *link) touch(at *atomic.Int64) { at.Store(int64(time.Since(l.began)) + 1) }
 
-// end closes the connection; the first cause counts.
+// end closes the connection; the first cause counts. When done is closed, the
+// client is ready for the next Connect.
 func (l *link) end(cause error) {
 	l.once.Do(func() {
 		l.err = cause
+		l.c.session.interrupt(l.reason())
+		connected := l.c.detach(l)
 		close(l.done)
 		l.nc.Close()
 		l.c.opts.Logger.Debug("mqtt connection ended", "cause", cause, "local", l.local.Load())
-		l.c.ended(l)
+		if connected && !l.local.Load() && l.c.opts.OnConnectionLost != nil {
+			go l.c.opts.OnConnectionLost(cause)
+		}
 	})
 }
 
