@@ -14,7 +14,8 @@ const (
 	// EventStreamOpen: StreamID; the peer opened it (stream_open).
 	EventStreamOpen
 	// EventStreamData: StreamID, Data (may be empty with FlagFin), A = offset,
-	// FlagFin, FlagEarly (recv_stream_data). Offsets rise without gaps.
+	// FlagFin, FlagEarly (recv_stream_data). Offsets rise without gaps; what
+	// several packets of a run bring is one event when nothing lies between.
 	EventStreamData
 	// EventStreamAcked: StreamID, A = bytes newly acknowledged, summed per
 	// stream within one call (acked_stream_data_offset).

@@ -7,7 +7,9 @@ import "unsafe"
 
 // Events is the array that callbacks append to, in C memory. Each worker has
 // one and all its Conns share it: every call of a Conn that can run callbacks
-// empties it first, so drain it after each call. Not safe for concurrent use.
+// empties it first, so drain it after each call. It grows with what one call
+// brings (at most the datagrams of a run and the flow control windows) and gives
+// the memory back after a while. Not safe for concurrent use.
 type Events struct{ c *C.shim_events }
 
 // NewEvents allocates an empty array; the owner frees it with Free after the

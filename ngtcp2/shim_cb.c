@@ -125,19 +125,32 @@ static int cb_stream_open(ngtcp2_conn *conn, int64_t id, void *user_data) {
   return emit(c, SHIM_EV_STREAM_OPEN, id, 0, 0);
 }
 
+// continues reports whether data of stream id would only lengthen the last event.
+static int continues(shim_conn *c, int64_t id, uint32_t early) {
+  if (c->ev->len == 0) {
+    return 0;
+  }
+  const shim_event *last = last_event(c);
+  return last->type == SHIM_EV_STREAM_DATA && last->stream_id == id &&
+         last->flags == early;
+}
+
 static int cb_recv_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
                                uint64_t offset, const uint8_t *data, size_t len,
                                void *user_data, void *stream_user_data) {
   shim_conn *c = user_data;
+  uint32_t early = flags & NGTCP2_STREAM_DATA_FLAG_0RTT ? SHIM_EVF_EARLY : 0;
   (void)conn;
   (void)stream_user_data;
-  if (emit(c, SHIM_EV_STREAM_DATA, id, offset, 0) != 0 ||
-      shim_events_data(c->ev, data, len) != 0) {
+  if (!continues(c, id, early) &&
+      emit(c, SHIM_EV_STREAM_DATA, id, offset, 0) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
+  if (shim_events_data(c->ev, data, len) != 0) {
     return NGTCP2_ERR_CALLBACK_FAILURE;
   }
   last_event(c)->flags =
-    (flags & NGTCP2_STREAM_DATA_FLAG_FIN ? SHIM_EVF_FIN : 0) |
-    (flags & NGTCP2_STREAM_DATA_FLAG_0RTT ? SHIM_EVF_EARLY : 0);
+    early | (flags & NGTCP2_STREAM_DATA_FLAG_FIN ? SHIM_EVF_FIN : 0);
   return 0;
 }
 

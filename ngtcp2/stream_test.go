@@ -247,3 +247,21 @@ func TestUniStreams(t *testing.T) {
 	p.c.conn.ExtendMaxStreamsUni(100)
 	p.run(func() bool { return p.s.has(EventMaxStreamsUni) })
 }
+
+// Data that several packets of a run bring is one event; offsets have no gaps.
+func TestDataEventsAreJoined(t *testing.T) {
+	p := connect(t, options{})
+	id := p.c.open()
+	p.c.write(id, make([]byte, 100000), true)
+	p.run(func() bool { return p.s.fin[id] })
+	events, next, packets := 0, uint64(0), p.s.conn.Info().PktRecv
+	for _, r := range p.s.events {
+		if r.Type == EventStreamData {
+			assert.Equal(t, next, r.A)
+			next += uint64(len(r.Data))
+			events++
+		}
+	}
+	assert.Equal(t, uint64(100000), next)
+	assert.Less(t, events, int(packets)/3)
+}
