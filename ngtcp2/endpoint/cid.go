@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"crypto/rand"
+	"slices"
 
 	"github.com/ngmq/ngmq/ngtcp2"
 )
@@ -39,10 +40,47 @@ func randomCID() ngtcp2.ConnectionID {
 }
 
 // cidTable leads from destination CIDs to connections, closing and draining
-// ones included.
-type cidTable struct{ m map[ngtcp2.ConnectionID]*Conn }
+// ones included, and from the reset tokens that peers gave to live ones: the
+// DCID of a stateless reset is random (RFC 9000 section 10.3.1).
+type cidTable struct {
+	m      map[ngtcp2.ConnectionID]*Conn
+	tokens map[ngtcp2.StatelessResetToken]*Conn
+}
 
-func newCIDTable() cidTable { return cidTable{make(map[ngtcp2.ConnectionID]*Conn)} }
+func newCIDTable() cidTable {
+	return cidTable{make(map[ngtcp2.ConnectionID]*Conn), make(map[ngtcp2.StatelessResetToken]*Conn)}
+}
+
+// resetFor finds the connection that a short header packet may be a stateless
+// reset for, nil when there is none. The transport has the last word.
+func (t *cidTable) resetFor(pkt []byte) *Conn {
+	if len(pkt) < resetMin {
+		return nil
+	}
+	return t.tokens[ngtcp2.StatelessResetToken(pkt[len(pkt)-ngtcp2.StatelessResetTokenLen:])]
+}
+
+// addToken and removeToken follow the CIDs of the peer that are in use.
+func (t *cidTable) addToken(token ngtcp2.StatelessResetToken, c *Conn) {
+	t.tokens[token] = c
+	c.tokens = append(c.tokens, token)
+}
+
+func (t *cidTable) removeToken(token ngtcp2.StatelessResetToken, c *Conn) {
+	if t.tokens[token] == c {
+		delete(t.tokens, token)
+	}
+	if i := slices.Index(c.tokens, token); i >= 0 {
+		c.tokens = slices.Delete(c.tokens, i, i+1)
+	}
+}
+
+func (t *cidTable) removeTokens(c *Conn) {
+	for len(c.tokens) > 0 {
+		t.removeToken(c.tokens[0], c)
+	}
+	c.tokens = nil
+}
 
 // lookup finds the connection of a packet's DCID, nil when unknown.
 func (t *cidTable) lookup(dcid []byte) *Conn {

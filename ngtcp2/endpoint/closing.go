@@ -40,8 +40,7 @@ func (conn *Conn) beginClose(cl closing) {
 		conn.closing.graceful = false
 		conn.closing.close, conn.closing.cause = cl.close, cl.cause
 	}
-	conn.core.rearm(conn)
-	conn.core.markDirty(conn)
+	conn.core.markDirty(conn) // the flush sets the timer
 }
 
 // stepGraceful moves a graceful close on: everything acknowledged -> FIN on
@@ -176,6 +175,7 @@ func (conn *Conn) leave(cause error) {
 		conn.closing.cids = conn.nc.SCIDs()
 	}
 	conn.releaseStreams()
+	c.table.removeTokens(conn)
 	conn.nc.Free()
 	conn.nc = nil
 	c.live.Add(-1)

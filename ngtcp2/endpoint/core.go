@@ -18,8 +18,10 @@ type Message = udp.Message
 type Transmit = udp.Transmit
 
 const (
-	// txBuffer is a worker's send buffer in bytes: four GSO runs.
-	txBuffer = 256 << 10
+	// txBuffer is a worker's send buffer in bytes: four GSO runs. Where nothing
+	// is listened on it is clientTxBuffer: one run.
+	txBuffer       = 256 << 10
+	clientTxBuffer = 80 << 10
 	// txRoom is what must be left of it for another connection to write:
 	// enough for a run of ten packets.
 	txRoom = 16 << 10
@@ -83,12 +85,16 @@ func NewCore(cfg Config) (*Core, error) {
 }
 
 func newCore(cfg *Config, worker int, sh *shared) *Core {
+	size := txBuffer
+	if cfg.TLS == nil {
+		size = clientTxBuffer
+	}
 	return &Core{
 		cfg: cfg, worker: worker, peers: cfg.Workers, shared: sh,
 		events: ngtcp2.NewEvents(),
 		table:  newCIDTable(),
 		inbox:  newInbox(),
-		tx:     txQueue{buf: make([]byte, txBuffer)},
+		tx:     txQueue{buf: make([]byte, size)},
 		run:    make([]ngtcp2.Datagram, 0, ngtcp2.MaxReadRun),
 		limits: limits{newLimiter(versionNegotiationRate), newLimiter(retryRate),
 			newLimiter(statelessResetRate), newLimiter(refuseRate)},

@@ -26,8 +26,10 @@ type Endpoint struct {
 
 	runs    sync.WaitGroup // worker.run
 	reads   sync.WaitGroup // worker.read
-	stopped chan struct{}  // closed: readers end
-	done    chan struct{}  // closed: everything has ended
+	cut     sync.Once
+	quit    chan struct{} // closed: workers end at once
+	stopped chan struct{} // closed: readers end
+	done    chan struct{} // closed: everything has ended
 }
 
 // New makes an Endpoint and opens its sockets, so that an address in use is an
@@ -37,9 +39,10 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Endpoint{cfg: cfg.withDefaults(), stopped: make(chan struct{}), done: make(chan struct{})}
+	e := &Endpoint{cfg: cfg.withDefaults(), quit: make(chan struct{}),
+		stopped: make(chan struct{}), done: make(chan struct{})}
 	for i := range e.cfg.Workers {
-		e.workers = append(e.workers, newWorker(newCore(&e.cfg, i, &e.shared)))
+		e.workers = append(e.workers, newWorker(newCore(&e.cfg, i, &e.shared), e.quit))
 	}
 	for _, w := range e.workers {
 		w.peers = e.workers
@@ -92,9 +95,15 @@ func (e *Endpoint) listenOn(addr string) error {
 	return nil
 }
 
+// open opens a socket; one for dialing gets small batches, as a process may
+// have many client Endpoints.
 func (e *Endpoint) open(addr string, shared bool) (*udp.Socket, error) {
+	slots := 0
+	if len(e.cfg.Addrs) == 0 {
+		slots = clientSlots
+	}
 	s, err := udp.Listen(udp.Config{
-		Addr: addr, ReusePort: shared,
+		Addr: addr, ReusePort: shared, Slots: slots,
 		ReceiveBuffer: e.cfg.ReceiveBuffer, SendBuffer: e.cfg.SendBuffer,
 		NoGRO: e.cfg.NoGRO, NoGSO: e.cfg.NoGSO,
 	})
@@ -172,47 +181,32 @@ func (e *Endpoint) Run(ctx context.Context) error {
 // Shutdown ends the Endpoint: new connections are dropped, all others get
 // CONNECTION_CLOSE (application code 0), except those that close gracefully
 // (Conn.CloseAfterFlush), which may finish. It returns when everything has
-// ended. When ctx ends first the rest is cut off and ctx's error returned.
+// ended. When ctx ends first the rest is cut off and ctx's error returned. It
+// may be called several times.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
-	first, started := !e.ending, e.started
-	e.ending = true
+	if !e.ending {
+		e.ending = true
+		go e.end()
+	}
 	e.mu.Unlock()
-	if !first {
-		select {
-		case <-e.done:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	var err error
-	if started {
-		err = e.endWorkers(ctx)
-	}
-	e.release()
-	return err
-}
-
-func (e *Endpoint) endWorkers(ctx context.Context) error {
-	ended := make(chan struct{})
-	go func() {
-		e.runs.Wait()
-		close(ended)
-	}()
-	for _, w := range e.workers {
-		w.core.inbox.post(w.core.Shutdown)
-	}
 	select {
-	case <-ended:
+	case <-e.done:
 		return nil
 	case <-ctx.Done():
 	}
-	for _, w := range e.workers {
-		close(w.quit)
-	}
-	<-ended
+	e.cut.Do(func() { close(e.quit) })
+	<-e.done
 	return ctx.Err()
+}
+
+// end waits for the workers and releases everything.
+func (e *Endpoint) end() {
+	for _, w := range e.workers {
+		w.core.inbox.post(w.core.Shutdown)
+	}
+	e.runs.Wait()
+	e.release()
 }
 
 // release closes sockets and frees Cores. No worker runs any more.

@@ -26,6 +26,8 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		c.core.table.add(events.CID(ev), c)
 	case ngtcp2.EventRetireCID:
 		c.core.table.remove(events.CID(ev), c)
+	case ngtcp2.EventDCIDStatus:
+		c.dcidStatus(events.Data(ev), ev)
 	case ngtcp2.EventPathValidation:
 		c.pathValidated(ev)
 	}
@@ -125,6 +127,19 @@ func (c *Conn) stopSending(id int64, code uint64) {
 		if h := c.app(); h != nil {
 			h.OnStopSending(s, code)
 		}
+	}
+}
+
+// dcidStatus keeps the reset tokens of the peer's CIDs in use.
+func (c *Conn) dcidStatus(data []byte, ev *ngtcp2.Event) {
+	if ev.B == 0 {
+		return
+	}
+	token := ngtcp2.StatelessResetToken(data[len(data)-ngtcp2.StatelessResetTokenLen:])
+	if ev.Flags&ngtcp2.FlagDeactivate != 0 {
+		c.core.table.removeToken(token, c)
+	} else {
+		c.core.table.addToken(token, c)
 	}
 }
 

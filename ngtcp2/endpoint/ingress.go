@@ -58,6 +58,9 @@ func (c *Core) route(d *datagram) {
 		c.readRun(d.buf)
 		conn = c.table.lookup(v.DCID)
 	}
+	if conn == nil && v.SCID == nil {
+		conn = c.table.resetFor(pkt)
+	}
 	if conn == nil {
 		c.unknown(d, v)
 		return

@@ -15,6 +15,9 @@ const (
 	// batchesPerSocket go round between a socket's reader and its worker: one
 	// is filled while the other is processed.
 	batchesPerSocket = 2
+	// clientSlots is the size of a batch in messages where nothing is listened
+	// on: 256 KiB.
+	clientSlots = 4
 	// forwardQueue bounds the datagrams that wait in a worker's inbox.
 	forwardQueue = 512
 	// retrySend is how long a worker waits after a full send buffer; a buffer
@@ -39,7 +42,7 @@ type worker struct {
 	peers   []*worker
 	full    chan received
 	forward chan received
-	quit    chan struct{} // closed: end at once
+	quit    <-chan struct{} // closed: end at once
 	timer   *time.Timer
 	armed   ngtcp2.Timestamp
 	drainBy ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
@@ -47,11 +50,11 @@ type worker struct {
 	sockets []*udp.Socket // run's own; Dial appends through the inbox
 }
 
-func newWorker(core *Core) *worker {
+func newWorker(core *Core, quit <-chan struct{}) *worker {
 	w := &worker{
 		core: core,
 		full: make(chan received), forward: make(chan received, forwardQueue),
-		quit: make(chan struct{}), timer: time.NewTimer(time.Hour), armed: ngtcp2.NoExpiry,
+		quit: quit, timer: time.NewTimer(time.Hour), armed: ngtcp2.NoExpiry,
 	}
 	w.timer.Stop()
 	if core.peers > 1 {

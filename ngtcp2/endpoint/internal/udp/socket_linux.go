@@ -35,6 +35,7 @@ type Socket struct {
 	local netip.AddrPort
 	is6   bool        // an AF_INET6 socket: IPv4 peers are IPv4-mapped
 	gro   bool        // receives may be coalesced
+	slots int         // of a Batch
 	gso   atomic.Bool // sends may be coalesced
 
 	rx      rxState
@@ -121,6 +122,12 @@ func (s *Socket) setup(fd int, cfg Config) error {
 	setBuffer(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, cfg.ReceiveBuffer)
 	setBuffer(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, cfg.SendBuffer)
 	s.gro = !cfg.NoGRO && unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
+	if s.slots = cfg.Slots; s.slots == 0 {
+		s.slots = batchPlain
+		if s.gro {
+			s.slots = batchGRO
+		}
+	}
 	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 	s.gso.Store(!cfg.NoGSO && err == nil)
 	return nil
@@ -174,9 +181,9 @@ func (s *Socket) Close() error { return s.conn.Close() }
 
 // NewBatch makes a Batch of the right shape for this socket.
 func (s *Socket) NewBatch() *Batch {
-	n, size := batchPlain, MaxDatagram
+	n, size := s.slots, MaxDatagram
 	if s.gro {
-		n, size = batchGRO, groSlot
+		size = groSlot
 	}
 	return &Batch{Buf: make([]byte, n*size), Msgs: make([]Message, 0, n), slots: make([]slot, n)}
 }

@@ -59,6 +59,8 @@ type Config struct {
 	// ReceiveBuffer and SendBuffer are socket buffer sizes in bytes;
 	// 0 = DefaultBuffer.
 	ReceiveBuffer, SendBuffer int
+	// Slots is the number of messages in a Batch; 0 = 16 with GRO, 64 without.
+	Slots int
 	// NoGRO and NoGSO switch kernel coalescing off.
 	NoGRO, NoGSO bool
 }
