@@ -38,7 +38,7 @@ const (
 
 // DefaultMaxConnections is the limit of network connections of the zero Config: a
 // guard against running out of file descriptors and memory (an idle QUIC client
-// costs about 60 KB), not a measure of what the server can carry.
+// costs about 42 KB), not a measure of what the server can carry.
 const DefaultMaxConnections = 100_000
 
 // Config says what a Server does. The zero Config works and is safe: it serves

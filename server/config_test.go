@@ -121,7 +121,7 @@ func TestAddressInUseLeavesNothingOpen(t *testing.T) {
 			require.ErrorAs(t, err, &wrong)
 			assert.Equal(t, field, wrong.Field)
 			assert.ErrorContains(t, err, "in use")
-			assert.ErrorContains(t, err, "choose another")
+			assert.ErrorContains(t, err, "or choose another")
 			l, err := net.Listen("tcp", free)
 			require.NoError(t, err, "the other sockets are closed")
 			l.Close()

@@ -76,7 +76,7 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) (err error) {
 func listenError(field, addr string, err error) error {
 	return &ConfigError{
 		Field: field, Value: addr, Problem: "cannot listen", Err: err,
-		Remedy: fmt.Sprintf("stop the program that uses the address, or choose another one (ngmqd: --%s HOST:PORT, or off)", strings.ToLower(field)),
+		Remedy: fmt.Sprintf("see that no other program uses the address and that this one may, or choose another one (ngmqd: --%s HOST:PORT, or off)", strings.ToLower(field)),
 	}
 }
 

@@ -93,6 +93,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if e := s.Shutdown(stop); e != nil {
 		s.log.Warn("clients were cut off", "error", e)
 	}
+	s.log.Info("stopped")
 	return err
 }
 

@@ -154,6 +154,22 @@ func TestShutdownTellsClients(t *testing.T) {
 	require.NoError(t, s.Shutdown(context.Background()), "again")
 }
 
+// Clients that have vanished do not hold up the end.
+func TestShutdownDoesNotWaitForTheDead(t *testing.T) {
+	s := start(t, server.Config{})
+	for i := range 10 {
+		connected(t, s, "quic", packet.V50, fmt.Sprint(i))
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.clients.Shutdown(now) // without a packet
+	begin := time.Now()
+	s.stop()
+	require.NoError(t, s.wait(t))
+	assert.Less(t, time.Since(begin), 4*time.Second)
+	assert.Zero(t, s.Stats().Connections)
+}
+
 func TestShutdownWithoutRun(t *testing.T) {
 	s, err := server.New(server.Config{QUIC: anyPort, TCP: anyPort, TLS: anyPort})
 	require.NoError(t, err)

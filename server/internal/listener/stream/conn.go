@@ -19,8 +19,9 @@ const (
 	// smallRead is the read buffer of an idle connection in bytes: most MQTT packets
 	// fit, and 10,000 idle connections hold 20 MB.
 	smallRead = 2 << 10
-	// largeRead is what a connection borrows while it fills small buffers.
-	largeRead = 64 << 10
+	// largeRead is what a connection borrows for the next read while it fills what it
+	// has.
+	largeRead = 32 << 10
 	// lingerTime is how long a closed connection waits for the peer's end.
 	lingerTime = time.Second
 	// lingerBytes is how much of the peer's data is thrown away meanwhile.
@@ -171,18 +172,18 @@ func putReadBuffer(buf *[]byte) {
 }
 
 // fitReadBuffer gives the buffer for the next read, after a read of n bytes: a large
-// one for a connection that fills its small one, and the other way round.
+// one when they filled this one, else a small one, because the next read may take
+// long to return.
 func fitReadBuffer(buf *[]byte, n int) *[]byte {
-	large := len(*buf) == largeRead
-	switch {
-	case !large && n == smallRead:
-		putReadBuffer(buf)
-		return largeBuffers.Get().(*[]byte)
-	case large && n < smallRead:
-		putReadBuffer(buf)
-		return smallBuffers.Get().(*[]byte)
+	full, large := n == len(*buf), len(*buf) == largeRead
+	if full == large {
+		return buf
 	}
-	return buf
+	putReadBuffer(buf)
+	if full {
+		return largeBuffers.Get().(*[]byte)
+	}
+	return smallBuffers.Get().(*[]byte)
 }
 
 // linger waits for the peer's end of the connection, until the deadline that Close has
