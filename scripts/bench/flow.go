@@ -20,13 +20,15 @@ const (
 
 // flow is one publisher and its subscribers. Every message carries its number, which
 // each subscriber expects to follow the one before. The publisher keeps at most window
-// messages on their way, so that nothing has to be dropped.
+// messages on their way, so that nothing has to be dropped: it fills the window whenever
+// there is room, or, in bursts, when all have arrived.
 type flow struct {
 	qos    byte
-	window uint64
+	bursts bool
 	pub    *publisher
 	subs   []*subscriber
 
+	window    atomic.Uint64 // messages on their way
 	limit     atomic.Uint64 // messages to send in all
 	delivered atomic.Uint64 // by all subscribers
 	failed    chan error    // the first fault
@@ -39,6 +41,7 @@ type publisher struct {
 	*flow
 	c           *client
 	sent, acked uint64
+	allowed     uint64 // messages that the window has let through in all
 	message     packet.Publish
 	payload     [payloadSize]byte
 	buf         []byte
@@ -54,8 +57,8 @@ type subscriber struct {
 }
 
 // newFlow subscribes all clients but the first, which is going to publish.
-func newFlow(ctx context.Context, clients []*client, qos byte, window uint64) (*flow, error) {
-	f := &flow{qos: qos, window: window, failed: make(chan error, 1), finished: make(chan struct{}, 1)}
+func newFlow(ctx context.Context, clients []*client, qos byte, bursts bool) (*flow, error) {
+	f := &flow{qos: qos, bursts: bursts, failed: make(chan error, 1), finished: make(chan struct{}, 1)}
 	f.pub = &publisher{flow: f, c: clients[0], message: packet.Publish{QoS: qos, Topic: []byte(topicName)}}
 	f.pub.message.Payload = f.pub.payload[:]
 	f.subs = make([]*subscriber, len(clients)-1)
@@ -89,8 +92,9 @@ func (f *flow) fail(format string, args ...any) {
 
 // send publishes n more messages and waits until all have arrived; with a duration it
 // stops earlier, when that has passed. It tells how many there were.
-func (f *flow) send(ctx context.Context, n uint64, d time.Duration) (uint64, error) {
+func (f *flow) send(ctx context.Context, window, n uint64, d time.Duration) (uint64, error) {
 	before := f.limit.Load()
+	f.window.Store(window)
 	f.limit.Store(before + n)
 	f.pub.c.conn.Wake()
 	if d > 0 {
@@ -124,10 +128,11 @@ func (f *flow) stop() {
 
 // flush writes as many messages as the window and the stream allow.
 func (p *publisher) flush() {
-	limit, before := p.limit.Load(), p.sent
+	p.open()
+	limit, before := min(p.limit.Load(), p.allowed), p.sent
 	room := writeAhead - p.c.control.Buffered()
 	p.buf = p.buf[:0]
-	for p.sent < limit && len(p.buf) < room && p.may() {
+	for p.sent < limit && len(p.buf) < room {
 		binary.BigEndian.PutUint64(p.payload[:], p.sent)
 		if p.qos > 0 {
 			p.message.PacketID = packetID(p.sent)
@@ -143,13 +148,15 @@ func (p *publisher) flush() {
 	}
 }
 
-// may tells whether the window is open.
-func (p *publisher) may() bool {
-	if p.qos > 0 && p.sent-p.acked >= p.window {
-		return false
+// open lets more messages through when the window has room.
+func (p *publisher) open() {
+	window, arrived := p.window.Load(), p.delivered.Load()/uint64(len(p.subs))
+	if p.qos > 0 {
+		arrived = min(arrived, p.acked)
 	}
-	subs := uint64(len(p.subs))
-	return p.sent*subs-p.delivered.Load() < p.window*subs
+	if !p.bursts || arrived == p.sent {
+		p.allowed = arrived + window
+	}
 }
 
 // check tells send when everything has arrived.

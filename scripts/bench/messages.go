@@ -3,14 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 )
 
 const (
-	relayWindow  = 1000 // messages in flight 1->1, within the Receive Maximum of both ends
-	fanoutBatch  = 16   // messages in flight of the fan-out
-	warmMessages = 2    // windows that are not counted
+	relayWindow  = 1000    // messages in flight 1->1, within the Receive Maximum of both ends
+	fanoutBurst  = 16      // messages of the fan-out that are sent together
+	warmWindows  = 2       // windows that are not counted
+	manyMessages = 1 << 40 // more than a round can send
 )
 
 // cost is the outcome of one flow.
@@ -23,39 +23,61 @@ type cost struct {
 type load struct {
 	subscribers, sockets int
 	qos                  byte
-	window               uint64
-	messages             uint64        // at most
-	duration             time.Duration // at most; 0 = no limit
+	bursts               bool
+	windows              []uint64      // each is measured in turn
+	messages             uint64        // at most, per round
+	duration             time.Duration // at most, per round; 0 = no limit
+	rounds               int
 }
 
-// measure runs one flow against p. An error tells what was lost or out of order.
-func (l load) measure(ctx context.Context, p *process) (cost, error) {
+// measure runs the rounds against p, on the same connections, and gives the medians
+// for each window. An error tells what was lost or out of order.
+func (l load) measure(ctx context.Context, p *process) ([]cost, error) {
 	fleet, err := newFleet(p, classic, l.sockets)
 	if err != nil {
-		return cost{}, err
+		return nil, err
 	}
 	defer fleet.close()
 	clients, err := fleet.connect(ctx, 1+l.subscribers)
 	if err != nil {
-		return cost{}, err
+		return nil, err
 	}
-	f, err := newFlow(ctx, clients, l.qos, l.window)
+	f, err := newFlow(ctx, clients, l.qos, l.bursts)
 	if err != nil {
-		return cost{}, err
+		return nil, err
 	}
-	if _, err := f.send(ctx, warmMessages*l.window, 0); err != nil {
-		return cost{}, err
+	cpu, rate := make([][]float64, len(l.windows)), make([][]float64, len(l.windows))
+	for range l.rounds {
+		for i, window := range l.windows {
+			c, err := l.round(ctx, p, f, window)
+			if err != nil {
+				return nil, fmt.Errorf("window %d: %w\n%s", window, err, p.log.tail())
+			}
+			cpu[i], rate[i] = append(cpu[i], c.cpu), append(rate[i], c.rate)
+		}
 	}
-	return l.timed(ctx, p, f)
+	return medians(cpu, rate), nil
 }
 
-func (l load) timed(ctx context.Context, p *process, f *flow) (cost, error) {
+func medians(cpu, rate [][]float64) []cost {
+	costs := make([]cost, len(cpu))
+	for i := range cpu {
+		costs[i] = cost{median(cpu[i]), median(rate[i])}
+	}
+	return costs
+}
+
+// round sends for a while, after some messages that are not counted.
+func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (cost, error) {
+	if _, err := f.send(ctx, window, warmWindows*window, 0); err != nil {
+		return cost{}, err
+	}
 	before, err := processCPU(p.pid())
 	if err != nil {
 		return cost{}, err
 	}
 	began := time.Now()
-	n, err := f.send(ctx, l.messages, l.duration)
+	n, err := f.send(ctx, window, l.messages, l.duration)
 	took := time.Since(began)
 	if err != nil {
 		return cost{}, err
@@ -65,20 +87,8 @@ func (l load) timed(ctx context.Context, p *process, f *flow) (cost, error) {
 	return cost{cpu: micros(after-before) / deliveries, rate: deliveries / took.Seconds()}, err
 }
 
-// repeat measures l several times, on new connections each time.
-func (b *bench) repeat(ctx context.Context, p *process, l load) (cost, error) {
-	var cpu, rate []float64
-	for range (b.rounds + 1) / 2 {
-		c, err := l.measure(ctx, p)
-		if err != nil {
-			return cost{}, fmt.Errorf("%w\n%s", err, p.log.tail())
-		}
-		cpu, rate = append(cpu, c.cpu), append(rate, c.rate)
-	}
-	return cost{median(cpu), median(rate)}, nil
-}
-
-// relays measures one publisher and one subscriber.
+// relays measures one publisher and one subscriber. The connections are new in each
+// round: which event loop of the server they get is chance.
 func (b *bench) relays(ctx context.Context) error {
 	p, err := startServer(ctx, b.ngmqd)
 	if err != nil {
@@ -86,14 +96,16 @@ func (b *bench) relays(ctx context.Context) error {
 	}
 	defer p.stop()
 	for qos := range byte(2) {
-		c, err := b.repeat(ctx, p, load{subscribers: 1, sockets: 2, qos: qos, window: relayWindow, messages: math.MaxUint32, duration: b.duration})
-		if err != nil {
-			return fmt.Errorf("QoS %d: %w", qos, err)
+		l := load{subscribers: 1, sockets: 2, qos: qos, windows: []uint64{relayWindow}, messages: manyMessages, duration: b.duration / 2, rounds: 1}
+		var cpu, rate []float64
+		for range b.rounds {
+			c, err := l.measure(ctx, p)
+			if err != nil {
+				return fmt.Errorf("QoS %d: %w", qos, err)
+			}
+			cpu, rate = append(cpu, c[0].cpu), append(rate, c[0].rate)
 		}
-		name := fmt.Sprintf("relay_qos%d", qos)
-		b.report.figure(name+"_server_cpu", c.cpu, "us")
-		b.report.figure(name+"_rate", c.rate, "1/s")
-		b.report.row(line{what: fmt.Sprintf("1->1 QoS %d, per message", qos), value: fmt.Sprintf("%s us, %s/s", number(c.cpu), number(c.rate))})
+		b.reportCost(fmt.Sprintf("relay_qos%d", qos), fmt.Sprintf("1->1 QoS %d, per message", qos), cost{median(cpu), median(rate)})
 	}
 	return nil
 }
@@ -105,15 +117,21 @@ func (b *bench) fanouts(ctx context.Context) error {
 		return err
 	}
 	defer p.stop()
-	for _, window := range []uint64{fanoutBatch, 1} {
-		c, err := b.repeat(ctx, p, load{subscribers: b.subscribers, sockets: b.sockets, window: window, messages: math.MaxUint32, duration: b.duration})
-		if err != nil {
-			return fmt.Errorf("%d in flight: %w", window, err)
-		}
-		name := fmt.Sprintf("fanout_%d_inflight_%d", b.subscribers, window)
-		b.report.figure(name+"_server_cpu", c.cpu, "us")
-		b.report.figure(name+"_rate", c.rate, "1/s")
-		b.report.row(line{what: fmt.Sprintf("1->%d, %d in flight, per delivery", b.subscribers, window), value: fmt.Sprintf("%s us, %s/s", number(c.cpu), number(c.rate))})
+	l := load{subscribers: b.subscribers, sockets: b.sockets, bursts: true, windows: []uint64{fanoutBurst, 1},
+		messages: manyMessages, duration: b.duration / 2, rounds: b.rounds}
+	costs, err := l.measure(ctx, p)
+	if err != nil {
+		return err
+	}
+	for i, c := range costs {
+		b.reportCost(fmt.Sprintf("fanout_%d_burst_%d", l.subscribers, l.windows[i]),
+			fmt.Sprintf("1->%d, %d at a time, per delivery", l.subscribers, l.windows[i]), c)
 	}
 	return nil
+}
+
+func (b *bench) reportCost(name, what string, c cost) {
+	b.report.figure(name+"_server_cpu", c.cpu, "us")
+	b.report.figure(name+"_rate", c.rate, "1/s")
+	b.report.row(line{what: what, value: fmt.Sprintf("%s us, %s/s", number(c.cpu), number(c.rate))})
 }
