@@ -194,22 +194,21 @@ func (c *Core) drain(conn *Conn) {
 	}
 }
 
-// Shutdown closes every connection: those that close gracefully may finish, the
-// others get CONNECTION_CLOSE with application code 0. New ones are dropped.
+// Shutdown closes every connection with application code 0, after what has been
+// written is acknowledged (Conn.CloseAfterFlush); a close that the application
+// asked for earlier keeps its code. New connections are dropped.
 func (c *Core) Shutdown() {
 	c.ending = true
 	for _, conn := range c.conns() {
-		if conn.nc != nil && conn.closing == nil {
-			conn.Close(0, "")
-		}
+		conn.flushApp() // it may want to say something, or to close by itself
+		conn.CloseAfterFlush(0, "")
 	}
 }
 
 // cutGraceful ends the wait of connections that close gracefully.
 func (c *Core) cutGraceful() {
-	c.Shutdown()
 	for _, conn := range c.conns() {
-		if conn.nc != nil {
+		if conn.nc != nil && conn.closing != nil {
 			conn.closing.graceful = false
 			c.markDirty(conn)
 		}

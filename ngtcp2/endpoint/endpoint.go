@@ -178,11 +178,11 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	return e.Shutdown(end)
 }
 
-// Shutdown ends the Endpoint: new connections are dropped, all others get
-// CONNECTION_CLOSE (application code 0), except those that close gracefully
-// (Conn.CloseAfterFlush), which may finish. It returns when everything has
-// ended. When ctx ends first the rest is cut off and ctx's error returned. It
-// may be called several times.
+// Shutdown ends the Endpoint: new connections are dropped; all others close
+// gracefully with application code 0, unless they are closing already. It
+// returns when everything has ended, which takes at most CloseTimeout. When ctx
+// ends first the rest gets CONNECTION_CLOSE at once and ctx's error is returned.
+// It may be called several times.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	if !e.ending {

@@ -84,11 +84,16 @@ func (c *Core) flush(conn *Conn) {
 	}
 }
 
+// flushApp lets the application move its output into streams.
+func (conn *Conn) flushApp() {
+	if h := conn.app(); h != nil {
+		h.OnFlush()
+	}
+}
+
 // write writes one run; false means that the connection has failed.
 func (c *Core) write(conn *Conn) bool {
-	if conn.handler != nil && !conn.handshaking && conn.closing == nil {
-		conn.handler.OnFlush()
-	}
+	conn.flushApp()
 	dst := c.tx.space()
 	w, err := conn.nc.WritePkts(dst[:min(len(dst), udp.MaxRunBytes)], conn.pending, c.now)
 	conn.dropPending()

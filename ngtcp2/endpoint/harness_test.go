@@ -28,14 +28,6 @@ var certs = sync.OnceValues(func() (crypto.DevCert, error) {
 	return crypto.GenerateDevCert(dir)
 })
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if c, err := certs(); err == nil {
-		_ = os.RemoveAll(dirOf(c.CAFile))
-	}
-	os.Exit(code)
-}
-
 func dirOf(file string) string {
 	for i := len(file) - 1; i > 0; i-- {
 		if file[i] == '/' {

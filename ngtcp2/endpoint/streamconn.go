@@ -44,6 +44,8 @@ type StreamConn struct {
 	readable, writable          chan struct{} // tokens
 
 	mu       sync.Mutex
+	rblock   *block // pool's memory behind rbuf, nil while it is small
+	wblock   *block // the same behind wbuf
 	rbuf     []byte // received and not read: rbuf[rpos:]
 	rpos     int
 	eof      bool
@@ -125,10 +127,33 @@ func (s *StreamConn) tryRead(p []byte) (n int, err error, ok bool) {
 
 // resetRead empties rbuf, and lets a large one go.
 func (s *StreamConn) resetRead() {
-	s.rbuf, s.rpos = s.rbuf[:0], 0
-	if cap(s.rbuf) > keptBuffer {
-		s.rbuf = nil
+	s.rbuf, s.rpos = drop(s.rbuf, &s.rblock), 0
+}
+
+// block is a large buffer that connections lend each other: an idle one has
+// none, a busy one does not allocate.
+type block struct{ b []byte }
+
+var blocks = sync.Pool{New: func() any { return &block{make([]byte, 0, writeLimit)} }}
+
+// grow appends p to buf, moving it into a block when it becomes large.
+func grow(buf, p []byte, bl **block) []byte {
+	if n := len(buf) + len(p); n > keptBuffer && n > cap(buf) && *bl == nil {
+		*bl = blocks.Get().(*block)
+		buf = append((*bl).b[:0], buf...)
 	}
+	return append(buf, p...)
+}
+
+// drop gives the block behind an empty buf back.
+func drop(buf []byte, bl **block) []byte {
+	if *bl == nil {
+		return buf[:0]
+	}
+	(*bl).b = buf[:0]
+	blocks.Put(*bl)
+	*bl = nil
+	return nil
 }
 
 // Write queues p. It blocks while writeLimit bytes wait or streamLimit are
@@ -165,7 +190,7 @@ func (s *StreamConn) tryWrite(p []byte) (int, error) {
 		return 0, nil
 	}
 	k := min(room, len(p))
-	s.wbuf = append(s.wbuf, p[:k]...)
+	s.wbuf = grow(s.wbuf, p[:k], &s.wblock)
 	if k < len(p) || room > k {
 		signal(s.writable) // for other writers, and this one
 	}
@@ -261,7 +286,7 @@ func (s streamHandler) OnStreamData(st *Stream, data []byte, fin bool) {
 		s.rbuf = s.rbuf[:copy(s.rbuf, s.rbuf[s.rpos:])]
 		s.rpos = 0
 	}
-	s.rbuf = append(s.rbuf, data...)
+	s.rbuf = grow(s.rbuf, data, &s.rblock)
 	s.eof = s.eof || fin
 	signal(s.readable)
 }
@@ -326,8 +351,8 @@ func (s *StreamConn) moveOutput() {
 		return
 	}
 	s.wbuf = s.wbuf[:copy(s.wbuf, s.wbuf[n:])]
-	if len(s.wbuf) == 0 && cap(s.wbuf) > keptBuffer {
-		s.wbuf = nil
+	if len(s.wbuf) == 0 {
+		s.wbuf = drop(s.wbuf, &s.wblock)
 	}
 }
 

@@ -1,0 +1,292 @@
+package endpoint
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+func TestTimerHeapOrdersAndMoves(t *testing.T) {
+	var h timerHeap
+	rng := rand.New(rand.NewPCG(1, 2))
+	conns := make([]*Conn, 500)
+	want := map[*Conn]ngtcp2.Timestamp{}
+	for i := range conns {
+		conns[i] = &Conn{}
+		h.set(conns[i], ngtcp2.Timestamp(rng.IntN(1000)+1000))
+		want[conns[i]] = conns[i].timer.at
+	}
+	for _, c := range conns[:200] { // earlier moves at once, later is left
+		at := ngtcp2.Timestamp(rng.IntN(2000) + 1)
+		h.set(c, at)
+		want[c] = min(want[c], at)
+	}
+	for _, c := range conns[450:] {
+		h.remove(c)
+		h.remove(c)
+		delete(want, c)
+	}
+	assert.Nil(t, h.pop(0))
+	var got []ngtcp2.Timestamp
+	for c := h.pop(5000); c != nil; c = h.pop(5000) {
+		assert.Equal(t, want[c], c.timer.at)
+		got = append(got, c.timer.at)
+	}
+	assert.Len(t, got, len(want))
+	assert.True(t, slices.IsSorted(got))
+	assert.Equal(t, ngtcp2.NoExpiry, h.next())
+	h.set(conns[0], ngtcp2.NoExpiry)
+	assert.Empty(t, h.conns, "no deadline, no entry")
+}
+
+func TestInboxHasOneEntryPerConnection(t *testing.T) {
+	b := newInbox()
+	conns := []*Conn{{}, {}, {}}
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for range 1000 {
+				for _, c := range conns {
+					b.wake(c)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	<-b.signal
+	counts := map[*Conn]int{}
+	b.drain(func(c *Conn) { counts[c]++ })
+	assert.Equal(t, map[*Conn]int{conns[0]: 1, conns[1]: 1, conns[2]: 1}, counts)
+	b.wake(conns[0])
+	<-b.signal
+	ran := false
+	b.post(func() { ran = true })
+	b.drain(func(c *Conn) { counts[c]++ })
+	assert.Equal(t, 2, counts[conns[0]])
+	assert.True(t, ran)
+}
+
+func TestWakeAllocatesNothing(t *testing.T) {
+	b := newInbox()
+	c := &Conn{}
+	nothing := func(*Conn) {}
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		b.wake(c)
+		b.drain(nothing)
+	}))
+}
+
+func TestLimiter(t *testing.T) {
+	l := newLimiter(10)
+	now := ngtcp2.Timestamp(time.Hour)
+	count := func() (n int) {
+		for l.allow(now) {
+			n++
+		}
+		return n
+	}
+	assert.Equal(t, 10, count(), "one second's worth at first")
+	now = now.Add(300 * time.Millisecond)
+	assert.Equal(t, 3, count())
+	now = now.Add(time.Hour)
+	assert.Equal(t, 10, count(), "no more than one second's worth is saved")
+}
+
+func TestIsInitial(t *testing.T) {
+	v1, v2 := []byte{0, 0, 0, 1}, []byte{0x6b, 0x33, 0x43, 0xcf}
+	pkt := func(first byte, v []byte) []byte { return append([]byte{first}, v...) }
+	assert.True(t, isInitial(pkt(0xC0, v1)))
+	assert.False(t, isInitial(pkt(0xE0, v1)), "Handshake")
+	assert.True(t, isInitial(pkt(0xD0, v2)))
+	assert.False(t, isInitial(pkt(0xC0, v2)), "Retry of version 2")
+	assert.False(t, isInitial(pkt(0x40, v1)))
+	assert.False(t, isInitial([]byte{0xC0}))
+}
+
+func TestCountersHaveNames(t *testing.T) {
+	seen := map[string]bool{}
+	var s Stats
+	for c := range s.All() {
+		assert.NotEmpty(t, c.String())
+		seen[c.String()] = true
+	}
+	assert.Len(t, seen, int(numCounters))
+}
+
+// wire is a server Core and a client Core, tied together without a network.
+type wire struct {
+	server, client *Core
+	now            ngtcp2.Timestamp
+	batch          Batch
+	accepted       *Conn
+	echoed         int
+}
+
+var wireServer, wireClient = netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")
+
+// OnConn echoes (Handler).
+func (w *wire) OnConn(c *Conn) ConnHandler {
+	w.accepted = c
+	return &echoer{}
+}
+
+type echoer struct{ silentHandler }
+
+func (*echoer) OnStreamData(s *Stream, data []byte, _ bool) {
+	s.Consume(len(data))
+	_, _ = s.Write(data)
+}
+
+// counter counts what comes back.
+type counter struct {
+	silentHandler
+	w *wire
+}
+
+func (c counter) OnStreamData(s *Stream, data []byte, _ bool) {
+	s.Consume(len(data))
+	c.w.echoed += len(data)
+}
+
+func newWire(t testing.TB) *wire {
+	t.Helper()
+	w := &wire{now: ngtcp2.Timestamp(time.Hour)}
+	var err error
+	w.server, err = NewCore(Config{TLS: serverTLS(t), Addrs: []string{"10.0.0.1:1"}, Handler: w})
+	require.NoError(t, err)
+	t.Cleanup(w.server.Free)
+	w.client, err = NewCore(Config{})
+	require.NoError(t, err)
+	t.Cleanup(w.client.Free)
+	return w
+}
+
+// connect completes a handshake and opens a stream.
+func (w *wire) connect(t testing.TB) (*Conn, *Stream) {
+	t.Helper()
+	var ended bool
+	conn, err := w.client.Connect(ngtcp2.Path{Local: wireClient, Remote: wireServer},
+		DialConfig{TLS: clientTLS(t), ServerName: "localhost", Handler: counter{w: w}}, w.now, func(err error) {
+			require.NoError(t, err)
+			ended = true
+		})
+	require.NoError(t, err)
+	for !ended || w.accepted == nil {
+		w.step(10 * time.Millisecond)
+	}
+	s, err := conn.OpenStream()
+	require.NoError(t, err)
+	return conn, s
+}
+
+// step carries what both have to say and lets d pass.
+func (w *wire) step(d time.Duration) {
+	w.carry(w.client, w.server, wireClient, wireServer)
+	w.carry(w.server, w.client, wireServer, wireClient)
+	w.now = w.now.Add(d)
+	w.client.HandleExpiry(w.now)
+	w.server.HandleExpiry(w.now)
+}
+
+func (w *wire) carry(from, to *Core, src, dst netip.AddrPort) {
+	for from.Busy() {
+		buf, runs := from.Poll(w.now)
+		b := &w.batch
+		b.Buf, b.Msgs = append(b.Buf[:0], buf[:from.tx.used]...), b.Msgs[:0]
+		for _, r := range runs {
+			b.Msgs = append(b.Msgs, Message{Local: dst, Remote: src, Off: uint32(r.Off), Len: uint32(r.Len), Stride: uint32(r.SegmentSize), ECN: r.ECN})
+		}
+		from.Sent(nil)
+		to.Receive(b, w.now)
+	}
+}
+
+// An echo of a small message allocates nothing in either Core.
+func TestEchoAllocatesNothing(t *testing.T) {
+	w := newWire(t)
+	_, s := w.connect(t)
+	msg := make([]byte, 100)
+	turn := func() {
+		_, _ = s.Write(msg)
+		for range 3 {
+			w.step(time.Millisecond)
+		}
+	}
+	for range 200 {
+		turn()
+	}
+	before := w.echoed
+	allocs := testing.AllocsPerRun(1000, turn)
+	assert.Zero(t, allocs)
+	assert.Equal(t, before+1001*len(msg), w.echoed)
+}
+
+// What an idle connection keeps: no block of the send queue, no slice of
+// chunks, and not much of Go's heap.
+func TestIdleConnectionHoldsNoBuffers(t *testing.T) {
+	w := newWire(t)
+	conn, s := w.connect(t)
+	for range 20 {
+		_, _ = s.Write(make([]byte, 20_000))
+		w.step(10 * time.Millisecond)
+	}
+	for range 100 {
+		w.step(10 * time.Millisecond)
+	}
+	for _, c := range []*Conn{conn, w.accepted} {
+		assert.Zero(t, c.buffered)
+		assert.True(t, c.first.tail.IsZero())
+		assert.Nil(t, c.pending)
+		assert.Nil(t, c.others)
+		assert.False(t, c.dirty)
+	}
+}
+
+// FuzzFirstDatagram: no datagram harms a Core.
+func FuzzFirstDatagram(f *testing.F) {
+	w := newWire(f)
+	_, s := w.connect(f)
+	_, _ = s.Write([]byte("x"))
+	buf, runs := w.client.Poll(w.now)
+	f.Add(slices.Clone(buf[runs[0].Off : runs[0].Off+runs[0].Len]))
+	w.client.Sent(nil)
+	f.Add(initialOf(f, w))
+	f.Add([]byte{})
+	f.Add([]byte{0xC0, 0, 0, 0, 1})
+	f.Add([]byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23})
+	f.Fuzz(func(t *testing.T, pkt []byte) {
+		w.now = w.now.Add(time.Millisecond)
+		for _, padded := range [][]byte{pkt, append(slices.Clone(pkt), make([]byte, max(0, minInitial-len(pkt)))...)} {
+			if len(padded) > 2048 {
+				padded = padded[:2048]
+			}
+			n := uint32(len(padded))
+			b := &Batch{Buf: padded, Msgs: []Message{{Local: wireServer, Remote: wireClient, Len: n, Stride: n}}}
+			w.server.Receive(b, w.now)
+			w.server.HandleExpiry(w.now)
+			w.server.Poll(w.now)
+			w.server.Sent(nil)
+		}
+		require.False(t, w.accepted.Closed(), "a forged datagram ended a connection")
+	})
+}
+
+// initialOf is a client's first datagram.
+func initialOf(t testing.TB, w *wire) []byte {
+	t.Helper()
+	_, err := w.client.Connect(ngtcp2.Path{Local: wireClient, Remote: wireServer},
+		DialConfig{TLS: clientTLS(t), ServerName: "localhost", Handler: silentHandler{}}, w.now, func(error) {})
+	require.NoError(t, err)
+	buf, runs := w.client.Poll(w.now)
+	pkt := slices.Clone(buf[runs[0].Off : runs[0].Off+runs[0].Len])
+	w.client.Sent(nil)
+	return pkt
+}
