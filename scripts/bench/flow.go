@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
 )
 
 const (
@@ -33,7 +34,7 @@ type flow struct {
 	delivered atomic.Uint64 // by all subscribers
 	failed    chan error    // the first fault
 	once      sync.Once
-	finished  chan struct{} // a token when all that was sent has arrived, see await
+	finished  chan uint64 // how many messages were sent, when all of them have arrived
 }
 
 // publisher is the sending end; its fields belong to its client's worker.
@@ -58,7 +59,7 @@ type subscriber struct {
 
 // newFlow subscribes all clients but the first, which is going to publish.
 func newFlow(ctx context.Context, clients []*client, qos byte, bursts bool) (*flow, error) {
-	f := &flow{qos: qos, bursts: bursts, failed: make(chan error, 1), finished: make(chan struct{}, 1)}
+	f := &flow{qos: qos, bursts: bursts, failed: make(chan error, 1), finished: make(chan uint64, 1)}
 	f.pub = &publisher{flow: f, c: clients[0], message: packet.Publish{QoS: qos, Topic: []byte(topicName)}}
 	f.pub.message.Payload = f.pub.payload[:]
 	f.subs = make([]*subscriber, len(clients)-1)
@@ -97,25 +98,47 @@ func (f *flow) send(ctx context.Context, window, n uint64, d time.Duration) (uin
 	f.window.Store(window)
 	f.limit.Store(before + n)
 	f.pub.c.conn.Wake()
+	var end <-chan time.Time
 	if d > 0 {
+		end = time.After(d)
+	}
+	for {
 		select {
-		case <-time.After(d):
+		case <-end:
 			f.stop()
-		case <-f.finished:
-			return n, nil
+		case sent := <-f.finished:
+			if sent == f.limit.Load() { // else it is about an earlier call
+				return sent - before, nil
+			}
 		case err := <-f.failed:
 			return 0, err
+		case <-ctx.Done():
+			all := f.limit.Load() * uint64(len(f.subs))
+			return 0, fmt.Errorf("%d of %d deliveries are missing: %w", all-f.delivered.Load(), all, ctx.Err())
 		}
 	}
-	select {
-	case <-f.finished:
-		return f.limit.Load() - before, nil
-	case err := <-f.failed:
-		return 0, err
-	case <-ctx.Done():
-		return 0, fmt.Errorf("%d of %d deliveries are missing: %w",
-			f.limit.Load()*uint64(len(f.subs))-f.delivered.Load(), f.limit.Load()*uint64(len(f.subs)), ctx.Err())
+}
+
+// packets counts what all connections of the flow have received and sent, which on
+// loopback is what the server has sent and received.
+func (f *flow) packets(ctx context.Context) (received, sent uint64, err error) {
+	clients := []*client{f.pub.c}
+	for _, s := range f.subs {
+		clients = append(clients, s.c)
 	}
+	infos := make(chan ngtcp2.ConnInfo, len(clients))
+	for _, c := range clients {
+		c.conn.Post(func() { infos <- c.conn.Info() })
+	}
+	for range clients {
+		select {
+		case i := <-infos:
+			received, sent = received+i.PktRecv, sent+i.PktSent
+		case <-ctx.Done():
+			return 0, 0, ctx.Err()
+		}
+	}
+	return received, sent, nil
 }
 
 // stop makes what has been sent all there is.
@@ -167,9 +190,10 @@ func (p *publisher) check() {
 	}
 	if done && p.sent > 0 {
 		select {
-		case p.finished <- struct{}{}:
+		case <-p.finished: // of an earlier call
 		default:
 		}
+		p.finished <- p.sent
 	}
 }
 

@@ -15,53 +15,63 @@ const (
 	postQuantum = "X25519MLKEM768"
 )
 
-// comparison is the outcome of interleaved rounds: medians of each side and of the
-// ratio within a round, which is the steadiest figure on a noisy machine.
-type comparison struct{ bare, ours, ratio float64 }
+// contender measures one round, in microseconds of server CPU.
+type contender func() (float64, error)
 
-// compare alternates bare and ours.
-func compare(rounds int, bare, ours func() (float64, error)) (comparison, error) {
-	var c, g, ratios []float64
+// standing is a contender's outcome: the medians of its figure, and of its ratio to the
+// first contender in the same round, which is steadier on a busy machine.
+type standing struct{ cpu, ratio float64 }
+
+// compare lets the contenders take turns.
+func compare(rounds int, contenders ...contender) ([]standing, error) {
+	cpu, ratio := make([][]float64, len(contenders)), make([][]float64, len(contenders))
 	for range rounds {
-		b, err := bare()
-		if err != nil {
-			return comparison{}, err
+		for i, measure := range contenders {
+			v, err := measure()
+			if err != nil {
+				return nil, err
+			}
+			cpu[i] = append(cpu[i], v)
+			ratio[i] = append(ratio[i], v/cpu[0][len(cpu[0])-1])
 		}
-		o, err := ours()
-		if err != nil {
-			return comparison{}, err
-		}
-		c, g, ratios = append(c, b), append(g, o), append(ratios, o/b)
 	}
-	return comparison{median(c), median(g), median(ratios)}, nil
+	out := make([]standing, len(contenders))
+	for i := range out {
+		out[i] = standing{median(cpu[i]), median(ratio[i])}
+	}
+	return out, nil
+}
+
+// bare is cbench.
+func (b *bench) bare(ctx context.Context, groups string) contender {
+	return func() (float64, error) { return barePeer{b.cbench}.handshake(ctx, groups, b.perRound) }
+}
+
+// inMemory is the binding and the event loop without sockets.
+func (b *bench) inMemory(groups string, served bool) contender {
+	return func() (float64, error) { return measureMemory(conditions{groups, served}, b.perRound) }
 }
 
 // handshakes measures the handshake without sockets, for both key exchanges.
 func (b *bench) handshakes(ctx context.Context) error {
 	for _, groups := range []string{classic, postQuantum} {
-		res, err := compareHandshakes(ctx, barePeer{b.cbench}, groups, b.options)
+		res, err := compare(b.rounds, b.bare(ctx, groups), b.inMemory(groups, false), b.inMemory(groups, true))
 		if err != nil {
 			return err
 		}
-		prefix := "handshake_" + groups
-		b.report.figure(prefix+"_bare_cpu", res.bare, "us")
-		b.report.figure(prefix+"_server_cpu", res.ours, "us")
-		b.report.figure(prefix+"_ratio", res.ratio, "x")
-		l := compared("handshake, "+groups+", in memory", res)
-		l.goal = fmt.Sprintf("<= %.1fx", handshakeGoal)
-		b.report.row(l)
+		name := "handshake_" + groups
+		b.report.figure(name+"_bare_cpu", res[0].cpu, "us")
+		b.compared(name, "handshake, "+groups+", in memory", fmt.Sprintf("<= %.1fx", handshakeGoal), res[0], res[1])
+		b.compared(name+"_pmtud", "  with path MTU discovery", "", res[0], res[2])
 	}
 	return nil
 }
 
-func compareHandshakes(ctx context.Context, peer barePeer, groups string, o options) (comparison, error) {
-	return compare(o.rounds,
-		func() (float64, error) { return peer.handshake(ctx, groups, o.handshakes) },
-		func() (float64, error) { return measureMemory(groups, o.handshakes) })
-}
-
-func compared(what string, c comparison) line {
-	return line{what: what, value: number(c.ours) + " us", peer: number(c.bare) + " us", ratio: fmt.Sprintf("%.2f", c.ratio)}
+func (b *bench) compared(name, what, goal string, bare, ours standing) {
+	b.report.figure(name+"_server_cpu", ours.cpu, "us")
+	b.report.figure(name+"_ratio", ours.ratio, "x")
+	b.report.row(line{what: what, value: number(ours.cpu) + " us", peer: number(bare.cpu) + " us",
+		ratio: fmt.Sprintf("%.2f", ours.ratio), goal: goal})
 }
 
 // connects measures handshake and CONNECT against the whole server process.
@@ -72,15 +82,12 @@ func (b *bench) connects(ctx context.Context) error {
 	}
 	defer p.stop()
 	for _, groups := range []string{classic, postQuantum} {
-		res, err := compare(b.rounds,
-			func() (float64, error) { return barePeer{b.cbench}.handshake(ctx, groups, b.options.handshakes) },
-			func() (float64, error) { return measureConnects(ctx, p, groups, b.options) })
+		served := func() (float64, error) { return measureConnects(ctx, p, groups, b.options) }
+		res, err := compare(b.rounds, b.bare(ctx, groups), served)
 		if err != nil {
 			return err
 		}
-		b.report.figure("connect_"+groups+"_server_cpu", res.ours, "us")
-		b.report.figure("connect_"+groups+"_ratio", res.ratio, "x")
-		b.report.row(compared("handshake + CONNECT, "+groups+", process", res))
+		b.compared("connect_"+groups, "handshake + CONNECT, "+groups+", process", "", res[0], res[1])
 	}
 	return nil
 }
@@ -97,9 +104,9 @@ func measureConnects(ctx context.Context, p *process, groups string, o options) 
 	if err != nil {
 		return 0, err
 	}
-	if _, err := f.connect(ctx, o.handshakes); err != nil {
+	if _, err := f.connect(ctx, o.perRound); err != nil {
 		return 0, err
 	}
 	after, err := processCPU(p.pid())
-	return micros(after-before) / float64(o.handshakes), err
+	return micros(after-before) / float64(o.perRound), err
 }

@@ -34,7 +34,7 @@ type options struct {
 	ngmqd, cbench string
 	only          []string      // rows to measure; empty: all
 	rounds        int           // of every interleaved measurement
-	handshakes    int           // per round
+	perRound      int           // handshakes
 	duration      time.Duration // of every round of messages
 	subscribers   int           // of the fan-out
 	connections   int           // idle
@@ -44,8 +44,8 @@ type options struct {
 
 // Sizes of a run, by default and with -quick.
 var (
-	full  = options{rounds: 7, handshakes: 200, duration: 2 * time.Second, subscribers: 1000, connections: 2000, sockets: 16, limit: 170 * time.Second}
-	quick = options{rounds: 5, handshakes: 60, duration: 500 * time.Millisecond, subscribers: 1000, connections: 500, sockets: 16, limit: 40 * time.Second}
+	full  = options{rounds: 7, perRound: 200, duration: 2 * time.Second, subscribers: 1000, connections: 2000, sockets: 16, limit: 170 * time.Second}
+	quick = options{rounds: 5, perRound: 60, duration: 500 * time.Millisecond, subscribers: 1000, connections: 500, sockets: 16, limit: 40 * time.Second}
 )
 
 // row is one measurement.
@@ -90,7 +90,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "the server")
 	flags.StringVar(&o.cbench, "cbench", "../../bin/cbench", "the bare C stack (cbench/run.sh builds it)")
 	flags.IntVar(&o.rounds, "rounds", o.rounds, "repetitions, of which the median counts")
-	flags.IntVar(&o.handshakes, "handshakes", o.handshakes, "handshakes per round")
+	flags.IntVar(&o.perRound, "handshakes", o.perRound, "handshakes per round")
 	flags.DurationVar(&o.duration, "duration", o.duration, "length of a round of messages")
 	flags.IntVar(&o.subscribers, "subscribers", o.subscribers, "receivers of the fan-out")
 	flags.IntVar(&o.connections, "connections", o.connections, "idle connections")
@@ -112,7 +112,7 @@ func (o *options) validate() error {
 			errs = append(errs, fmt.Errorf("-only %s: there is no such row", name))
 		}
 	}
-	for name, n := range map[string]int{"rounds": o.rounds, "handshakes": o.handshakes,
+	for name, n := range map[string]int{"rounds": o.rounds, "handshakes": o.perRound,
 		"subscribers": o.subscribers, "connections": o.connections, "sockets": o.sockets} {
 		if n < 1 {
 			errs = append(errs, fmt.Errorf("-%s %d: use 1 or more", name, n))

@@ -43,25 +43,42 @@ func (m *memory) OnConn(*endpoint.Conn) endpoint.ConnHandler {
 	return quiet{}
 }
 
-// newMemory makes both ends with the configuration that a server has by default.
-// groups is the client's list.
-func newMemory(groups string) (*memory, error) {
+// conditions are those of a handshake in memory.
+type conditions struct {
+	groups string // key exchange groups of the client
+	// served: datagrams and path MTU discovery as a server has them by default. Else
+	// as cbench has them: datagrams of bareDatagram bytes and no probes.
+	served bool
+}
+
+// bareDatagram is the UDP payload of cbench's datagrams, in bytes.
+const bareDatagram = 1200
+
+func (c conditions) settings() func(*ngtcp2.Settings) {
+	if c.served {
+		return nil
+	}
+	return func(s *ngtcp2.Settings) { s.NoPMTUD, s.MaxTxUDPPayloadSize = true, bareDatagram }
+}
+
+// newMemory makes both ends, apart from the conditions with the defaults of a server.
+func newMemory(c conditions) (*memory, error) {
 	m := &memory{now: ngtcp2.Timestamp(time.Second), path: ngtcp2.Path{
 		Local:  netip.MustParseAddrPort("127.0.0.1:40000"),
 		Remote: netip.MustParseAddrPort("127.0.0.1:14567"),
 	}}
-	if err := m.makeTLS(groups); err != nil {
+	if err := m.makeTLS(c.groups); err != nil {
 		return nil, err
 	}
 	var err error
 	m.server, err = endpoint.NewCore(endpoint.Config{
-		TLS: m.serverTLS, Addrs: []string{m.path.Remote.String()}, Handler: m,
+		TLS: m.serverTLS, Addrs: []string{m.path.Remote.String()}, Handler: m, Settings: c.settings(),
 	})
 	if err != nil {
 		m.close()
 		return nil, err
 	}
-	m.client, err = endpoint.NewCore(endpoint.Config{})
+	m.client, err = endpoint.NewCore(endpoint.Config{Settings: c.settings()})
 	if err != nil {
 		m.close()
 	}
@@ -101,10 +118,10 @@ func (m *memory) close() {
 
 // measureMemory is the server's CPU time per connection, from the first datagram to
 // its end, in microseconds.
-func measureMemory(groups string, count int) (float64, error) {
+func measureMemory(c conditions, count int) (float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	m, err := newMemory(groups)
+	m, err := newMemory(c)
 	if err != nil {
 		return 0, err
 	}

@@ -15,8 +15,9 @@ const (
 
 // cost is the outcome of one flow.
 type cost struct {
-	cpu  float64 // of the server per delivery, in microseconds
-	rate float64 // deliveries per second
+	cpu     float64 // of the server per delivery, in microseconds
+	rate    float64 // deliveries per second
+	out, in float64 // QUIC packets of the server per delivery
 }
 
 // load describes a flow to measure.
@@ -46,45 +47,64 @@ func (l load) measure(ctx context.Context, p *process) ([]cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	cpu, rate := make([][]float64, len(l.windows)), make([][]float64, len(l.windows))
+	rounds := make([][]cost, len(l.windows))
 	for range l.rounds {
 		for i, window := range l.windows {
 			c, err := l.round(ctx, p, f, window)
 			if err != nil {
 				return nil, fmt.Errorf("window %d: %w\n%s", window, err, p.log.tail())
 			}
-			cpu[i], rate[i] = append(cpu[i], c.cpu), append(rate[i], c.rate)
+			rounds[i] = append(rounds[i], c)
 		}
 	}
-	return medians(cpu, rate), nil
+	costs := make([]cost, len(rounds))
+	for i := range rounds {
+		costs[i] = medianCost(rounds[i])
+	}
+	return costs, nil
 }
 
-func medians(cpu, rate [][]float64) []cost {
-	costs := make([]cost, len(cpu))
-	for i := range cpu {
-		costs[i] = cost{median(cpu[i]), median(rate[i])}
+func medianCost(rounds []cost) cost {
+	of := func(figure func(c cost) float64) float64 {
+		values := make([]float64, len(rounds))
+		for i := range rounds {
+			values[i] = figure(rounds[i])
+		}
+		return median(values)
 	}
-	return costs
+	return cost{
+		cpu: of(func(c cost) float64 { return c.cpu }), rate: of(func(c cost) float64 { return c.rate }),
+		out: of(func(c cost) float64 { return c.out }), in: of(func(c cost) float64 { return c.in }),
+	}
 }
 
 // round sends for a while, after some messages that are not counted.
-func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (cost, error) {
-	if _, err := f.send(ctx, window, warmWindows*window, 0); err != nil {
-		return cost{}, err
+func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c cost, err error) {
+	if _, err = f.send(ctx, window, warmWindows*window, 0); err != nil {
+		return c, err
+	}
+	received, sent, err := f.packets(ctx)
+	if err != nil {
+		return c, err
 	}
 	before, err := processCPU(p.pid())
 	if err != nil {
-		return cost{}, err
+		return c, err
 	}
 	began := time.Now()
 	n, err := f.send(ctx, window, l.messages, l.duration)
 	took := time.Since(began)
 	if err != nil {
-		return cost{}, err
+		return c, err
 	}
 	after, err := processCPU(p.pid())
+	if err != nil {
+		return c, err
+	}
+	receivedNow, sentNow, err := f.packets(ctx)
 	deliveries := float64(n) * float64(l.subscribers)
-	return cost{cpu: micros(after-before) / deliveries, rate: deliveries / took.Seconds()}, err
+	return cost{cpu: micros(after-before) / deliveries, rate: deliveries / took.Seconds(),
+		out: float64(receivedNow-received) / deliveries, in: float64(sentNow-sent) / deliveries}, err
 }
 
 // relays measures one publisher and one subscriber. The connections are new in each
@@ -97,15 +117,15 @@ func (b *bench) relays(ctx context.Context) error {
 	defer p.stop()
 	for qos := range byte(2) {
 		l := load{subscribers: 1, sockets: 2, qos: qos, windows: []uint64{relayWindow}, messages: manyMessages, duration: b.duration / 2, rounds: 1}
-		var cpu, rate []float64
+		var rounds []cost
 		for range b.rounds {
 			c, err := l.measure(ctx, p)
 			if err != nil {
 				return fmt.Errorf("QoS %d: %w", qos, err)
 			}
-			cpu, rate = append(cpu, c[0].cpu), append(rate, c[0].rate)
+			rounds = append(rounds, c...)
 		}
-		b.reportCost(fmt.Sprintf("relay_qos%d", qos), fmt.Sprintf("1->1 QoS %d, per message", qos), cost{median(cpu), median(rate)})
+		b.reportCost(fmt.Sprintf("relay_qos%d", qos), fmt.Sprintf("1->1 QoS %d, per message", qos), medianCost(rounds))
 	}
 	return nil
 }
@@ -133,5 +153,7 @@ func (b *bench) fanouts(ctx context.Context) error {
 func (b *bench) reportCost(name, what string, c cost) {
 	b.report.figure(name+"_server_cpu", c.cpu, "us")
 	b.report.figure(name+"_rate", c.rate, "1/s")
+	b.report.figure(name+"_packets_out", c.out, "packets")
+	b.report.figure(name+"_packets_in", c.in, "packets")
 	b.report.row(line{what: what, value: fmt.Sprintf("%s us, %s/s", number(c.cpu), number(c.rate))})
 }
