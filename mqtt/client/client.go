@@ -201,7 +201,9 @@ var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); r
 
 // Disconnect sends DISCONNECT and closes the connection: no will is published.
 // Waiting calls return ErrClosed; messages that OnMessage has not seen yet are
-// dropped, unacknowledged.
+// dropped, unacknowledged. A call of OnMessage that is under way may take a second
+// more to return, so that its message is acknowledged first; inside OnMessage,
+// call Disconnect in a goroutine of its own.
 func (c *Client) Disconnect(ctx context.Context) error {
 	return c.DisconnectWith(ctx, &packet.Disconnect{})
 }

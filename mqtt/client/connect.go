@@ -147,7 +147,7 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 	if err := packet.Validate(p, l.version); err != nil {
 		return err
 	}
-	l.local.Store(true)
+	l.stopDelivery(ctx)
 	l.out.putNow(p)
 	err := l.out.flush(ctx, l)
 	if err == nil {
@@ -158,6 +158,19 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 		return nil
 	}
 	return err
+}
+
+// stopDelivery lets no further message through to OnMessage. It waits a moment for
+// the one there, so that its acknowledgement comes before the DISCONNECT.
+func (l *link) stopDelivery(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	select {
+	case l.handling <- struct{}{}:
+		defer func() { <-l.handling }()
+	case <-ctx.Done():
+	}
+	l.local.Store(true)
 }
 
 // linger lets the last packet arrive: over TCP it ends the sending side and waits

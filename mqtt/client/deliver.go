@@ -68,19 +68,25 @@ func (l *link) deliver(before *link) {
 		<-before.delivered
 	}
 	for d := range l.inbox {
-		if l.local.Load() {
-			l.drop(d)
-			continue
-		}
-		if !d.known && l.c.opts.OnMessage != nil {
-			l.c.opts.OnMessage(d.message)
-		}
-		switch d.message.QoS {
-		case 1:
-			l.out.putNow(&packet.Puback{PacketID: d.id})
-		case 2:
-			l.out.putNow(&packet.Pubrec{PacketID: d.id})
-		}
+		l.handling <- struct{}{}
+		l.handleDelivery(d)
+		<-l.handling
+	}
+}
+
+func (l *link) handleDelivery(d delivery) {
+	if l.local.Load() {
+		l.drop(d)
+		return
+	}
+	if !d.known && l.c.opts.OnMessage != nil {
+		l.c.opts.OnMessage(d.message)
+	}
+	switch d.message.QoS {
+	case 1:
+		l.out.putNow(&packet.Puback{PacketID: d.id})
+	case 2:
+		l.out.putNow(&packet.Pubrec{PacketID: d.id})
 	}
 }
 

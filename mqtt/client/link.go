@@ -30,6 +30,7 @@ type link struct {
 
 	inbox     chan delivery
 	delivered chan struct{} // closed when the deliverer has ended
+	handling  chan struct{} // capacity 1: held while OnMessage runs and is acknowledged
 
 	began                  time.Time
 	sent, received, pinged atomic.Int64 // since began; pinged 0 = no PINGREQ is due an answer
@@ -46,7 +47,7 @@ func newLink(c *Client, nc net.Conn) *link {
 		c: c, nc: nc, version: c.opts.Version,
 		out: newOutbox(c.opts.Version), dec: packet.NewDecoder(c.opts.MaxPacketSize),
 		chunk: make([]byte, readSize), aliases: map[uint16]string{},
-		inbox: make(chan delivery, inboxSize), delivered: make(chan struct{}),
+		inbox: make(chan delivery, inboxSize), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
 		began: time.Now(), done: make(chan struct{}),
 	}
 	l.dec.SetVersion(l.version)

@@ -29,7 +29,7 @@ const (
 	inboxSize       = 1024    // messages waiting for OnMessage
 	outboxSize      = 1 << 20 // bytes waiting to be written before senders have to wait
 	readSize        = 32 << 10
-	closeTimeout    = time.Second // wait for the server's end of stream after DISCONNECT
+	closeTimeout    = time.Second // waits at the end: for OnMessage, for the server's end of stream
 	maxKeepAlive    = math.MaxUint16 * time.Second
 	randomIDPrefix  = "ngmq-"
 	randomIDEntropy = 8 // bytes; prefix and hex fit the 23 characters of MQTT 3.1

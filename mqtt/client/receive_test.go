@@ -202,6 +202,20 @@ func TestDisconnect(t *testing.T) {
 	assert.Empty(t, messages)
 }
 
+// TestDisconnectAcknowledgesFirst: what the handler has seen is not sent again in the next connection.
+func TestDisconnectAcknowledgesFirst(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	c, s, _ := connected(t, Options{OnMessage: func(Message) { close(entered); <-proceed }}, packet.Connack{})
+	s.send(&packet.Publish{Topic: []byte("a"), QoS: 1, PacketID: 1})
+	receive(t, entered)
+	result := async(func() error { return c.Disconnect(within(t)) })
+	close(proceed)
+	assert.Equal(t, uint16(1), expect[*packet.Puback](s).PacketID)
+	expect[*packet.Disconnect](s)
+	s.nc.Close()
+	assert.NoError(t, receive(t, result))
+}
+
 // TestKeepAlive proves MQTT-3.1.2-20, and that a silent server counts as lost.
 func TestKeepAlive(t *testing.T) {
 	lost := make(chan error, 1)

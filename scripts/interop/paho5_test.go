@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/eclipse/paho.golang/paho/session/state"
 )
@@ -27,8 +28,9 @@ func (p *paho5) connect(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	p.conn = conn
+	// paho.golang writes a packet in pieces and pings from another goroutine.
 	p.client = paho.NewClient(paho.ClientConfig{
-		ClientID: p.o.id, Conn: conn, PacketTimeout: patience, Session: state.NewInMemory(),
+		ClientID: p.o.id, Conn: packets.NewThreadSafeConn(conn), PacketTimeout: patience, Session: state.NewInMemory(),
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){p.onPublish},
 	})
 	ack, err := p.client.Connect(ctx, p.packet())

@@ -40,7 +40,7 @@ type process struct {
 // start runs a command until it ends or the test does.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{}), grown: make(chan struct{}, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = p, &p.stderr
 	var err error
