@@ -15,6 +15,8 @@ const (
 	// retryTokenTimeout is how long a Retry token is good for: the client
 	// returns it within a round trip.
 	retryTokenTimeout = 10 * time.Second
+	// newTokenTimeout is how long a token from NEW_TOKEN is good for.
+	newTokenTimeout = 24 * time.Hour
 	// resetMin and resetMax are the sizes of a stateless reset (RFC 9000
 	// section 10.3): it must be smaller than what it answers.
 	resetMin, resetMax = 21, 43
@@ -25,6 +27,7 @@ const (
 // validation is what a token proved about a client's address.
 type validation struct {
 	odcid     ngtcp2.ConnectionID // DCID of the client's first Initial
+	proven    bool                // the address is the client's
 	retried   bool                // it answered our Retry
 	tokenType ngtcp2.TokenType
 }
@@ -44,7 +47,7 @@ func (c *Core) accept(d *datagram) {
 	switch {
 	case !ok:
 		c.refuse(d, &h, ngtcp2.InvalidToken)
-	case !val.retried && (err != nil || c.wantRetry()):
+	case !val.proven && (err != nil || c.wantRetry()):
 		c.retry(d, &h)
 	case c.full():
 		c.refuse(d, &h, ngtcp2.ConnectionRefused)
@@ -63,12 +66,31 @@ func (c *Core) validate(d *datagram, h *ngtcp2.PktHeader) (val validation, ok bo
 		}, retryTokenTimeout, c.now)
 		switch {
 		case err == nil:
-			return validation{odcid: odcid, retried: true, tokenType: ngtcp2.TokenRetry}, true
+			return validation{odcid: odcid, proven: true, retried: true, tokenType: ngtcp2.TokenRetry}, true
 		case errors.Is(err, ngtcp2.ErrTokenInvalid):
 			return validation{}, false
 		}
 	}
-	return validation{odcid: h.DCID}, true
+	val = validation{odcid: h.DCID}
+	if ngtcp2.IsToken(h.Token) {
+		err := ngtcp2.VerifyToken(h.Token, c.cfg.TokenSecret, d.path.Remote, newTokenTimeout, c.wallClock())
+		val.proven, val.tokenType = err == nil, ngtcp2.TokenNewToken
+	}
+	return val, true
+}
+
+// wallClock is the time for tokens that may outlive the process.
+func (c *Core) wallClock() ngtcp2.Timestamp { return c.now + c.wallOffset }
+
+// giveToken sends the client a token for its next connection.
+func (c *Core) giveToken(conn *Conn) {
+	if !conn.server || c.cfg.Retry == RetryNever {
+		return
+	}
+	token, err := ngtcp2.GenerateToken(c.cfg.TokenSecret, conn.Path().Remote, c.wallClock())
+	if err == nil {
+		_ = conn.nc.SubmitNewToken(token) // a courtesy: the connection needs it not
+	}
 }
 
 func (c *Core) wantRetry() bool {
@@ -92,6 +114,8 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	params.OriginalDCID, params.OriginalDCIDPresent = val.odcid, true
 	if val.retried {
 		params.RetrySCID, params.RetrySCIDPresent = h.DCID, true
+	}
+	if val.proven {
 		settings.Token, settings.TokenType = h.Token, val.tokenType
 	}
 	scid := newCID(c.worker)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
 )
 
 // RetryPolicy says when a client has to prove its address with a Retry packet
@@ -21,7 +22,9 @@ const (
 	// RetryNever makes connections at once. ngtcp2 still sends no more than
 	// three times what it received before the address is validated.
 	RetryNever RetryPolicy = iota
-	// RetryAlways costs every new client one more round trip.
+	// RetryAlways costs every new client one more round trip. With this policy
+	// and the next, a client gets a token for its next connection (NEW_TOKEN),
+	// which then needs no Retry.
 	RetryAlways
 	// RetryAuto asks for it while more than half of MaxHandshakes are under way.
 	RetryAuto
@@ -208,6 +211,7 @@ func (c *Config) params() ngtcp2.TransportParams {
 	p.InitialMaxStreamsUni = uint64(max(c.MaxUniStreams, 0))
 	p.MaxIdleTimeout = c.IdleTimeout
 	p.ActiveConnectionIDLimit = activeCIDLimit
+	p.MaxUDPPayloadSize = udp.MaxDatagram
 	if c.Params != nil {
 		c.Params(&p)
 	}

@@ -52,7 +52,8 @@ type Conn struct {
 	core    *Core
 	nc      *ngtcp2.Conn // nil when closing, draining or gone
 	handler ConnHandler
-	dial    *dialing // client: until the handshake has ended
+	dial    *dialing     // client: until the handshake has ended
+	onToken func([]byte) // client: DialConfig.OnToken
 
 	server      bool
 	handshaking bool

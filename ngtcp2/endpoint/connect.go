@@ -19,6 +19,12 @@ type DialConfig struct {
 	// Ready, when set, is called on the worker when the handshake has completed,
 	// before any method of Handler: the place to open streams.
 	Ready func(*Conn)
+	// Token is what OnToken got from an earlier connection to the same server:
+	// it may spare a Retry. Use each token once (RFC 9000 section 8.1.3).
+	Token []byte
+	// OnToken, when set, is called on the worker with a token for the next
+	// connection, which is the callee's to keep.
+	OnToken func([]byte)
 	// Version is the QUIC version of the first packet; 0 = ngtcp2.VersionV1.
 	Version uint32
 
@@ -76,6 +82,7 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 		return nil, errors.Join(ErrClosed, errors.New("endpoint: no more connections: Shutdown or Config.MaxConns"))
 	}
 	settings, params := c.cfg.settings(now), c.cfg.params()
+	settings.Token = cfg.Token
 	scid := newCID(c.worker)
 	nc, err := ngtcp2.NewClientConn(ngtcp2.ConnConfig{
 		DCID: randomCID(), SCID: scid, Path: path, Version: cfg.Version,
@@ -86,6 +93,7 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 		return nil, err
 	}
 	conn := c.adopt(nc, false, path)
+	conn.onToken = cfg.OnToken
 	conn.dial = &dialing{cfg: cfg, ended: ended}
 	c.table.add(scid, conn)
 	c.stats.inc(Dialed)

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
@@ -59,16 +60,17 @@ type Core struct {
 	live   atomic.Int64 // connections with state in C; others read it
 	closed int          // closing and draining ones
 
-	datagram datagram          // the one being routed
-	run      []ngtcp2.Datagram // datagrams of one connection, collected for one call
-	runConn  *Conn
-	runPath  ngtcp2.Path
-	chunks   [][]ngtcp2.StreamChunk // spare slices for Conn.pending
-	buffers  []ngtcp2.Buffer        // spare first buffers for streams
-	now      ngtcp2.Timestamp       // of the call under way
-	limits   limits
-	forward  func(worker int, m Message, pkt []byte) bool // nil: no other workers
-	ending   bool                                         // Shutdown: no new connections
+	datagram   datagram          // the one being routed
+	run        []ngtcp2.Datagram // datagrams of one connection, collected for one call
+	runConn    *Conn
+	runPath    ngtcp2.Path
+	chunks     [][]ngtcp2.StreamChunk // spare slices for Conn.pending
+	buffers    []ngtcp2.Buffer        // spare first buffers for streams
+	now        ngtcp2.Timestamp       // of the call under way
+	wallOffset ngtcp2.Timestamp       // from now to Unix time
+	limits     limits
+	forward    func(worker int, m Message, pkt []byte) bool // nil: no other workers
+	ending     bool                                         // Shutdown: no new connections
 }
 
 type limits struct{ versions, retries, resets, refusals limiter }
@@ -91,11 +93,12 @@ func newCore(cfg *Config, worker int, sh *shared) *Core {
 	}
 	return &Core{
 		cfg: cfg, worker: worker, peers: cfg.Workers, shared: sh,
-		events: ngtcp2.NewEvents(),
-		table:  newCIDTable(),
-		inbox:  newInbox(),
-		tx:     txQueue{buf: make([]byte, size)},
-		run:    make([]ngtcp2.Datagram, 0, ngtcp2.MaxReadRun),
+		events:     ngtcp2.NewEvents(),
+		table:      newCIDTable(),
+		inbox:      newInbox(),
+		tx:         txQueue{buf: make([]byte, size)},
+		wallOffset: ngtcp2.Timestamp(time.Now().UnixNano()) - ngtcp2.Now(),
+		run:        make([]ngtcp2.Datagram, 0, ngtcp2.MaxReadRun),
 		limits: limits{newLimiter(versionNegotiationRate), newLimiter(retryRate),
 			newLimiter(statelessResetRate), newLimiter(refuseRate)},
 	}

@@ -1,6 +1,10 @@
 package endpoint
 
-import "github.com/ngmq/ngmq/ngtcp2"
+import (
+	"bytes"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
 
 // handleEvent acts on one event of the binding. Until the handshake is complete
 // and after a close was asked for, only the bookkeeping is done.
@@ -26,6 +30,10 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		c.core.table.add(events.CID(ev), c)
 	case ngtcp2.EventRetireCID:
 		c.core.table.remove(events.CID(ev), c)
+	case ngtcp2.EventNewToken:
+		if c.onToken != nil {
+			c.onToken(bytes.Clone(events.Data(ev)))
+		}
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)
 	case ngtcp2.EventPathValidation:
@@ -60,7 +68,10 @@ func (c *Conn) handshakeCompleted() {
 }
 
 // handshakeConfirmed frees a server's SSL object, which has no more work.
-func (c *Conn) handshakeConfirmed() { c.nc.ReleaseTLS() }
+func (c *Conn) handshakeConfirmed() {
+	c.nc.ReleaseTLS()
+	c.core.giveToken(c)
+}
 
 func (c *Conn) streamOpened(id int64) {
 	s := c.addStream(id)

@@ -18,6 +18,9 @@ const (
 	// streamLimit how many may be unacknowledged, before Write blocks.
 	writeLimit  = 64 << 10
 	streamLimit = 256 << 10
+	// creditStep: credit goes back when this part of the window has been read,
+	// or with the next flush for another reason.
+	creditStep = 4
 	// keptBuffer is the largest buffer in bytes that an idle StreamConn keeps.
 	keptBuffer = 4 << 10
 )
@@ -115,7 +118,9 @@ func (s *StreamConn) tryRead(p []byte) (n int, err error, ok bool) {
 		} else {
 			signal(s.readable) // for other readers
 		}
-		s.conn.Wake()
+		if s.consumed >= s.conn.core.cfg.StreamWindow/creditStep {
+			s.conn.Wake()
+		}
 		return n, nil, true
 	case s.eof:
 		return 0, io.EOF, true

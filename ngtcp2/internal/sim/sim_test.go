@@ -199,6 +199,33 @@ func TestRetry(t *testing.T) {
 	w.until(time.Second, func() bool { return len(w.accepted) == 1 })
 }
 
+// A token from an earlier connection spares the Retry; one that the server did
+// not make counts as none.
+func TestNewTokenSparesRetry(t *testing.T) {
+	w := newWorld(t, 17, Link{Delay: 25 * ms}, func(s, _ *endpoint.Config) { s.Retry = endpoint.RetryAlways })
+	var token []byte
+	dial := func(use []byte) time.Duration {
+		p, start := &peer{}, w.Now()
+		_, err := w.Dial(w.client, w.server, endpoint.DialConfig{TLS: w.tls, ServerName: "localhost", Handler: p,
+			Token: use, OnToken: func(b []byte) { token = b }}, func(err error) { p.ended, p.dialErr = true, err })
+		require.NoError(t, err)
+		w.until(time.Second, func() bool { return p.ended })
+		require.NoError(t, p.dialErr)
+		took := w.Now().Sub(start)
+		w.Pass(time.Second)
+		return took
+	}
+	assert.InDelta(t, 0.1, dial(nil).Seconds(), 0.01)
+	require.NotEmpty(t, token)
+	good := token
+	assert.InDelta(t, 0.05, dial(good).Seconds(), 0.01)
+	forged := append([]byte(nil), good...)
+	forged[len(forged)-1] ^= 1
+	assert.InDelta(t, 0.1, dial(forged).Seconds(), 0.01)
+	stats := w.server.Core.Stats()
+	assert.Equal(t, uint64(2), stats.Count(endpoint.Retries))
+}
+
 func TestRetryUnderLoad(t *testing.T) {
 	w := newWorld(t, 11, Link{Delay: 25 * ms}, func(s, _ *endpoint.Config) {
 		s.Retry, s.MaxHandshakes = endpoint.RetryAuto, 20
