@@ -288,6 +288,28 @@ func TestBlockedDriverHoldsAllBack(t *testing.T) {
 	assert.Equal(t, 10_000, w.echoed)
 }
 
+// Garbage behind the header of an Initial leaves nothing, and so does an Initial
+// that was changed on the way.
+func TestForgedInitialLeavesNothing(t *testing.T) {
+	w := newWire(t)
+	good := initialOf(t, w)
+	for at := 60; at < len(good); at += 97 {
+		pkt := slices.Clone(good)
+		pkt[at] ^= 1
+		n := uint32(len(pkt))
+		b := &Batch{Buf: pkt, Msgs: []Message{{Local: wireServer, Remote: wireClient, Len: n, Stride: n}}}
+		w.server.Receive(b, w.now)
+	}
+	w.server.Poll(w.now)
+	w.server.Sent(nil)
+	s := w.server.Stats()
+	assert.Positive(t, s.Count(Accepted))
+	assert.Zero(t, s.Conns)
+	assert.Zero(t, s.Handshakes)
+	assert.Zero(t, w.server.Closing())
+	assert.Empty(t, w.server.table.m)
+}
+
 // FuzzFirstDatagram: no datagram harms a Core.
 func FuzzFirstDatagram(f *testing.F) {
 	w := newWire(f)
