@@ -23,7 +23,10 @@ func (p barePeer) measure(ctx context.Context, figure string, args ...string) (f
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
 		return 0, fmt.Errorf("%s: %w (cbench/run.sh builds it)\n%s", p.path, err, stderr.String())
 	}
 	for line := range strings.Lines(string(out)) {

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -69,7 +70,7 @@ func main() {
 	}
 	o, err := parse(os.Args[1:])
 	if err == nil {
-		err = run(o)
+		err = run(o, os.Stdout)
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -127,12 +128,12 @@ type bench struct {
 	report report
 }
 
-func run(o options) error {
+func run(o options, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
-	b := &bench{options: o, report: report{out: os.Stdout}}
+	b := &bench{options: o, report: report{out: out}}
 	b.report.environment()
 	var errs []error
 	for _, row := range rows {
