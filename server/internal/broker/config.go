@@ -69,8 +69,9 @@ type Config struct {
 	// not. Further ones are dropped and counted. Default 10,000.
 	MaxQueuedMessages int
 	// MaxQueuedBytes limits the size of the messages that wait for one session
-	// (a message that waits for many is counted for each). One message is always
-	// taken. Default 32 MiB.
+	// (a message that waits for many is counted for each), and in the same way that
+	// of the messages that have been sent and are not acknowledged: further ones
+	// wait. One message is always taken. Default 32 MiB.
 	MaxQueuedBytes int
 	// MaxPendingControl limits the encoded control packets (acknowledgements,
 	// PINGRESP) that wait for one connection, in bytes. A client that sends requests

@@ -24,12 +24,13 @@ const (
 // ring. They belong to the session: none is used twice at a time, on whatever
 // connection [MQTT-2.2.1-4]. The zero value is empty.
 type inflight struct {
-	ring []flight // its length is 0 or a power of two
-	head int
-	n    int // entries from the oldest that is not done
-	last int // packet identifier given out last, 0 = none yet
-	sent int // entries that have been (re)sent on this connection
-	open int // entries that are not done
+	ring  []flight // its length is 0 or a power of two
+	head  int
+	n     int // entries from the oldest that is not done
+	last  int // packet identifier given out last, 0 = none yet
+	sent  int // entries that have been (re)sent on this connection
+	open  int // entries that are not done
+	bytes int // sum of the sizes of the messages that are held
 }
 
 func (w *inflight) at(i int) *flight { return &w.ring[(w.head+i)&(len(w.ring)-1)] }
@@ -65,6 +66,7 @@ func (w *inflight) add(d delivery) uint16 {
 	w.n++
 	w.open++
 	w.sent++
+	w.bytes += d.m.Size()
 	w.last = w.last%maxPacketIDs + 1
 	*w.at(w.n - 1) = flight{d, flightSent, true}
 	return uint16(w.last)
@@ -96,7 +98,7 @@ func (w *inflight) find(id uint16) *flight {
 // finish ends an entry and gives its message, nil when that is gone already. The
 // reference goes to the caller.
 func (w *inflight) finish(f *flight) *Message {
-	m := f.m
+	m := w.letGo(f)
 	*f = flight{}
 	w.open--
 	for w.n > 0 && w.at(0).state == flightDone {
@@ -113,7 +115,16 @@ func (w *inflight) finish(f *flight) *Message {
 // release drops the message of an entry whose PUBREC has come and gives it, with its
 // reference; nil when it had come before.
 func (w *inflight) release(f *flight) *Message {
+	m := w.letGo(f)
+	f.ids, f.state = nil, flightReleased
+	return m
+}
+
+func (w *inflight) letGo(f *flight) *Message {
 	m := f.m
-	f.m, f.ids, f.state = nil, nil, flightReleased
+	if m != nil {
+		w.bytes -= m.Size()
+	}
+	f.m = nil
 	return m
 }

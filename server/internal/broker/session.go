@@ -142,7 +142,7 @@ func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
 	case size > c.maxPacket: // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
 		w.drop(s.queue.pop().m, DropTooLarge)
 		return true
-	case d.qos > 0 && (s.quota == 0 || s.out.full()): // [MQTT-4.9.0-2]
+	case d.qos > 0 && s.blocked(d): // [MQTT-4.9.0-2]
 		return false
 	}
 	o := outgoing{delivery: s.queue.pop()}
@@ -154,6 +154,12 @@ func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
 	w.add(o, now)
 	*room -= size
 	return true
+}
+
+// blocked reports whether a QoS 1 or QoS 2 message has to wait for an acknowledgement.
+func (s *Session) blocked(d *delivery) bool {
+	return s.quota == 0 || s.out.full() ||
+		s.out.bytes > 0 && s.out.bytes+d.m.Size() > s.b.cfg.MaxQueuedBytes
 }
 
 // begin gives the session to c. s.mu is held, or s is new.
