@@ -82,7 +82,7 @@ type Config struct {
 	// not stored, and counted. Default 100,000.
 	MaxRetainedMessages int
 	// MaxRetainedBytes limits the size of all retained messages together, in the
-	// same way. Default 256 MiB.
+	// same way; what the topic had before is erased. Default 256 MiB.
 	MaxRetainedBytes int64
 
 	// Sessions and Retained are the stores. Default: in memory.

@@ -23,6 +23,7 @@ import (
 type Message struct {
 	refs     atomic.Int32
 	attached atomic.Pointer[attached] // see Attach
+	replaced atomic.Bool              // was in the retained store and is no longer
 	buf      []byte
 	topic    int // end of the topic in buf
 	props    int // start of the properties
@@ -101,6 +102,7 @@ func (m *Message) recycle() {
 func newMessage[T string | []byte](topic T, props packet.Properties, payload []byte) *Message {
 	m := messages.Get().(*Message)
 	m.refs.Store(1)
+	m.replaced.Store(false)
 	m.qos, m.retain, m.from, m.expires = 0, false, "", 0
 	size := 2 + len(topic) + 4 + len(props) + len(payload)
 	if cap(m.buf) < size {

@@ -90,10 +90,7 @@ func (b *Broker) detach(c *Client, d departure) {
 	b.mu.Unlock()
 
 	l.free()
-	for _, d := range drops {
-		d.m.Release()
-	}
-	b.count.dropped[DropOffline].Add(uint64(len(drops)))
+	s.release(drops, DropOffline)
 	b.publishWill(l.will)
 }
 

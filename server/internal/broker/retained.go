@@ -26,7 +26,11 @@ func (r *memoryRetained) Store(m *Message, limits RetainedLimits) (old *Message,
 		bytes -= int64(old.Size())
 	}
 	if !replaces && r.names.Len() >= limits.Messages || bytes > limits.Bytes {
-		return nil, false
+		if replaces {
+			r.names.Delete(m.Topic())
+			r.bytes -= int64(old.Size())
+		}
+		return old, false
 	}
 	m.Retain()
 	r.names.Set(m.Topic(), m)
@@ -80,26 +84,55 @@ func (b *Broker) retain(m *Message) {
 		return
 	}
 	limits := RetainedLimits{b.cfg.MaxRetainedMessages, b.cfg.MaxRetainedBytes}
+	b.watchExpiry(m)
 	old, ok := b.cfg.Retained.Store(m, limits)
 	b.forget(old)
-	switch {
-	case !ok:
-		b.count.dropped[DropRetainedFull].Add(1)
-		b.log(logRetained, slog.LevelWarn, "retained message not stored: raise MaxRetainedMessages or MaxRetainedBytes",
-			"topic", string(m.Topic()), "client", m.from)
-	case m.expires != 0:
-		b.expireRetained(m)
+	if ok {
+		b.armExpiry(m)
+		return
+	}
+	b.unwatchExpiry(m)
+	b.count.dropped[DropRetainedFull].Add(1)
+	b.log(logRetained, slog.LevelWarn, "retained message not stored: raise MaxRetainedMessages or MaxRetainedBytes",
+		"topic", string(m.Topic()), "client", m.from)
+}
+
+// watchExpiry notes a message that expires, before it is stored: who replaces it the
+// next moment finds it.
+func (b *Broker) watchExpiry(m *Message) {
+	if m.expires == 0 {
+		return
+	}
+	m.Retain()
+	b.expiries.mu.Lock()
+	defer b.expiries.mu.Unlock()
+	b.expiries.byMessage[m] = &retainedExpiry{b: b, m: m}
+}
+
+// armExpiry sets the timer of a message that has been stored, unless it is gone again.
+func (b *Broker) armExpiry(m *Message) {
+	if m.expires == 0 {
+		return
+	}
+	b.expiries.mu.Lock()
+	defer b.expiries.mu.Unlock()
+	if e := b.expiries.byMessage[m]; e != nil {
+		b.timers.set(&e.timer, e, m.expires)
 	}
 }
 
-// expireRetained sets the timer of a message that has been stored.
-func (b *Broker) expireRetained(m *Message) {
-	m.Retain()
-	e := &retainedExpiry{b: b, m: m}
+func (b *Broker) unwatchExpiry(m *Message) {
+	if m.expires == 0 {
+		return
+	}
 	b.expiries.mu.Lock()
-	b.expiries.byMessage[m] = e
+	e := b.expiries.byMessage[m]
+	delete(b.expiries.byMessage, m)
 	b.expiries.mu.Unlock()
-	b.timers.set(&e.timer, e, m.expires)
+	if e != nil {
+		b.timers.stop(&e.timer)
+		m.Release()
+	}
 }
 
 // forget lets go of a message that the store has given back; nil does nothing.
@@ -107,16 +140,8 @@ func (b *Broker) forget(m *Message) {
 	if m == nil {
 		return
 	}
-	if m.expires != 0 {
-		b.expiries.mu.Lock()
-		e := b.expiries.byMessage[m]
-		delete(b.expiries.byMessage, m)
-		b.expiries.mu.Unlock()
-		if e != nil {
-			b.timers.stop(&e.timer)
-			m.Release()
-		}
-	}
+	m.replaced.Store(true)
+	b.unwatchExpiry(m)
 	m.Release()
 }
 
@@ -138,27 +163,35 @@ func (e *retainedExpiry) onTimer(int64) {
 }
 
 // sendRetained queues the retained messages that match a subscription. They may be
-// more than MaxQueuedMessages, since they cost no memory of their own; the store
-// limits them.
+// more than MaxQueuedMessages and MaxQueuedBytes by what the store holds, since they
+// cost no memory of their own.
 func (s *Session) sendRetained(filter string, sub *subscription) {
-	found := s.b.retained(filter)
-	for _, m := range found {
+	messages, bytes := s.b.cfg.Retained.Size()
+	extra := surplus{int(messages), int(bytes), true}
+	for _, m := range s.b.retained(filter, s.room(extra)+1) { // 1: to count and log a drop
 		if !sub.noLocal || m.from != s.id {
-			s.deliver(delivery{m, sub.ids, min(m.qos, sub.qos), true}, len(found))
+			s.deliver(delivery{m, sub.ids, min(m.qos, sub.qos), true}, extra)
 		}
 		m.Release()
 	}
 }
 
-// retained gives the retained messages that match a filter, with references.
-func (b *Broker) retained(filter string) (found []*Message) {
+// room is how many messages the queue still takes.
+func (s *Session) room(extra surplus) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.b.cfg.MaxQueuedMessages+extra.messages-s.queue.n, 0)
+}
+
+// retained gives at most limit retained messages that match a filter, with references.
+func (b *Broker) retained(filter string, limit int) (found []*Message) {
 	now := b.now()
 	b.cfg.Retained.Match(filter, func(m *Message) bool {
 		if m.expires == 0 || m.expires > now {
 			m.Retain()
 			found = append(found, m)
 		}
-		return true
+		return len(found) < limit
 	})
 	return found
 }

@@ -122,7 +122,11 @@ func TestRetainedLimits(t *testing.T) {
 	p.send(retained("a", string(make([]byte, 100)), 0, 0))
 	assert.EqualValues(t, 2, w.Stats().Dropped[DropRetainedFull])
 	s.take()
-	assert.ElementsMatch(t, []string{"4", "2"}, payloads(s.subscribe(0, "#")))
+	// What does not fit still replaces what was there, MQTT-3.3.1-5.
+	assert.ElementsMatch(t, []string{"2"}, payloads(s.subscribe(0, "#")))
+	n := w.Stats()
+	assert.EqualValues(t, 1, n.Retained)
+	assert.EqualValues(t, 5, n.RetainedBytes) // 2+1 topic, 1 properties, 1 payload
 }
 
 // Retained messages are not cut off by the limit of the queue.

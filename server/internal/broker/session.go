@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"time"
 )
 
 // Session is what the broker keeps of a client identifier across connections:
@@ -24,6 +25,7 @@ type Session struct {
 	expiry uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
 	// When offline, broker time; 0 = not.
 	expiresAt, willAt int64
+	purgeAt           int64 // broker time from which purge may look again
 
 	timer timer // for expiresAt and willAt
 
@@ -35,17 +37,35 @@ type Session struct {
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
+// surplus is by how much a message from the retained store may exceed the limits of
+// the queue; the zero value is for all others.
+type surplus struct {
+	messages, bytes int
+	stored          bool
+}
+
 // deliver queues d for the client, if the limits allow it, and wakes the owner of the
 // connection. It takes its own reference on the message. Any goroutine.
-func (s *Session) deliver(d delivery, extra int) {
+func (s *Session) deliver(d delivery, extra surplus) {
 	s.mu.Lock()
+	if extra.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
+		s.mu.Unlock()
+		return
+	}
 	reason, ok := s.admit(&d, extra)
+	var expired []delivery
+	if !ok && reason == DropQueueFull {
+		if expired = s.purge(); len(expired) > 0 {
+			reason, ok = s.admit(&d, extra)
+		}
+	}
 	if ok {
 		d.m.Retain()
 		s.queue.push(d)
 	}
 	c := s.client
 	s.mu.Unlock()
+	s.release(expired, DropExpired)
 	switch {
 	case !ok:
 		s.dropped(reason)
@@ -54,9 +74,33 @@ func (s *Session) deliver(d delivery, extra int) {
 	}
 }
 
-// admit decides whether d may be queued. extra is how many messages more than usual
-// may wait.
-func (s *Session) admit(d *delivery, extra int) (DropReason, bool) {
+// release gives up what has been taken out of the queue. No lock is held.
+func (s *Session) release(gone []delivery, reason DropReason) {
+	if len(gone) == 0 {
+		return
+	}
+	s.b.count.dropped[reason].Add(uint64(len(gone)))
+	for _, d := range gone {
+		d.m.Release()
+	}
+}
+
+// purgeInterval is the least time between two searches of a full queue for messages
+// that have expired, because each looks at all of them.
+const purgeInterval = time.Second
+
+// purge takes what has expired out of a full queue [MQTT-3.3.2-5]. s.mu is held.
+func (s *Session) purge() []delivery {
+	now := s.b.now()
+	if now < s.purgeAt {
+		return nil
+	}
+	s.purgeAt = now + int64(purgeInterval)
+	return s.queue.take(func(d *delivery) bool { return d.m.expires != 0 && d.m.expires <= now }, nil)
+}
+
+// admit decides whether d may be queued.
+func (s *Session) admit(d *delivery, extra surplus) (DropReason, bool) {
 	cfg := &s.b.cfg
 	switch {
 	case s.ended:
@@ -65,8 +109,8 @@ func (s *Session) admit(d *delivery, extra int) (DropReason, bool) {
 		return DropOffline, false
 	case s.queue.n == 0:
 		return 0, true
-	case s.queue.n >= cfg.MaxQueuedMessages+extra,
-		extra == 0 && s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
+	case s.queue.n >= cfg.MaxQueuedMessages+extra.messages,
+		s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes+extra.bytes:
 		return DropQueueFull, false
 	}
 	return 0, true

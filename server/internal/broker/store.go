@@ -23,7 +23,8 @@ type SessionStore interface {
 type RetainedStore interface {
 	// Store keeps m as the message of its topic. It gives the message that was
 	// stored before, nil when there was none, with a reference that the caller
-	// releases. When the limits do not allow m it keeps what it has: ok is false.
+	// releases. When the limits do not allow m, ok is false and the topic has no
+	// message afterwards: better none than one that is out of date.
 	Store(m *Message, limits RetainedLimits) (old *Message, ok bool)
 	// Delete forgets the message of a topic. If m is not nil, only that one. It
 	// gives what it removed, with a reference that the caller releases.

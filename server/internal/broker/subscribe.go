@@ -40,10 +40,27 @@ func (c *Client) onSubscribe(p *packet.Subscribe) error {
 	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes}); err != nil {
 		return err
 	}
+	mergeRepeated(grants)
 	for i := range grants {
 		c.welcome(&grants[i])
 	}
 	return nil
+}
+
+// mergeRepeated leaves the retained messages of a filter that a packet has more than
+// once to the last of them, so that 65,535 equal filters cost one search.
+func mergeRepeated(grants []granted) {
+	if len(grants) < 2 {
+		return
+	}
+	last := make(map[string]*granted, len(grants))
+	for i := range grants {
+		g := &grants[i]
+		if before := last[g.filter]; before != nil && before.retained {
+			before.retained, g.retained = false, true
+		}
+		last[g.filter] = g
+	}
 }
 
 // subscribe makes one subscription, or replaces the one with the same filter
@@ -119,7 +136,7 @@ func (c *Client) welcome(g *granted) {
 			c.b.logInvalidReply(g.filter, err)
 			continue
 		}
-		c.session.deliver(delivery{m, g.sub.ids, min(m.qos, g.sub.qos), m.retain}, 0)
+		c.session.deliver(delivery{m, g.sub.ids, min(m.qos, g.sub.qos), m.retain}, surplus{})
 		m.Release()
 	}
 }
