@@ -88,6 +88,28 @@ func lossyReconnects(t *testing.T, s stack) {
 	}
 }
 
+// TestRebinding: a connection lives on when a NAT in between changes the client's port.
+func TestRebinding(t *testing.T) {
+	for _, s := range quicStacks() {
+		proves(t, s.name, "NAT rebinding", func(t *testing.T) {
+			path, err := StartProxy(broker.quic, Damage{}, 0)
+			require.NoError(t, err)
+			defer path.Close()
+			s.dial = quicTo(path.Addr())
+			topic := unique("interop/rebinding")
+			c := s.open(t, options{})
+			subscribe(t, c, topic, 2)
+			for n := range 5 {
+				m := message{topic: topic, payload: fmt.Sprint(n), qos: 2}
+				publish(t, c, m)
+				assert.Equal(t, m, next(t, c))
+				path.Rebind()
+			}
+			nothingMore(t, c)
+		})
+	}
+}
+
 // startProxy prints the seed, which INTEROP_SEED repeats.
 func startProxy(t *testing.T) *Proxy {
 	t.Helper()

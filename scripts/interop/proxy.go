@@ -77,6 +77,17 @@ func (p *Proxy) Close() {
 	}
 }
 
+// Rebind gives every client a new port towards the server, as a NAT does that has
+// forgotten the old one.
+func (p *Proxy) Rebind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for client, back := range p.backs {
+		back.Close()
+		delete(p.backs, client)
+	}
+}
+
 func (p *Proxy) readClients() {
 	buf := make([]byte, 65536)
 	for {

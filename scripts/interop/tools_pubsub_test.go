@@ -152,7 +152,7 @@ func localhost(t *testing.T, addr string) string {
 	return net.JoinHostPort("localhost", port)
 }
 
-// TestNgmq: our tool over QUIC, to and from a mosquitto client over TCP, and through the lossy proxy.
+// TestNgmq: our tool over every transport, QUIC to and from a mosquitto client over TCP, and through the lossy proxy.
 func TestNgmq(t *testing.T) {
 	for _, version := range versions {
 		c := ngmqTool(t, "ngmq "+version+" (QUIC)", "quic://"+localhost(t, broker.quic), version, "--cafile", broker.ca)
@@ -161,6 +161,8 @@ func TestNgmq(t *testing.T) {
 		proves(t, c.name, "to mosquitto_sub (TCP)", func(t *testing.T) { exchange(t, c, other) })
 		proves(t, c.name, "from mosquitto_pub (TCP)", func(t *testing.T) { exchange(t, other, c) })
 	}
+	toolCases(t, ngmqTool(t, "ngmq mqttv5 (TCP)", "mqtt://"+broker.tcp, "mqttv5"))
+	toolCases(t, ngmqTool(t, "ngmq mqttv5 (TLS)", "mqtts://"+localhost(t, broker.tls), "mqttv5", "--cafile", broker.ca))
 	proves(t, "ngmq mqttv5 (QUIC)", "500 lines over a bad path", func(t *testing.T) {
 		proxy := startProxy(t)
 		toolLines(t, ngmqTool(t, "", "quic://"+localhost(t, proxy.Addr()), "mqttv5", "--cafile", broker.ca))
