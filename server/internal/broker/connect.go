@@ -22,12 +22,18 @@ func (c *Client) onConnect(p *packet.Connect) error {
 		return c.refuse(err)
 	}
 	a := c.attachment(p)
+	ack := &packet.Connack{Properties: c.connackProperties(p, a)}
+	if ack.Size(c.version) > c.maxPacket {
+		a.will.discard()
+		return &Error{packet.PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"}
+	}
 	present, err := c.b.attach(c, a)
 	if err != nil {
 		a.will.discard()
 		return c.refuse(err)
 	}
-	return c.accept(p, a, present)
+	ack.SessionPresent = present
+	return c.accept(ack)
 }
 
 // negotiate reads what the client says about itself.
@@ -136,11 +142,7 @@ func (b *Broker) grantExpiry(seconds uint32) uint32 {
 
 // accept answers with CONNACK 0 [MQTT-3.1.4-5] and starts the keep alive timer. Only
 // then the session may send: CONNACK is the first packet [MQTT-3.2.0-1].
-func (c *Client) accept(p *packet.Connect, a *attachment, present bool) error {
-	ack := &packet.Connack{SessionPresent: present, Properties: c.connackProperties(p, a)}
-	if ack.Size(c.version) > c.maxPacket {
-		return &Error{packet.PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"}
-	}
+func (c *Client) accept(ack *packet.Connack) error {
 	c.keepAlive = int64(c.info.KeepAlive) * int64(time.Second)
 	c.mu.Lock()
 	if c.closing.Load() { // taken over already
@@ -155,12 +157,12 @@ func (c *Client) accept(p *packet.Connect, a *attachment, present bool) error {
 	c.armKeepAlive()
 	c.b.count.clients.Add(1)
 	c.b.count.clientsTotal.Add(1)
-	if present {
+	if ack.SessionPresent {
 		c.b.count.resumed.Add(1)
 	}
 	c.b.cfg.Logger.LogAttrs(c.b.ctx, slog.LevelDebug, "client connected", slog.String("client", c.info.ID),
 		slog.String("transport", c.info.Conn.Transport), slog.Any("remote", c.info.Conn.Remote),
-		slog.String("version", c.version.String()), slog.Bool("session_present", present))
+		slog.String("version", c.version.String()), slog.Bool("session_present", ack.SessionPresent))
 	return nil
 }
 

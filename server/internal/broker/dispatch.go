@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -85,6 +86,9 @@ func (m *Message) expiry(now int64) time.Duration {
 	return (left + time.Second - 1).Truncate(time.Second)
 }
 
+// maxExpiry is the longest Message Expiry Interval (MQTT 5.0 section 3.3.2.3.3).
+const maxExpiry = math.MaxUint32 * time.Second
+
 // newPublication makes a message of what a program wants to publish.
 func (b *Broker) newPublication(p *Publication) (*Message, error) {
 	switch {
@@ -101,7 +105,7 @@ func (b *Broker) newPublication(p *Publication) (*Message, error) {
 	m := newMessage(p.Topic, p.Properties, p.Payload)
 	m.qos, m.retain = p.QoS, p.Retain
 	if p.Expiry > 0 {
-		m.expires = b.now() + int64(p.Expiry)
+		m.expires = b.now() + int64(min(p.Expiry, maxExpiry))
 	}
 	return m, nil
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -77,8 +78,11 @@ type SubscribeEvent struct {
 
 // Reply answers the subscriber, and nobody else, with a message, after the SUBACK.
 // Its topic should match the filter [MQTT-3.3.2-3]; its QoS is capped by that of the
-// subscription. It is not retained; Retain is sent as it is.
-func (e *SubscribeEvent) Reply(p Publication) { e.reply = append(e.reply, p) }
+// subscription. It is not retained; Retain is sent as it is. p is copied.
+func (e *SubscribeEvent) Reply(p Publication) {
+	p.Payload, p.Properties = bytes.Clone(p.Payload), bytes.Clone(p.Properties)
+	e.reply = append(e.reply, p)
+}
 
 // PublishEvent is a message on its way to the subscribers.
 type PublishEvent struct {

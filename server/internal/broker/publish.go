@@ -108,7 +108,7 @@ func (c *Client) ackPublish(p *packet.Publish, receivers int) error {
 // [MQTT-3.3.5-2, 3.1.1].
 func (c *Client) refusePublish(p *packet.Publish, err error) error {
 	if errors.Is(err, ErrDrop) || c.version != packet.V50 {
-		return c.ackPublish(p, 1)
+		return c.swallow(p)
 	}
 	switch p.QoS {
 	case 1:
@@ -117,6 +117,17 @@ func (c *Client) refusePublish(p *packet.Publish, err error) error {
 		return c.reply(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBREC), Properties: c.problem(err)})
 	}
 	return nil
+}
+
+// swallow answers a PUBLISH that goes nowhere like one that has been accepted: until
+// its PUBREL, a QoS 2 message sent again is not looked at again [MQTT-4.3.3-10].
+func (c *Client) swallow(p *packet.Publish) error {
+	if p.QoS == 2 {
+		if err := c.session.remember(c, p.PacketID); err != nil {
+			return err
+		}
+	}
+	return c.ackPublish(p, 1)
 }
 
 // knows reports whether a QoS 2 message with this packet identifier has been accepted

@@ -1,0 +1,232 @@
+package broker
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// hookedStore calls functions between a step of the store and what the broker does
+// next, so that a test decides a race.
+type hookedStore struct {
+	RetainedStore
+	stored, matched func()
+	walks           int
+}
+
+func (h *hookedStore) Store(m *Message, limits RetainedLimits) (*Message, bool) {
+	old, ok := h.RetainedStore.Store(m, limits)
+	if fn := h.stored; fn != nil {
+		h.stored = nil
+		fn()
+	}
+	return old, ok
+}
+
+func (h *hookedStore) Match(filter string, visit func(*Message) bool) {
+	h.walks++
+	h.RetainedStore.Match(filter, visit)
+	if fn := h.matched; fn != nil {
+		h.matched = nil
+		fn()
+	}
+}
+
+func newHookedWorld(t *testing.T, change ...func(*Config)) (*world, *hookedStore) {
+	h := &hookedStore{RetainedStore: NewMemoryRetained()}
+	return newWorld(t, append(change, func(c *Config) { c.Retained = h })...), h
+}
+
+// One packet with the same filter very often costs one walk through the store.
+func TestRepeatedFilterInOneSubscribe(t *testing.T) {
+	w, store := newHookedWorld(t)
+	p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s")
+	p.send(retained("a", "1", 0, 0))
+	many := &packet.Subscribe{PacketID: 1}
+	for range 1000 {
+		many.Subscriptions = append(many.Subscriptions, packet.Subscription{Filter: "#"})
+	}
+	s.send(many)
+	assert.Equal(t, []string{"1"}, payloads(s.take()))
+	assert.Equal(t, 1, store.walks)
+
+	// The Retain Handling of the first counts as if it had come alone, MQTT-3.3.1-10.
+	s.send(&packet.Subscribe{PacketID: 2, Subscriptions: []packet.Subscription{
+		{Filter: "a", RetainHandling: 1}, {Filter: "a", RetainHandling: 1, QoS: 1}, {Filter: "a", RetainHandling: 2},
+	}})
+	assert.Equal(t, []string{"1"}, payloads(s.take()))
+	assert.Equal(t, 2, store.walks)
+}
+
+// A client that does not read can subscribe as often as it likes: what waits for it is
+// limited, also when retained messages are replaced meanwhile.
+func TestRetainedForSlowReaderIsLimited(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxQueuedMessages, c.MaxQueuedBytes = 100, 1000 })
+	p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s")
+	s.out.room = 0
+	for i := range 50 {
+		p.send(retained("a", fmt.Sprintf("%600d", i), 0, 0))
+		s.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "#"}}})
+	}
+	assert.LessOrEqual(t, s.c.session.queue.bytes, 1000+700)
+	assert.NotZero(t, w.Stats().Dropped[DropQueueFull])
+}
+
+// Messages that a client has got and does not acknowledge hold no more memory than
+// those that wait.
+func TestUnacknowledgedBytesAreLimited(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		w := newWorld(t, func(c *Config) { c.MaxQueuedBytes = 1000 })
+		s, p := w.connect(packet.V50, "s"), w.connect(packet.V50, "p")
+		s.subscribe(qos, "t")
+		var got []packet.Packet
+		for range 10 {
+			publishWith(p, pub("t", string(make([]byte, 400)), qos, 1))
+			got = append(got, s.take()...)
+		}
+		require.Len(t, got, 2, "in flight")
+		id := got[0].(*packet.Publish).PacketID
+		if qos == 1 {
+			s.send(&packet.Puback{PacketID: id})
+		} else {
+			s.send(&packet.Pubrec{PacketID: id})
+		}
+		assert.Len(t, payloads(s.take()), 1, "an acknowledgement makes room for one")
+		assert.EqualValues(t, 6, w.Stats().Dropped[DropQueueFull])
+		s.bye()
+		s = w.connect(packet.V50, "s2")
+		s.subscribe(qos, "t")
+		publishWith(p, pub("t", string(make([]byte, 5000)), qos, 1))
+		assert.Len(t, s.take(), 1, "one message is always sent")
+	}
+}
+
+// Messages whose time has passed do not keep others out of a full queue.
+func TestExpiredMessagesMakeRoom(t *testing.T) { // MQTT-3.3.2-5
+	w := newWorld(t, func(c *Config) { c.MaxQueuedMessages = 5 })
+	s := w.connect(packet.V50, "s", expiry(0xFFFFFFFF))
+	s.subscribe(1, "t")
+	s.lose()
+	p := w.connect(packet.V50, "p")
+	send := func(payload string, seconds uint32) {
+		m := pub("t", payload, 1, 1)
+		if seconds > 0 {
+			m.Properties = packet.AppendUint32(nil, packet.MessageExpiryInterval, seconds)
+		}
+		publishWith(p, m)
+	}
+	send("for ever", 0)
+	for range 4 {
+		send("short", 10)
+	}
+	send("dropped", 0)
+	w.advance(11 * time.Second)
+	for i := range 5 {
+		send(fmt.Sprint(i), 0)
+	}
+	n := w.Stats()
+	assert.EqualValues(t, 2, n.Dropped[DropQueueFull])
+	assert.EqualValues(t, 4, n.Dropped[DropExpired])
+	s = w.connect(packet.V50, "s", resume)
+	assert.Equal(t, []string{"for ever", "0", "1", "2", "3"}, payloads(s.take()))
+	proves(t, "MQTT-3.3.2-5")
+}
+
+// A retained message that is replaced before its timer has been set leaves nothing
+// behind.
+func TestRetainedReplacedAtOnce(t *testing.T) {
+	w, store := newHookedWorld(t)
+	p := w.connect(packet.V50, "p")
+	store.stored = func() { assert.NoError(t, w.Publish(Publication{Topic: "a", Payload: []byte("2"), Retain: true})) }
+	m := retained("a", "1", 0, 0)
+	m.Properties = packet.AppendUint32(nil, packet.MessageExpiryInterval, 0xFFFFFFFF)
+	p.send(m)
+	assert.Empty(t, w.expiries.byMessage)
+	s := w.connect(packet.V50, "s")
+	assert.Equal(t, []string{"2"}, payloads(s.subscribe(0, "a")))
+}
+
+// A message that is replaced while a subscriber collects retained messages does not
+// come after its successor.
+func TestRetainedReplacedWhileSubscribing(t *testing.T) { // MQTT-4.6.0-5
+	w, store := newHookedWorld(t)
+	p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s")
+	p.send(retained("a", "1", 0, 0), retained("b", "1", 0, 0))
+	store.matched = func() { p.send(retained("a", "2", 0, 0)) }
+	got := payloads(s.subscribe(0, "a"))
+	assert.Equal(t, "2", got[len(got)-1])
+	assert.Equal(t, []string{"1"}, payloads(s.subscribe(0, "b")))
+	proves(t, "MQTT-4.6.0-5")
+}
+
+// A handler that swallows a QoS 2 message is called once, and the flow of packets is
+// that of an accepted message.
+func TestDroppedQoS2(t *testing.T) { // MQTT-4.3.3-10, MQTT-3.3.5-2 of 3.1.1
+	for _, cause := range []error{ErrDrop, Refuse(packet.NotAuthorized, "")} {
+		eachVersion(t, func(t *testing.T, v packet.Version) {
+			if v == packet.V50 && cause != ErrDrop {
+				return // told with PUBREC; there is no PUBREL
+			}
+			w, calls := newWorld(t), 0
+			require.NoError(t, w.HandlePublish("#", func(*PublishEvent) error { calls++; return cause }))
+			p := w.connect(v, "p")
+			for range 2 {
+				p.send(pub("t", "x", 2, 7))
+				assert.Equal(t, packet.Success, expect[*packet.Pubrec](p).ReasonCode)
+			}
+			assert.Equal(t, 1, calls)
+			p.send(&packet.Pubrel{PacketID: 7})
+			assert.Equal(t, packet.Success, expect[*packet.Pubcomp](p).ReasonCode)
+		})
+	}
+}
+
+// A CONNECT that cannot be answered takes nothing from the client that is connected
+// and leaves no will.
+func TestConnackTooLargeTakesNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.connect(packet.V50, "s")
+	s.subscribe(0, "#")
+	p := w.dial(packet.V50)
+	c := &packet.Connect{ClientID: "s", CleanStart: true, Properties: packet.AppendUint32(nil, packet.MaximumPacketSize, 5)}
+	withWill("w", 0, false, nil)(c)
+	p.send(c)
+	assert.Equal(t, packet.PacketTooLarge, CloseCode(p.err))
+	p.none()
+	p.lose()
+	assert.NoError(t, w.Publish(Publication{Topic: "t", Payload: []byte("1")}))
+	assert.Equal(t, []string{"1"}, payloads(s.take()))
+	assert.False(t, s.tr.closed)
+}
+
+// The longest Duration means for ever.
+func TestPublishLongestExpiry(t *testing.T) {
+	w := newWorld(t)
+	s := w.connect(packet.V50, "s")
+	s.subscribe(0, "t")
+	require.NoError(t, w.Publish(Publication{Topic: "t", Expiry: 1<<63 - 1}))
+	n, _ := expect[*packet.Publish](s).Properties.Uint(packet.MessageExpiryInterval)
+	assert.EqualValues(t, 0xFFFFFFFF, n)
+}
+
+// A handler may use one buffer for all its replies.
+func TestReplyIsCopied(t *testing.T) {
+	var buf [1]byte
+	w := newWorld(t, func(c *Config) {
+		c.Handlers.Subscribe = func(e *SubscribeEvent) error {
+			buf[0]++
+			e.Reply(Publication{Topic: e.Filter, Payload: buf[:]})
+			return nil
+		}
+	})
+	s := w.connect(packet.V50, "s")
+	got := s.subscribe(0, "a", "b")
+	require.Len(t, got, 2)
+	assert.True(t, bytes.Equal(got[0].(*packet.Publish).Payload, []byte{1}))
+}
