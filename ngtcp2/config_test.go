@@ -196,6 +196,8 @@ func TestConnConfigValidate(t *testing.T) {
 		"at least 8":         func(c *ConnConfig) { c.DCID = randomCID(7) },
 		"numeric scope id":   func(c *ConnConfig) { c.Path.Local, c.Path.Remote = zoned("eth0"), zoned("eth0") },
 		"AvailableVersions":  func(c *ConnConfig) { c.Settings = &Settings{AvailableVersions: []uint32{1, 5}} },
+		"0x1 must be in":     func(c *ConnConfig) { c.Settings = versionLists([]uint32{VersionV2}, nil) },
+		"0x6b3343cf must be": func(c *ConnConfig) { c.Version, c.Settings = VersionV2, versionLists(nil, []uint32{VersionV1}) },
 		"ServerName|no serv": func(c *ConnConfig) { c.ServerName = "" },
 	} {
 		cfg := good
@@ -213,6 +215,12 @@ func TestConnConfigValidate(t *testing.T) {
 	bad.TLS, bad.Params, bad.ServerName = serverTLS(t), &params, ""
 	_, err = NewServerConn(bad)
 	assert.ErrorContains(t, err, "SCID: a server must choose its own")
+}
+
+func versionLists(preferred, available []uint32) *Settings {
+	s := DefaultSettings()
+	s.PreferredVersions, s.AvailableVersions = preferred, available
+	return &s
 }
 
 func zoned(zone string) netip.AddrPort {

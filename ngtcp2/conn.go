@@ -237,10 +237,11 @@ func (c *Conn) WriteConnectionClose(dst []byte, cerr ConnectionError, ts Timesta
 	if cerr.Kind == closeSilent {
 		return 0, Path{}, nil
 	}
+	reason := cutReason(cerr.Reason)
 	C.shim_conn_write_close(c.c, (*C.uint8_t)(unsafe.SliceData(dst)), C.size_t(len(dst)),
 		C.shim_ccerr{
 			kind: C.uint32_t(cerr.Kind), code: C.uint64_t(cerr.Code),
-			reason: (*C.uint8_t)(unsafe.StringData(cerr.Reason)), reasonlen: C.size_t(len(cerr.Reason)),
+			reason: (*C.uint8_t)(unsafe.StringData(reason)), reasonlen: C.size_t(len(reason)),
 		}, C.uint64_t(ts))
 	err = c.done()
 	w := c.written()

@@ -3,6 +3,7 @@ package ngtcp2
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Class says what an Error means for the connection.
@@ -187,6 +188,18 @@ type ConnectionError struct {
 	Kind   CloseKind
 	Code   uint64
 	Reason string // cut to 1024 bytes
+}
+
+// maxReason is the longest reason phrase sent, in bytes: the frame must fit in a
+// packet of 1200 bytes, and ngtcp2 keeps as much of a peer's.
+const maxReason = 1024
+
+// cutReason shortens s to maxReason between two characters.
+func cutReason(s string) string {
+	if len(s) <= maxReason {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxReason], "")
 }
 
 // TransportClose closes with a QUIC transport error code

@@ -46,6 +46,9 @@ func (cfg *ConnConfig) Validate(server bool) error {
 	if cfg.Version != 0 && !IsSupportedVersion(cfg.Version) {
 		bad("Version 0x%x is not supported: use VersionV1 or VersionV2", cfg.Version)
 	}
+	if !server {
+		errs = append(errs, cfg.validateVersion())
+	}
 	errs = append(errs, cfg.validateRole(server), cfg.settings().Validate(), cfg.params().Validate(server))
 	return errors.Join(errs...)
 }
@@ -59,6 +62,24 @@ func (cfg *ConnConfig) validateRole(server bool) error {
 		return fmt.Errorf("ngtcp2: ConnConfig.DCID: a client needs at least %d random bytes", MinInitialDCIDLen)
 	}
 	return nil
+}
+
+// validateVersion: ngtcp2 aborts when a client's lists lack its own version.
+func (cfg *ConnConfig) validateVersion() error {
+	s, v := cfg.settings(), cfg.version()
+	for _, list := range [][]uint32{s.PreferredVersions, s.AvailableVersions} {
+		if len(list) > 0 && !contains(list, v) {
+			return fmt.Errorf("ngtcp2: ConnConfig.Version 0x%x must be in a client's PreferredVersions and AvailableVersions: add it there", v)
+		}
+	}
+	return nil
+}
+
+func (cfg *ConnConfig) version() uint32 {
+	if cfg.Version == 0 {
+		return VersionV1
+	}
+	return cfg.Version
 }
 
 func (cfg *ConnConfig) settings() *Settings {
@@ -105,10 +126,7 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.server = boolToC(server)
 	c.dcid, c.scid = cidToC(cfg.DCID), cidToC(cfg.SCID)
-	c.version = C.uint32_t(cfg.Version)
-	if cfg.Version == 0 {
-		c.version = C.uint32_t(VersionV1)
-	}
+	c.version = C.uint32_t(cfg.version())
 	c.prefix_len = C.uint8_t(copy((*[MaxCIDLen]byte)(unsafe.Pointer(&c.prefix))[:], cfg.CIDPrefix))
 	c.secret_len = C.uint8_t(copy((*[maxResetSecret]byte)(unsafe.Pointer(&c.secret))[:], cfg.ResetSecret))
 	return errors.Join(pathToC(&c.path, cfg.Path),

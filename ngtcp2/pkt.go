@@ -145,9 +145,12 @@ type Retry struct {
 	Token   []byte       // GenerateRetryToken
 }
 
-// WriteRetry writes a Retry packet into dst and returns its length
-// (ngtcp2_crypto_write_retry).
+// WriteRetry writes a Retry packet into dst and returns its length. r needs a
+// Token, and an SCID that is not ODCID (ngtcp2_crypto_write_retry).
 func WriteRetry(dst []byte, r Retry) (int, error) {
+	if len(r.Token) == 0 || r.SCID == r.ODCID { // ngtcp2 aborts
+		return 0, ErrInvalidArgument
+	}
 	ids := C.shim_ids{version: C.uint32_t(r.Version), dcid: cidToC(r.DCID), scid: cidToC(r.SCID), odcid: cidToC(r.ODCID)}
 	n := C.shim_write_retry(span(dst), &ids, span(r.Token))
 	return countOrError(n)
@@ -167,6 +170,9 @@ type InitialClose struct {
 // into dst, which refuses a client without making a Conn, and returns its length
 // (ngtcp2_crypto_write_connection_close).
 func WriteConnectionCloseInitial(dst []byte, ic InitialClose) (int, error) {
+	if ic.Code > maxVarint { // ngtcp2 aborts
+		return 0, ErrInvalidArgument
+	}
 	reason := C.shim_span{(*C.uint8_t)(unsafe.StringData(ic.Reason)), C.size_t(len(ic.Reason))}
 	ids := C.shim_ids{version: C.uint32_t(ic.Version), dcid: cidToC(ic.DCID), scid: cidToC(ic.SCID)}
 	n := C.shim_write_connection_close(span(dst), &ids, C.uint64_t(ic.Code), reason)

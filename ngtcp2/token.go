@@ -107,13 +107,17 @@ func IsToken(token []byte) bool {
 	return len(token) > 0 && token[0] == C.SHIM_TOKEN_MAGIC
 }
 
-// SubmitNewToken sends token to the client in a NEW_TOKEN frame; server only.
-// token is copied (ngtcp2_conn_submit_new_token).
+// maxNewToken is the longest token for NEW_TOKEN, in bytes: the frame must fit in
+// a packet of 1200 bytes, or it holds up all that the connection has to send.
+const maxNewToken = 1024
+
+// SubmitNewToken sends token, of 1 to 1024 bytes, to the client in a NEW_TOKEN
+// frame; server only. token is copied (ngtcp2_conn_submit_new_token).
 func (c *Conn) SubmitNewToken(token []byte) error {
 	if c.c == nil {
 		return ErrFreed
 	}
-	if len(token) == 0 {
+	if len(token) == 0 || len(token) > maxNewToken {
 		return ErrInvalidArgument
 	}
 	C.shim_conn_submit_new_token(c.c, span(token))
