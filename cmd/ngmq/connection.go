@@ -11,10 +11,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
 )
 
 // connection are the flags that pub and sub share.
@@ -104,6 +106,11 @@ func (f *connection) validate(c *console) error {
 	check(f.ID != "" && f.IDPrefix != "", "use -i or -I, not both")
 	check(f.WillTopic == "" && (f.WillPayload != "" || f.WillQoS > 0 || f.WillRetain), "a will needs --will-topic")
 	check((f.Cert == "") != (f.Key == ""), "--cert and --key go together")
+	for _, file := range []string{f.CAFile, f.Cert, f.Key} {
+		if _, err := os.Stat(file); file != "" && err != nil {
+			errs = append(errs, err)
+		}
+	}
 	check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	check(f.Expiry.set && f.Expiry.seconds > 0 && packet.Version(f.Protocol) != packet.V50, "-x needs MQTT 5: -V mqttv5")
 	return errors.Join(errs...)
@@ -213,8 +220,13 @@ func (f *connection) connectHint(err error) string {
 	if strings.Contains(text, "certificate") && f.CAFile == "" && !f.Insecure {
 		return "\n  give the CA of the server with --cafile FILE (a development ngmqd writes dev-ca.crt into its data directory)"
 	}
-	if errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:") {
-		return "\n  is UDP open all the way, and does the server listen for QUIC on this port?"
+	switch {
+	case errors.Is(err, ngtcp2.ErrHandshakeTimeout), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
+		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "\n  is the server running, and is this its port?"
+	case errors.Is(err, io.EOF):
+		return "\n  the server hung up: does it speak this protocol on this port (mqtts:// and --cafile are TLS, mqtt:// is not)?"
 	}
 	return ""
 }

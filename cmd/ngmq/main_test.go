@@ -208,7 +208,12 @@ func TestCannotConnect(t *testing.T) {
 	got := ngmq(t.Context(), "", "sub", "-t", "a", "-L", "mqtt://name:secret@"+l.Addr().String())
 	assert.Equal(t, exitNoServer, got.status)
 	assert.Contains(t, got.stderr, "connection refused")
+	assert.Contains(t, got.stderr, "is the server running")
 	assert.NotContains(t, got.stderr, "secret")
+
+	got = ngmq(t.Context(), "", "sub", "-t", "a", "--insecure", "-L", "mqtts://"+startLoopback(t).addr)
+	assert.Equal(t, exitNoServer, got.status)
+	assert.Contains(t, got.stderr, "not verified")
 }
 
 func TestWrongUse(t *testing.T) {
@@ -227,7 +232,7 @@ func TestWrongUse(t *testing.T) {
 		"pub -t a -m x -x 5 -V 311":            "-x needs MQTT 5",
 		"pub -t a -m x -L mqtt://h -p 5":       "belongs into the URL",
 		"pub -t a -m x -L http://h":            "scheme",
-		"pub -t a -m x --cert c":               "go together",
+		"pub -t a -m x --cert /dev/null":       "go together",
 		"pub -t a -m x --will-payload p":       "--will-topic",
 		"sub":                                  "-t",
 		"sub -t a -c":                          "-i",

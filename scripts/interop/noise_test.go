@@ -100,9 +100,9 @@ func stopped(stop <-chan struct{}) bool {
 
 // TestMalformed: garbage after CONNECT ends that connection, on every transport.
 func TestMalformed(t *testing.T) {
-	for name, dial := range map[string]dialer{"raw bytes (QUIC)": dialQUIC, "raw bytes (TCP)": dialTCP, "raw bytes (TLS)": dialTLS} {
-		proves(t, name, "malformed packet closes the connection", func(t *testing.T) {
-			conn, err := dial(within(t, patience))
+	for _, s := range []stack{{name: "raw bytes (QUIC)", dial: dialQUIC}, {name: "raw bytes (TCP)", dial: dialTCP}, {name: "raw bytes (TLS)", dial: dialTLS}} {
+		proves(t, s.name, "malformed packet closes the connection", func(t *testing.T) {
+			conn, err := s.dial(within(t, patience))
 			require.NoError(t, err)
 			defer conn.abort()
 			conn.SetDeadline(time.Now().Add(patience))
