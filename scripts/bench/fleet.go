@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	dialing   = 16               // handshakes that are under way at once
+	atOnce    = 16               // requests (handshakes, PINGREQs, ...) that are under way at a time
 	closeTime = 10 * time.Second // for the end of all connections
 )
 
@@ -98,7 +98,7 @@ func each(n int, f func(i int) error) error {
 		return next - 1, next <= n && len(errs) == 0
 	}
 	var ended sync.WaitGroup
-	for range min(dialing, n) {
+	for range min(atOnce, n) {
 		ended.Go(func() {
 			for i, ok := take(); ok; i, ok = take() {
 				if err := f(i); err != nil {
