@@ -173,6 +173,9 @@ func TestValidate(t *testing.T) {
 		change(&p)
 		assert.ErrorContains(t, p.Validate(false), "TransportParams."+name+":", name)
 	}
+	p := DefaultTransportParams()
+	p.PreferredAddr = &PreferredAddr{IPv4: addrServer}
+	assert.ErrorContains(t, p.Validate(true), "PreferredAddr.CID:", "ngtcp2 would abort at the first packet")
 }
 
 func TestConnConfigValidate(t *testing.T) {

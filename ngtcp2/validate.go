@@ -117,6 +117,7 @@ func (t *TransportParams) Validate(server bool) error {
 	c.bad(t.MaxAckDelay >= 0 && t.MaxAckDelay < maxMaxAckDelay, "MaxAckDelay", "use 0 to 16383 ms; DefaultTransportParams has 25 ms")
 	if server {
 		c.bad(t.OriginalDCIDPresent, "OriginalDCID", "a server must set it and OriginalDCIDPresent")
+		c.bad(t.PreferredAddr == nil || !t.PreferredAddr.CID.IsZero(), "PreferredAddr.CID", "must not be empty (RFC 9000 section 18.2)")
 	} else {
 		c.clientOnly(t)
 	}
