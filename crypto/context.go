@@ -170,7 +170,8 @@ func parsePeerName(host string) (peerName, error) {
 		return peerName{ip: ip.Unmap().WithZone("")}, nil
 	}
 	name := strings.TrimSuffix(host, ".")
-	if name == "" || len(name) > maxHostName || strings.IndexFunc(name, notHostRune) >= 0 {
+	// OpenSSL takes a name that begins with a dot for any name below it.
+	if name == "" || name[0] == '.' || len(name) > maxHostName || strings.IndexFunc(name, notHostRune) >= 0 {
 		return peerName{}, fmt.Errorf("crypto: server name %q: want a DNS name of up to %d ASCII bytes or an IP address, without a port", host, maxHostName)
 	}
 	return peerName{dns: name}, nil
