@@ -288,6 +288,32 @@ func TestBlockedDriverHoldsAllBack(t *testing.T) {
 	assert.Equal(t, 10_000, w.echoed)
 }
 
+// restless marks its connection in every flush.
+type restless struct {
+	silentHandler
+	conn *Conn
+	n    int
+}
+
+func (r *restless) OnFlush() { r.n++; r.conn.MarkDirty() }
+
+func TestHandlerThatMarksItsConnectionCannotKeepPoll(t *testing.T) {
+	w := newWire(t)
+	conn, s := w.connect(t)
+	r := &restless{conn: conn}
+	conn.handler = r
+	_, _ = s.Write([]byte("hello"))
+	for i := range 3 { // returns, with the output, and goes on the next time
+		_, runs := w.client.Poll(w.now)
+		assert.Equal(t, i == 0, len(runs) > 0)
+		assert.Positive(t, r.n)
+		assert.True(t, w.client.Busy())
+		w.client.Sent(nil)
+		r.n = 0
+	}
+	conn.handler = silentHandler{}
+}
+
 // Garbage behind the header of an Initial leaves nothing, and so does an Initial
 // that was changed on the way.
 func TestForgedInitialLeavesNothing(t *testing.T) {

@@ -44,14 +44,25 @@ func (c *Core) Held() bool { return c.tx.held }
 // unsent, Poll writes nothing: a blocked socket holds all connections alike.
 func (c *Core) Poll(now ngtcp2.Timestamp) (buf []byte, runs []Transmit) {
 	c.now = now
-	if !c.tx.held {
-		for c.dirty.head != nil && len(c.tx.space()) >= txRoom {
-			conn := c.dirty.pop()
-			conn.dirty = false
-			c.flush(conn)
-		}
+	for !c.tx.held && c.flushRound() {
 	}
 	return c.tx.buf, c.tx.pending()
+}
+
+// flushRound flushes every connection that is dirty now, as far as there is
+// room, and reports whether another round would do more: what is dirty after a
+// round without output (pacing, a handler that marks it) waits for a later time.
+func (c *Core) flushRound() bool {
+	used, last := c.tx.used, c.dirty.tail
+	for c.dirty.head != nil && len(c.tx.space()) >= txRoom {
+		conn := c.dirty.pop()
+		conn.dirty = false
+		c.flush(conn)
+		if conn == last {
+			return c.tx.used > used
+		}
+	}
+	return false
 }
 
 // Sent reports how far the driver came: rest is the tail of Poll's runs that is
