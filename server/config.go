@@ -82,7 +82,7 @@ type Config struct {
 
 	// AlwaysRetry makes every QUIC client prove its address with a Retry before
 	// the server spends anything on it (RFC 9000 section 8.1.2). It costs one round
-	// trip.
+	// trip. Without it this is done while very many handshakes are under way.
 	AlwaysRetry bool
 
 	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC connections in

@@ -23,7 +23,8 @@ type peer struct {
 	events  chan event
 	kept    []event
 	data    []byte // of the control stream; worker only
-	closing int    // worker only: at 2 the next OnFlush closes the connection, at 1 the one after it
+	closing bool   // worker only: close the connection once another packet has been sent
+	packets uint64 // worker only: sent before that one
 }
 
 type event struct {
@@ -74,12 +75,12 @@ func (p *peer) OnStopSending(s *endpoint.Stream, code uint64) {
 }
 func (p *peer) OnStreamClosed(*endpoint.Stream) {}
 func (p *peer) OnFlush() {
-	switch p.closing {
-	case 1:
-		p.closing++
-		p.conn.MarkDirty()
-	case 2:
+	switch {
+	case !p.closing:
+	case p.conn.Info().PktSent > p.packets:
 		p.conn.Close(0, "")
+	default: // pacing may hold the packet back for a moment
+		p.conn.Post(p.conn.MarkDirty)
 	}
 }
 func (p *peer) OnClosed(err error) { p.events <- event{kind: "closed", err: err} }
@@ -216,7 +217,7 @@ func TestDataWithTheClose(t *testing.T) {
 		p.wait(t, "data", 0)
 		p.on(func() {
 			p.control.Write(encode(&packet.Publish{Topic: []byte("will"), Payload: []byte("goodbye")}, &packet.Disconnect{}))
-			p.closing = 1
+			p.closing, p.packets = true, p.conn.Info().PktSent
 		})
 		watch.ExpectMessage("will", "goodbye")
 	}

@@ -46,7 +46,7 @@ func Listen(cfg Config) (*Listener, error) {
 	c := endpoint.Config{
 		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
-		CloseTimeout: closeTimeout, Logger: cfg.Logger,
+		CloseTimeout: closeTimeout, Retry: endpoint.RetryAuto, Logger: cfg.Logger,
 	}
 	if cfg.AlwaysRetry {
 		c.Retry = endpoint.RetryAlways
