@@ -129,6 +129,23 @@ func (b *brokerProcess) stop() error {
 	}
 }
 
+// complaints are the lines of the log that a broker in good health does not write,
+// whatever its clients do: errors, and anything that is not a log line (a panic).
+func (b *brokerProcess) complaints() string {
+	text, err := os.ReadFile(b.logFile)
+	if err != nil {
+		return err.Error()
+	}
+	var bad strings.Builder
+	for line := range bytes.Lines(text) {
+		var entry struct{ Level string }
+		if json.Unmarshal(line, &entry) != nil || entry.Level == "ERROR" {
+			bad.Write(line)
+		}
+	}
+	return bad.String()
+}
+
 // tail is the end of the broker's log.
 func (b *brokerProcess) tail() string {
 	text, err := os.ReadFile(b.logFile)

@@ -25,6 +25,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, b.tail())
 		status = 1
 	}
+	if complaints := b.complaints(); complaints != "" {
+		fmt.Fprintf(os.Stderr, "interop: the broker complained:\n%s", complaints)
+		status = 1
+	}
 	if status != 0 {
 		fmt.Fprintf(os.Stderr, "interop: the broker's log is in %s\n", b.logFile)
 	} else {
