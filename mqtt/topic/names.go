@@ -9,8 +9,9 @@ import (
 // for retained messages. The zero value is empty. It has no lock: any number of
 // readers, or one writer.
 type Names[V any] struct {
-	root nameNode[V]
-	size int
+	root  nameNode[V]
+	size  int
+	nodes int
 }
 
 type nameNode[V any] struct {
@@ -25,7 +26,7 @@ func (t *Names[V]) Set(name []byte, v V) (old V, replaced bool) {
 	for more := true; more; {
 		var level []byte
 		level, name, more = bytes.Cut(name, []byte{'/'})
-		n = n.makeChild(level)
+		n = t.makeChild(n, level)
 	}
 	old, replaced = n.value, n.used
 	n.value, n.used = v, true
@@ -50,7 +51,7 @@ func (t *Names[V]) Find(name []byte) (v V, ok bool) {
 
 // Delete removes the value of a name, and every node that nothing needs any longer.
 func (t *Names[V]) Delete(name []byte) (old V, ok bool) {
-	old, ok = t.root.remove(name)
+	old, ok = t.remove(&t.root, name)
 	if ok {
 		t.size--
 	}
@@ -59,6 +60,10 @@ func (t *Names[V]) Delete(name []byte) (old V, ok bool) {
 
 // Len is the number of values.
 func (t *Names[V]) Len() int { return t.size }
+
+// Nodes is the number of levels that are stored, those that names share counted once:
+// what the memory of the tree grows with. A node takes about 300 bytes.
+func (t *Names[V]) Nodes() int { return t.nodes }
 
 // Match calls visit with the value of each name that matches the filter, which must
 // be valid and not shared, in no particular order, until visit returns false. visit
@@ -121,9 +126,10 @@ func (n *nameNode[V]) all(visit func(V) bool) bool {
 	return true
 }
 
-func (n *nameNode[V]) makeChild(level []byte) *nameNode[V] {
+func (t *Names[V]) makeChild(n *nameNode[V], level []byte) *nameNode[V] {
 	c := n.children[string(level)]
 	if c == nil {
+		t.nodes++
 		c = new(nameNode[V])
 		if n.children == nil {
 			n.children = make(map[string]*nameNode[V])
@@ -133,19 +139,20 @@ func (n *nameNode[V]) makeChild(level []byte) *nameNode[V] {
 	return c
 }
 
-func (n *nameNode[V]) remove(name []byte) (old V, ok bool) {
+func (t *Names[V]) remove(n *nameNode[V], name []byte) (old V, ok bool) {
 	level, rest, more := bytes.Cut(name, []byte{'/'})
 	c := n.children[string(level)]
 	if c == nil {
 		return old, false
 	}
 	if more {
-		old, ok = c.remove(rest)
+		old, ok = t.remove(c, rest)
 	} else if old, ok = c.value, c.used; ok {
 		var zero V
 		c.value, c.used = zero, false
 	}
 	if ok && !c.used && len(c.children) == 0 {
+		t.nodes--
 		delete(n.children, string(level))
 		if len(n.children) == 0 {
 			n.children = nil

@@ -58,6 +58,7 @@ func TestNamesAgainstModel(t *testing.T) {
 		names.Delete([]byte(name))
 	}
 	assert.Zero(t, names.Len())
+	assert.Zero(t, names.Nodes())
 	assert.Nil(t, names.root.children, "removal leaves no nodes")
 }
 

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,4 +230,32 @@ func TestReplyIsCopied(t *testing.T) {
 	got := s.subscribe(0, "a", "b")
 	require.Len(t, got, 2)
 	assert.True(t, bytes.Equal(got[0].(*packet.Publish).Payload, []byte{1}))
+}
+
+// Limits count what the trees of topics take, which is far more than their text when
+// there are many levels.
+func TestDeepTopicsAreLimited(t *testing.T) {
+	deep := strings.Repeat("/a", 100)
+	w := newWorld(t, func(c *Config) { c.MaxSubscriptions, c.MaxRetainedBytes = 100, 500_000 })
+	p := w.connect(packet.V50, "p")
+	s := &packet.Subscribe{PacketID: 1}
+	for i := range 100 {
+		s.Subscriptions = append(s.Subscriptions, packet.Subscription{Filter: fmt.Sprint(i, deep)})
+		p.send(retained(fmt.Sprint(i, deep), "x", 0, 0))
+	}
+	assert.EqualValues(t, 16, w.Stats().Retained) // (500,000 - 16*208) / 300 / 101 levels
+	p.send(s)
+	codes := p.take()[0].(*packet.Suback).ReasonCodes
+	assert.Equal(t, packet.GrantedQoS0, codes[12]) // 100 * 4,096 / (101*300 + 2*203)
+	assert.Equal(t, packet.QuotaExceeded, codes[13])
+	for i := range 16 {
+		p.send(retained(fmt.Sprint(i, deep), "", 0, 0))
+	}
+	p.send(&packet.Unsubscribe{PacketID: 1, Filters: []string{"0" + deep}}, s)
+	p.take()
+	assert.EqualValues(t, 13, w.Stats().Subscriptions)
+	for i := range 100 {
+		p.send(retained(fmt.Sprint("flat", i), "x", 0, 0))
+	}
+	assert.EqualValues(t, 100, w.Stats().Retained)
 }

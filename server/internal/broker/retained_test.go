@@ -115,7 +115,7 @@ func TestRetainedExpiry(t *testing.T) {
 }
 
 func TestRetainedLimits(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.MaxRetainedMessages, c.MaxRetainedBytes = 2, 100 })
+	w := newWorld(t, func(c *Config) { c.MaxRetainedMessages, c.MaxRetainedBytes = 2, 100+2*nodeSize })
 	p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s")
 	p.send(retained("a", "1", 0, 0), retained("b", "2", 0, 0), retained("c", "3", 0, 0), retained("a", "4", 0, 0))
 	assert.ElementsMatch(t, []string{"4", "2"}, payloads(s.subscribe(0, "#")))

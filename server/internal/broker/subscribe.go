@@ -110,7 +110,7 @@ func (s *Session) subscribe(filter string, sub *subscription) (replaced bool, er
 		return false, errTakenOver
 	}
 	_, replaced = s.subs[filter]
-	if !replaced && len(s.subs) >= s.b.cfg.MaxSubscriptions {
+	if !replaced && s.full(filter) {
 		return false, &Error{packet.QuotaExceeded, "too many subscriptions"}
 	}
 	if s.subs == nil {
@@ -119,9 +119,25 @@ func (s *Session) subscribe(filter string, sub *subscription) (replaced bool, er
 	s.subs[filter] = sub
 	s.b.subs.Insert(filter, s, sub)
 	if !replaced {
+		s.cost += filterCost(filter)
 		s.b.count.subscriptions.Add(1)
 	}
 	return replaced, nil
+}
+
+// meanFilterCost is what filters may cost on the average when a session has
+// MaxSubscriptions of them.
+const meanFilterCost = 4 << 10
+
+// filterCost is about the memory that a subscription takes, in bytes: the filter
+// twice, in the session and in the tree, and the nodes of the tree.
+func filterCost(filter string) int { return 2*len(filter) + nodeSize*topic.Levels(filter) }
+
+// full reports whether there is no room for one more filter. One is always taken.
+// s.subMu is held.
+func (s *Session) full(filter string) bool {
+	most := s.b.cfg.MaxSubscriptions
+	return len(s.subs) >= most || len(s.subs) > 0 && s.cost+filterCost(filter) > most*meanFilterCost
 }
 
 // welcome sends what a new subscription gets at once: retained messages, replies of
@@ -163,6 +179,7 @@ func (s *Session) unsubscribe(filter string) bool {
 		return false
 	}
 	delete(s.subs, filter)
+	s.cost -= filterCost(filter)
 	s.b.subs.Remove(filter, s)
 	s.b.count.subscriptions.Add(-1)
 	return true
