@@ -24,7 +24,7 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
-// ErrTimeout: the condition did not come true in the given time.
+// ErrTimeout says that the condition did not come true in the given time.
 var ErrTimeout = errors.New("sim: timeout")
 
 // epoch is the clock's start: not 0, as on a real machine.
