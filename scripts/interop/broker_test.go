@@ -61,7 +61,7 @@ func (b *brokerProcess) start() error {
 	if err != nil {
 		return err
 	}
-	b.cmd.Stdout, b.cmd.Stderr = in, in
+	b.cmd.Stderr = in // stdout has hints for people when make runs this
 	if err := b.cmd.Start(); err != nil {
 		return err
 	}

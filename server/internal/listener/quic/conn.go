@@ -25,9 +25,8 @@ type conn struct {
 	client  *broker.Client
 	control *endpoint.Stream // nil until the client has opened it
 
-	kept bool  // keep-alive has been decided
-	over bool  // nothing more is read
-	err  error // why, for Client.Closed
+	kept bool // keep-alive has been decided
+	over bool // nothing more is read, Client.Closed has been called
 
 	closing atomic.Uint32 // 0, or 1 + reason code: the broker wants the end
 }
@@ -132,10 +131,12 @@ func (c *conn) keepAlive() {
 }
 
 // end stops reading, flushes a last time and closes the connection. err is nil for
-// an end in order.
+// an end in order. To the broker the client is gone at once: its will does not wait
+// for a peer that may never acknowledge the last packet.
 func (c *conn) end(err error, code uint64) {
-	c.over, c.err = true, err
+	c.over = true
 	c.flush()
+	defer c.client.Closed(err)
 	reason := ""
 	if err != nil {
 		reason = err.Error()
@@ -186,7 +187,7 @@ func (c *conn) flush() {
 // OnClosed implements endpoint.ConnHandler: the connection is gone.
 func (c *conn) OnClosed(err error) {
 	if !c.over {
-		c.over, c.err = true, err
+		c.over = true
+		c.client.Closed(err)
 	}
-	c.client.Closed(c.err)
 }
