@@ -26,7 +26,7 @@ fresh_tree() {
   stand_in curl 'while [ "$1" != -o ]; do shift; done; cp "'"$FAKE"'/upstream/$(basename "$3")" "$2"'
   stand_in apt-get 'case " $* " in
       *" --print-uris "*) echo "'\''http://mirror.invalid/debian/dists/$(. /etc/os-release && echo $VERSION_CODENAME)/InRelease'\'' x 0" ;;
-      *" update "*) ;;
+      *" update "*) [ ! -e "'"$FAKE"'/expired" ] || [[ $* == *" Acquire::Check-Date=false"* ]] ;;
       *" source "*) for p; do :; done; v=${p#*=}; cp "'"$FAKE"'/debian/${p%=*}-$v" "${p%=*}_${v%-*}.orig.tar.gz" ;;
     esac'
   stand_in apt-cache 'for p; do :; done; for f in "'"$FAKE"'/debian/$p-"*; do [ ! -e "$f" ] || echo "Version: ${f##*/$p-}"; done'
@@ -190,6 +190,17 @@ test_newest_debian_package_stands_in_with_a_notice() {
   ends_with 0
   says "NOTICE: openssl 3.5.7 has left Debian's archive; building 3.5.10 instead"
   says "openssl 3.5.10: source from the Debian source package openssl 3.5.10-1"
+}
+
+test_expired_archive_gives_the_pinned_version_alone() {
+  touch "$FAKE/expired"
+  cp "$FAKE/good/openssl-3.5.7.tar.gz" "$FAKE/debian/openssl-3.5.7-1"
+  cp "$FAKE/good/ngtcp2-1.24.0.tar.gz" "$FAKE/debian/ngtcp2-1.24.1-1"
+  third_party fetch
+  ends_with 1
+  says "openssl 3.5.7: source from the Debian source package openssl 3.5.7-1 (trixie)"
+  says "library: ngtcp2"
+  says_not NOTICE
 }
 
 test_failed_step_names_library_step_log_and_remedy() {

@@ -7,13 +7,14 @@
 SUITES=(trixie trixie-security trixie-backports forky sid)
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# from_debian_pinned NAME FILE looks for the pinned version, suite by suite.
+# from_debian_pinned NAME FILE looks for the pinned version, suite by suite. The pin decides on every byte, so the
+# dates of the archive do not matter: a mirror that lags, or a clock that is wrong, is no obstacle.
 from_debian_pinned() {
   local name=$1 file=$2 source version suite
   source=$(pin "$name" debian)
   debian_usable "$name" || return 1
   for suite in "${SUITES[@]}"; do
-    debian_update "$name" "$suite" || continue
+    debian_update "$name" "$suite" false || continue
     for version in $(debian_versions "$source"); do
       [ "$(upstream_version "$version")" = "$(pin "$name" version)" ] || continue
       debian_download "$name" "$source" "$version" || true # the pin decides on what has come
@@ -33,13 +34,14 @@ keep_orig() {
 }
 
 # from_debian_substitute NAME takes the newest version there that is >= the minimum and of the pinned major version
-# (another major version has another API). apt has checked it against the archive's signature.
+# (another major version has another API). apt has checked it against the archive's signature, dates included: an
+# expired archive could be an old one, played again.
 from_debian_substitute() {
   local name=$1 source version suite
   source=$(pin "$name" debian)
   debian_usable "$name" || return 1
   while read -r version suite; do
-    debian_update "$name" "$suite" || continue
+    debian_update "$name" "$suite" true || continue
     debian_download "$name" "$source" "$version" || continue
     SOURCE_FILE=$(orig_tarball "$source" "$version") || continue
     SOURCE_VERSION=$(upstream_version "$version")
@@ -54,7 +56,7 @@ from_debian_substitute() {
 debian_candidates() {
   local name=$1 source=$2 suite version upstream
   for suite in "${SUITES[@]}"; do
-    debian_update "$name" "$suite" || continue
+    debian_update "$name" "$suite" true || continue
     for version in $(debian_versions "$source"); do
       upstream=$(upstream_version "$version")
       if [ "${upstream%%.*}" = "$(pin "$name" version | cut -d. -f1)" ] && at_least "$upstream" "$(pin "$name" minimum)"; then
@@ -75,10 +77,11 @@ debian_usable() {
   fi
 }
 
-# debian_update NAME SUITE makes SUITE the one that private_apt sees. Its list of source packages is fetched once per
-# run; a suite that failed is not asked again.
+# debian_update NAME SUITE CHECK_DATE makes SUITE the one that private_apt sees. Its list of source packages is fetched
+# once per run; a suite that failed is not asked again. CHECK_DATE false: a list that has expired will do.
 debian_update() {
-  local name=$1 suite=$2 dir=$BUILD/apt/$2 uri
+  local name=$1 suite=$2 check_date=$3 uri
+  local dir=$BUILD/apt/$suite-check-date-$check_date
   APT_DIR=$dir
   [ -e "$dir/updated.$$" ] && return
   [ -e "$dir/failed.$$" ] && return 1
@@ -87,7 +90,8 @@ debian_update() {
   for uri in $(archive_uris "$suite"); do
     echo "deb-src [signed-by=$KEYRING] $uri $suite main"
   done >"$dir/sources.list"
-  if [ -s "$dir/sources.list" ] && private_apt apt-get update --error-on=any >>"$LOGS/$name-debian.log" 2>&1; then
+  if [ -s "$dir/sources.list" ] && private_apt apt-get update --error-on=any \
+    -o Acquire::Check-Date="$check_date" >>"$LOGS/$name-debian.log" 2>&1; then
     touch "$dir/updated.$$"
     return
   fi
