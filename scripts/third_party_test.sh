@@ -105,7 +105,7 @@ test_missing_system_libraries_mean_the_pinned_copy() {
   third_party way
   ends_with 0
   says "using the pinned copy"
-  says "openssl is not installed"
+  says "pkg-config finds no openssl here"
 }
 
 test_SYSTEM_LIBS_1_fails_when_they_are_old() {
@@ -215,6 +215,14 @@ test_failed_step_names_library_step_log_and_remedy() {
   says "remedy:  run 'make deps'"
   [ -s "$TREE/third_party/build/log/openssl-configure.log" ] || broken "there is no log"
   [ ! -e "$TREE/third_party/build/native" ] || broken "a failed build was published"
+}
+
+test_missing_source_is_known_before_anything_is_compiled() {
+  cp "$FAKE/good/openssl-3.5.7.tar.gz" "$FAKE/upstream/"
+  third_party build
+  ends_with 1
+  says "library: ngtcp2"
+  says_not "openssl: configure"
 }
 
 test_stamp_headers_change_only_with_the_libraries() {

@@ -17,6 +17,8 @@ build_pinned() {
     rm -rf "$BUILD"/tmp.*
     STAGE=$(mktemp -d "$BUILD/tmp.XXXXXX")
     trap 'rm -rf "$STAGE"' EXIT
+    unpack openssl # both before anything is compiled: a source that is not to be had is known within seconds
+    unpack ngtcp2
     build_openssl
     build_ngtcp2
     verify_build
@@ -51,15 +53,16 @@ point_native_to() {
 }
 
 build_openssl() {
-  unpack openssl
+  cd "$STAGE/src/openssl" || return
   run_step openssl configure ./config --prefix="$NATIVE" "${OPENSSL_FLAGS[@]}"
+  say "openssl: compiling, the longest step (a minute or two)"
   run_step openssl compile make -j"$(nproc)" build_sw
   run_step openssl install make DESTDIR="$STAGE" install_sw
   make_relocatable
 }
 
 build_ngtcp2() {
-  unpack ngtcp2
+  cd "$STAGE/src/ngtcp2" || return
   run_step ngtcp2 configure env PKG_CONFIG_PATH="$STAGE$NATIVE/lib/pkgconfig" \
     ./configure --prefix="$NATIVE" "${NGTCP2_FLAGS[@]}" CFLAGS="$NGTCP2_CFLAGS"
   run_step ngtcp2 compile make -j"$(nproc)"
@@ -68,14 +71,12 @@ build_ngtcp2() {
   make_relocatable
 }
 
-# unpack NAME obtains the source, unpacks it into $SRC and notes what it is.
+# unpack NAME obtains the source, unpacks it into $STAGE/src/NAME and notes what it is.
 unpack() {
   local name=$1
   obtain_source "$name"
-  SRC=$STAGE/src/$name
-  mkdir -p "$SRC" "$STAGE$NATIVE"
-  run_step "$name" unpack tar -xf "$SOURCE_FILE" -C "$SRC" --strip-components=1
-  cd "$SRC" || return
+  mkdir -p "$STAGE/src/$name" "$STAGE$NATIVE"
+  run_step "$name" unpack tar -xf "$SOURCE_FILE" -C "$STAGE/src/$name" --strip-components=1
   echo "$name $SOURCE_VERSION from $SOURCE_WAY" >>"$STAGE$NATIVE/SOURCES"
 }
 

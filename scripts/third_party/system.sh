@@ -39,7 +39,7 @@ system_lack() {
   for module in "${SYSTEM_MODULES[@]}"; do
     minimum=$(pin "$(pin_of_module "$module")" minimum)
     if ! version=$(system_pkg_config --modversion "$module" 2>/dev/null); then
-      echo "$module is not installed, need >= $minimum"
+      echo "pkg-config finds no $module here, need >= $minimum"
       return 1
     fi
     if ! at_least "$version" "$minimum"; then
