@@ -57,17 +57,48 @@ func TestALPNMismatch(t *testing.T) {
 	assert.Equal(t, uint8(120), alert)
 }
 
-func TestUntrustedServer(t *testing.T) {
-	dir := t.TempDir()
-	other, err := crypto.GenerateDevCert(dir)
+// The error says why a certificate was refused, not only that it was.
+func TestUntrustedCertificate(t *testing.T) {
+	other, err := crypto.GenerateDevCert(t.TempDir())
 	require.NoError(t, err)
-	p := newPair(t, options{ctls: newTLS(t, crypto.Config{Role: crypto.Client, CAFile: other.CAFile, ALPN: []string{testALPN}})})
-	p.run(func() bool { return p.c.err != nil })
-	var e *Error
-	require.ErrorAs(t, p.c.err, &e)
-	assert.Equal(t, CodeCrypto, e.Code)
-	assert.NotZero(t, e.Alert)
-	assert.Contains(t, e.Error(), "certificate verify failed")
+	for name, c := range map[string]struct {
+		options
+		server bool // who refuses
+		alert  uint8
+		reason string
+	}{
+		"CA of the server": {
+			options: options{ctls: newTLS(t, crypto.Config{Role: crypto.Client, CAFile: other.CAFile, ALPN: []string{testALPN}})},
+			alert:   48, reason: "unable to get local issuer certificate",
+		},
+		"name of the server": {
+			options: options{serverName: "elsewhere.example"},
+			alert:   42, reason: "hostname mismatch",
+		},
+		"CA of the client": {
+			options: options{
+				stls: newTLS(t, crypto.Config{CertFile: testDev.CertFile, KeyFile: testDev.KeyFile, ALPN: []string{testALPN},
+					ClientCAFile: testDev.CAFile, ClientAuth: crypto.RequireClientCert}),
+				ctls: newTLS(t, crypto.Config{Role: crypto.Client, CAFile: testDev.CAFile, ALPN: []string{testALPN},
+					CertFile: other.CertFile, KeyFile: other.KeyFile}),
+			},
+			server: true, alert: 48, reason: "unable to get local issuer certificate",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, c.options)
+			refuser := p.c
+			if c.server {
+				refuser = p.s
+			}
+			p.run(func() bool { return refuser.err != nil })
+			var e *Error
+			require.ErrorAs(t, refuser.err, &e)
+			assert.Equal(t, CodeCrypto, e.Code)
+			assert.Equal(t, c.alert, e.Alert)
+			assert.Contains(t, e.Error(), "certificate verify failed: "+c.reason)
+		})
+	}
 }
 
 func TestKeepAlive(t *testing.T) {

@@ -1,6 +1,7 @@
 package ngtcp2
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -128,6 +129,7 @@ type options struct {
 	sset, cset     func(*Settings)
 	sparam, cparam func(*TransportParams)
 	version        uint32
+	serverName     string // that the client asks for; default localhost
 }
 
 func testParams() TransportParams {
@@ -169,7 +171,8 @@ func newPair(t testing.TB, o options) *pair {
 	}
 	conn, err := NewClientConn(ConnConfig{
 		DCID: randomCID(18), SCID: randomCID(testCIDLen), Path: p.c.path, Version: o.version,
-		Settings: &set, Params: &params, TLS: o.ctls, ServerName: "localhost", Events: p.c.ev,
+		Settings: &set, Params: &params, TLS: o.ctls, Events: p.c.ev,
+		ServerName: cmp.Or(o.serverName, "localhost"),
 	})
 	require.NoError(t, err)
 	p.c.conn = conn

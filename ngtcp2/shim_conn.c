@@ -9,15 +9,26 @@
 
 // --- outcome of a call ---
 
+// verify_text is why OpenSSL refused the peer's certificate: its queue says no more
+// than that it did. Empty for any other error e.
+static const char *verify_text(const SSL *ssl, unsigned long e) {
+  if (ssl == NULL || ERR_GET_LIB(e) != ERR_LIB_SSL ||
+      ERR_GET_REASON(e) != SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    return "";
+  }
+  return X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+}
+
 // error_text writes OpenSSL's queue of this thread into the result, empties it.
-static void error_text(shim_result *res) {
+static void error_text(shim_result *res, const SSL *ssl) {
   char reason[160];
   unsigned long e;
   size_t len = 0;
   while ((e = ERR_get_error()) != 0) {
+    const char *why = verify_text(ssl, e);
     ERR_error_string_n(e, reason, sizeof(reason));
-    int n = snprintf(res->text + len, SHIM_TEXT_MAX - len, "%s%s",
-                     len > 0 ? "; " : "", reason);
+    int n = snprintf(res->text + len, SHIM_TEXT_MAX - len, "%s%s%s%s",
+                     len > 0 ? "; " : "", reason, *why != '\0' ? ": " : "", why);
     len += n > 0 ? (size_t)n : 0;
     if (len >= SHIM_TEXT_MAX) {
       len = SHIM_TEXT_MAX - 1;
@@ -27,13 +38,13 @@ static void error_text(shim_result *res) {
   res->text_len = (uint32_t)len;
 }
 
-void shim_fail(shim_result *res, int rv, uint8_t alert) {
+void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl) {
   res->code = rv;
   res->tls_alert = alert;
   res->transport_code = rv == NGTCP2_ERR_CRYPTO && alert != 0
                           ? NGTCP2_CRYPTO_ERROR | alert
                           : ngtcp2_err_infer_quic_transport_error_code(rv);
-  error_text(res);
+  error_text(res, ssl);
 }
 
 static uint32_t state_of(shim_conn *c) {
@@ -50,7 +61,7 @@ void shim_conn_finish(shim_conn *c, int rv) {
   res->expiry = ngtcp2_conn_get_expiry2(c->conn);
   res->state = state_of(c);
   if (rv != 0) {
-    shim_fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn));
+    shim_fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn), c->ssl);
   }
 }
 
@@ -191,7 +202,7 @@ shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
   if (c == NULL) {
     SSL_free(ssl);
     close_logs(cfg->settings.qlog_fd, cfg->settings.log_fd);
-    shim_fail(&e->res, NGTCP2_ERR_NOMEM, 0);
+    shim_fail(&e->res, NGTCP2_ERR_NOMEM, 0, NULL);
     return NULL;
   }
   adopt(c, cfg, e);
@@ -200,7 +211,7 @@ shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
     rv = conn_make(c, cfg, token);
   }
   if (rv != 0) {
-    shim_fail(&e->res, rv, 0);
+    shim_fail(&e->res, rv, 0, NULL);
     shim_conn_del(c);
     return NULL;
   }

@@ -146,7 +146,7 @@ struct shim_conn {
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 
 void shim_conn_finish(shim_conn *c, int rv); // fills the result of a call
-void shim_fail(shim_result *res, int rv, uint8_t alert);
+void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl);
 int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid);
 
 void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
