@@ -216,26 +216,6 @@ func (w *wire) carry(from, to *Core, src, dst netip.AddrPort) {
 	}
 }
 
-// An echo of a small message allocates nothing in either Core.
-func TestEchoAllocatesNothing(t *testing.T) {
-	w := newWire(t)
-	_, s := w.connect(t)
-	msg := make([]byte, 100)
-	turn := func() {
-		_, _ = s.Write(msg)
-		for range 3 {
-			w.step(time.Millisecond)
-		}
-	}
-	for range 200 {
-		turn()
-	}
-	before := w.echoed
-	allocs := testing.AllocsPerRun(1000, turn)
-	assert.Zero(t, allocs)
-	assert.Equal(t, before+1001*len(msg), w.echoed)
-}
-
 // What an idle connection keeps: no block of the send queue, no slice of
 // chunks, and not much of Go's heap.
 func TestIdleConnectionHoldsNoBuffers(t *testing.T) {
