@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/ngmq/ngmq/server"
@@ -41,6 +43,9 @@ func printHints(w io.Writer, srv *server.Server) {
 	for _, a := range addrs.TLS {
 		fmt.Fprintf(&b, "\n  TLS on %s\n    %s\n", a, tryMosquitto(a, cmp.Or(trust(srv.CAFile()), " --tls-use-os-certs")))
 	}
+	if _, err := exec.LookPath("mosquitto_sub"); err != nil && len(addrs.TCP)+len(addrs.TLS) > 0 {
+		b.WriteString("\nmosquitto_pub and mosquitto_sub are not installed here (package mosquitto-clients).\n")
+	}
 	b.WriteString("\nCtrl-C ends the server.\n\n")
 	io.WriteString(w, b.String())
 }
@@ -61,7 +66,7 @@ func trust(ca string) string {
 	if ca == "" {
 		return ""
 	}
-	return " --cafile '" + strings.ReplaceAll(ca, "'", `'\''`) + "'"
+	return " --cafile " + shellWord(whole(ca))
 }
 
 // host is where a client on this machine finds a.
@@ -76,9 +81,30 @@ func host(a netip.AddrPort) string {
 	}
 }
 
-// sibling is the command that stands beside this one, in the form in which this one
-// was called.
+// sibling is the command that stands beside this one: by its name alone when this
+// one was found through PATH.
 func sibling(name string) string {
 	dir, _ := filepath.Split(os.Args[0])
-	return dir + name
+	if dir == "" {
+		return name
+	}
+	return shellWord(whole(dir + name))
+}
+
+// whole is the path from the root, for another terminal may be in another folder.
+func whole(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+var plainWord = regexp.MustCompile(`^[\w./:@%+=,-]+$`)
+
+// shellWord is s as a shell reads it: quoted when it must be.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -292,6 +292,21 @@ func TestHintsUnderMake(t *testing.T) {
 	assert.Contains(t, hints, "-p "+port+" --cafile")
 }
 
+// Lines to paste work in a terminal that stands elsewhere.
+func TestHintsAreForAnyFolder(t *testing.T) {
+	defer func(args []string) { os.Args = args }(os.Args)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	for called, want := range map[string]string{
+		"ngmqd": "ngmq", "bin/ngmqd": here + "/bin/ngmq", "./ngmqd": here + "/ngmq",
+		"/opt/ngmqd": "/opt/ngmq", "/my tools/ngmqd": "'/my tools/ngmq'", "/it's/ngmqd": `'/it'\''s/ngmq'`,
+	} {
+		os.Args = []string{called}
+		assert.Equal(t, want, sibling("ngmq"), called)
+	}
+	assert.Equal(t, " --cafile "+here+"/data/dev-ca.crt", trust("data/dev-ca.crt"))
+}
+
 func TestVersion(t *testing.T) {
 	p := command(t, nil, "version")
 	assert.Zero(t, p.status(t))
