@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -217,8 +218,8 @@ func refusalHint(code packet.ReasonCode) string {
 // connectHint says what to do about a failed connection.
 func (f *connection) connectHint(err error) string {
 	text := strings.ToLower(err.Error())
-	if strings.Contains(text, "certificate") && f.CAFile == "" && !f.Insecure {
-		return "\n  give the CA of the server with --cafile FILE (a development ngmqd writes dev-ca.crt into its data directory)"
+	if strings.Contains(text, "certificate") && !f.Insecure {
+		return f.certificateHint(text)
 	}
 	switch {
 	case errors.Is(err, ngtcp2.ErrHandshakeTimeout), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
@@ -227,6 +228,22 @@ func (f *connection) connectHint(err error) string {
 		return "\n  is the server running, and is this its port?"
 	case errors.Is(err, io.EOF):
 		return "\n  the server hung up: does it speak this protocol on this port (mqtts:// and --cafile are TLS, mqtt:// is not)?"
+	}
+	return ""
+}
+
+// certificateHint knows the words of OpenSSL (QUIC) and of crypto/x509 (TLS).
+func (f *connection) certificateHint(text string) string {
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
+	switch {
+	case says("hostname mismatch", "ip address mismatch", "certificate is valid for", "any ip sans"):
+		return "\n  the certificate has another name than the host: connect by that name, or give it with --servername NAME"
+	case f.CAFile == "":
+		return "\n  give the CA of the server with --cafile FILE (a development ngmqd writes dev-ca.crt into its data directory)"
+	case says("local issuer", "unknown authority", "self-signed", "certificate signature failure"):
+		return "\n  " + f.CAFile + " does not hold the CA of this server, or the server has a new one since"
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,8 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
 // result is how a command ended.
@@ -214,6 +217,55 @@ func TestCannotConnect(t *testing.T) {
 	got = ngmq(t.Context(), "", "sub", "-t", "a", "--insecure", "-L", "mqtts://"+startLoopback(t).addr)
 	assert.Equal(t, exitNoServer, got.status)
 	assert.Contains(t, got.stderr, "not verified")
+}
+
+// Whatever is wrong with the certificate, over both TLS libraries ngmq says what to do.
+func TestCertificateHints(t *testing.T) {
+	cert, err := crypto.GenerateDevCert(t.TempDir())
+	require.NoError(t, err)
+	other, err := crypto.GenerateDevCert(t.TempDir())
+	require.NoError(t, err)
+	for _, server := range []string{"quic://" + refuseQUIC(t, cert), "mqtts://" + refuseTLS(t, cert)} {
+		for options, want := range map[string]string{
+			"":                         "give the CA of the server with --cafile",
+			"--cafile " + other.CAFile: other.CAFile + " does not hold the CA of this server",
+			"--cafile " + cert.CAFile + " --servername elsewhere.example": "give it with --servername",
+		} {
+			got := ngmq(t.Context(), "", strings.Fields("sub -t a -L "+server+" "+options)...)
+			assert.Equal(t, exitNoServer, got.status)
+			assert.Contains(t, got.stderr, want, server)
+		}
+	}
+}
+
+// refuseQUIC is a QUIC server whose clients come no further than the handshake.
+func refuseQUIC(t *testing.T, cert crypto.DevCert) string {
+	ctx, err := crypto.NewContext(crypto.Config{CertFile: cert.CertFile, KeyFile: cert.KeyFile, ALPN: []string{"mqtt"}})
+	require.NoError(t, err)
+	t.Cleanup(ctx.Close)
+	l, err := endpoint.NewListener(endpoint.Config{TLS: ctx, Addrs: []string{"127.0.0.1:0"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+func refuseTLS(t *testing.T, cert crypto.DevCert) string {
+	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
+	require.NoError(t, err)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.(*tls.Conn).Handshake()
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 func TestWrongUse(t *testing.T) {
