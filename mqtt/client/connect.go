@@ -177,7 +177,7 @@ func (l *link) stopDelivery(ctx context.Context) {
 // a moment for the server's end, so that no reset overtakes the packet.
 func (l *link) linger(ctx context.Context) {
 	switch nc := l.nc.(type) {
-	case *quicConn:
+	case interface{ linger(context.Context) }: // quicConn
 		nc.linger(ctx)
 	case interface{ CloseWrite() error }:
 		if nc.CloseWrite() != nil {

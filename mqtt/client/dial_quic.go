@@ -1,3 +1,5 @@
+//go:build !noquic
+
 package client
 
 import (
@@ -25,6 +27,9 @@ type quicConn struct {
 	*endpoint.StreamConn
 	ended chan struct{}
 }
+
+// checkQUIC says whether this build can reach the server.
+func checkQUIC(server) error { return nil }
 
 // dialQUIC opens a QUIC connection and its first stream, which carries MQTT.
 func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {

@@ -5,6 +5,8 @@
 //	mqtt://host[:1883]   tcp://...      TCP
 //	mqtts://host[:8883]  ssl://...      TLS over TCP
 //
+// A program built with the tag noquic refuses quic:// servers and needs no cgo.
+//
 // # Pipeline
 //
 //	Publish, Subscribe, ...  -> session (packet id, inflight) -> outbox -> writer -> net.Conn

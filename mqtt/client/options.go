@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,8 +149,8 @@ func (o *Options) validateServers() error {
 	}
 	var errs []error
 	for _, server := range o.Servers {
-		_, err := parseURL(server)
-		errs = append(errs, err)
+		srv, err := parseURL(server)
+		errs = append(errs, cmp.Or(err, checkQUIC(srv)))
 	}
 	return errors.Join(errs...)
 }
