@@ -5,6 +5,7 @@
 #
 # As root, through apt and by package name. Without root it prints the exact command and stops with status 1.
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # group  Debian package  probe: succeeds when the package is not needed any more
 needs() {
@@ -33,11 +34,22 @@ main() {
     eval "$probe" >/dev/null 2>&1 || missing+=("$package")
   done < <(needs)
   [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+  check_go_version # last, because a Go that fetches a newer one by itself needs ca-certificates
 }
 
 check_go() {
   command -v go >/dev/null && return
   stop "Go is missing: install Go 1.26 or newer from https://go.dev/dl and put its bin folder on PATH"
+}
+
+# check_go_version says before the native libraries are built what the go command would say after.
+check_go_version() {
+  local need have
+  need=$(sed -n 's/^go //p' go.mod)
+  have=$(go env GOVERSION) || stop "Go $need or newer is needed; what go says stands above"
+  have=${have#go}
+  [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" = "$need" ] ||
+    stop "Go $need or newer is needed, this is $have ($(command -v go)): install it from https://go.dev/dl and put its bin folder first on PATH"
 }
 
 install() {

@@ -265,6 +265,14 @@ test_deps_without_root_prints_the_command_and_stops() {
   says "Go is missing"
 }
 
+test_deps_says_that_go_is_too_old() {
+  stand_in go 'echo go1.19.8'
+  STATUS=0
+  OUT=$(PATH="$FAKE/bin:$PATH" "$REPO/scripts/deps.sh" build 2>&1) || STATUS=$?
+  ends_with 1
+  says "or newer is needed, this is 1.19.8 ($FAKE/bin/go): install it from https://go.dev/dl"
+}
+
 count=0
 for NAME in $(compgen -A function test_ | sort); do
   fresh_tree
