@@ -39,7 +39,7 @@ type cli struct {
 	TLS            []string `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
 	Cert           string   `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
 	Key            string   `placeholder:"FILE" help:"Private key of the certificate, PEM."`
-	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt, dev.crt, dev.key. Default: ${default}."`
+	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
 	AllowAnonymous bool     `help:"Serve clients without credentials on addresses that other machines can reach."`
 	LogLevel       string   `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
 	LogFormat      string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
