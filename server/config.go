@@ -9,12 +9,9 @@ import (
 // Off as a listen address switches that transport off.
 const Off = "off"
 
-// Listen addresses of the zero Config: loopback only, so that a server that nobody
-// configured serves nobody else.
-const (
-	DefaultQUIC = "127.0.0.1:14567" // the port that MQTT over QUIC brokers use
-	DefaultTCP  = "127.0.0.1:1883"  // IANA "mqtt"
-)
+// DefaultTCP is the TCP address of the zero Config: loopback like DefaultQUIC, so that
+// a server that nobody configured serves nobody else.
+const DefaultTCP = "127.0.0.1:1883" // IANA "mqtt"
 
 // Defaults of Config.Timeouts.
 const (
@@ -48,7 +45,8 @@ type Config struct {
 	// QUIC, TCP and TLS are the addresses to listen on, "host:port". An empty list
 	// means DefaultQUIC, DefaultTCP and no TLS; the list {Off} means none. Port 0
 	// lets the system choose; see Server.Addrs. A host that resolves to anything
-	// but loopback needs AllowAnonymous or Handlers.Connect.
+	// but loopback needs AllowAnonymous or Handlers.Connect. A build without QUIC
+	// (tag noquic) refuses addresses for it.
 	QUIC, TCP, TLS []string
 
 	// CertFile and KeyFile name the PEM files of the certificate chain and private

@@ -5,6 +5,9 @@
 //	err = s.HandlePublish("sensors/#", f)   // f sees every message that matches
 //	err = s.Run(ctx)                        // serves until ctx ends
 //
+// The build tag noquic makes a server for TCP and TLS alone, which needs no cgo: QUIC
+// is off by default then, and an address for it is refused.
+//
 // # Pipeline
 //
 //	Config -> Validate -> certificates -> sockets -> Run: listeners -> broker -> listeners

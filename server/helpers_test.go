@@ -14,15 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/packet"
-	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
-
-// transports that every server test goes over.
-var transports = []string{"tcp", "tls", "quic"}
 
 var anyPort = []string{"127.0.0.1:0"}
 
@@ -36,16 +31,10 @@ var certificates = sync.OnceValue(func() string {
 	return dir
 })
 
-func TestMain(m *testing.M) {
-	if os.Getenv(asServer) != "" {
-		if err := serveAndReport(); err != nil {
-			panic(err)
-		}
-		os.Exit(0)
-	}
-	status := m.Run()
-	os.RemoveAll(certificates())
-	os.Exit(status)
+// runTests is the body of TestMain.
+func runTests(m *testing.M) int {
+	defer func() { os.RemoveAll(certificates()) }()
+	return m.Run()
 }
 
 // running is a server that a test has started.
@@ -54,16 +43,15 @@ type running struct {
 	stop  context.CancelFunc
 	ended chan error // the result of Run
 
-	clients *endpoint.Endpoint // of QUIC clients, made when first needed
-	trust   *crypto.Context    // their TLS
-	caFile  string             // what they trust
+	caFile string // what clients trust
+	quicClients
 }
 
 // start runs a server on all transports and stops it at the end of the test.
 func start(t testing.TB, cfg server.Config) *running {
 	t.Helper()
 	if cfg.QUIC == nil && cfg.TCP == nil && cfg.TLS == nil {
-		cfg.QUIC, cfg.TCP, cfg.TLS = anyPort, anyPort, anyPort
+		cfg.QUIC, cfg.TCP, cfg.TLS = anyQUIC, anyPort, anyPort
 	}
 	cfg.DataDir = certificates()
 	s, err := server.New(cfg)
@@ -116,8 +104,7 @@ func (r *running) tryDial(t testing.TB, transport string) (net.Conn, error) {
 		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, r.Server), NextProtos: []string{"mqtt"}}}
 		return d.DialContext(ctx, "tcp", r.Addrs().TLS[0].String())
 	}
-	r.startClients(t)
-	return r.clients.DialConn(ctx, r.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: r.trust})
+	return r.dialQUIC(t, ctx)
 }
 
 func roots(t testing.TB, s *server.Server) *x509.CertPool {
@@ -141,29 +128,6 @@ func connected(t testing.TB, s *running, transport string, v packet.Version, id 
 	c := client(t, s, transport, v)
 	c.ConnectAs(id)
 	return c
-}
-
-// startClients runs the endpoint of the QUIC clients until stopClients.
-func (r *running) startClients(t testing.TB) {
-	t.Helper()
-	if r.clients != nil {
-		return
-	}
-	var err error
-	r.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: r.caFile, ALPN: []string{"mqtt"}})
-	require.NoError(t, err)
-	r.clients, err = endpoint.New(endpoint.Config{Workers: 1})
-	require.NoError(t, err)
-}
-
-func (r *running) stopClients() {
-	if r.clients == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
-	defer cancel()
-	r.clients.Shutdown(ctx)
-	r.trust.Close()
 }
 
 func tcpConn(addr netip.AddrPort) (net.Conn, error) { return net.Dial("tcp", addr.String()) }

@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/crypto/devcert"
 	"github.com/ngmq/ngmq/server/internal/broker"
-	"github.com/ngmq/ngmq/server/internal/listener/quic"
 	"github.com/ngmq/ngmq/server/internal/listener/stream"
 )
 
@@ -50,29 +49,6 @@ func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Confi
 	return nil
 }
 
-func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) (err error) {
-	if len(addrs) == 0 {
-		return nil
-	}
-	s.tls, err = crypto.NewContext(crypto.Config{
-		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
-		KeyLogFile: s.cfg.KeyLogFile, Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	s.quic, err = quic.Listen(quic.Config{
-		Broker: s.broker, TLS: s.tls, Addrs: addrs, Logger: s.log,
-		Workers: s.cfg.Workers, AlwaysRetry: s.cfg.AlwaysRetry, MaxConnections: s.cfg.Limits.MaxConnections,
-		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
-	})
-	if err != nil {
-		return listenError("QUIC", join(addrs), err)
-	}
-	s.addrs.QUIC = s.quic.Addrs()
-	return nil
-}
-
 func listenError(field, addr string, err error) error {
 	return &ConfigError{
 		Field: field, Value: addr, Problem: "cannot listen", Err: err,
@@ -104,7 +80,7 @@ func (s *Server) identity(r resolved) (*identity, error) {
 		defer os.RemoveAll(temp)
 		dir = temp
 	}
-	dev, err := crypto.GenerateDevCert(dir, hosts(r.quic, r.tls)...)
+	dev, err := devcert.Generate(dir, hosts(r.quic, r.tls)...)
 	if err != nil {
 		return nil, &ConfigError{
 			Field: "DataDir", Value: s.cfg.DataDir, Problem: "no development certificate", Err: err,
@@ -116,7 +92,7 @@ func (s *Server) identity(r resolved) (*identity, error) {
 }
 
 // announce logs which development certificate is in use.
-func (s *Server) announce(dev crypto.DevCert) {
+func (s *Server) announce(dev devcert.Cert) {
 	attrs := []any{"sha256", dev.Fingerprint, "expires", dev.NotAfter.Format(time.DateOnly), "created", dev.Created}
 	if s.cfg.DataDir != "" {
 		s.caFile = dev.CAFile

@@ -1,7 +1,10 @@
+//go:build !noquic
+
 package server_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -235,4 +238,20 @@ func TestIdleTimeoutDoesNotEndSilentClients(t *testing.T) {
 	assert.Never(t, func() bool { return s.Stats().Clients == 0 }, 900*time.Millisecond, 50*time.Millisecond)
 	require.NoError(t, s.Publish(server.Publication{Topic: "t", Payload: []byte("still here")}))
 	c.ExpectMessage("t", "still here")
+}
+
+// Clients that have vanished do not hold up the end.
+func TestShutdownDoesNotWaitForTheDead(t *testing.T) {
+	s := start(t, server.Config{})
+	for i := range 10 {
+		connected(t, s, "quic", packet.V50, fmt.Sprint(i))
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.clients.Shutdown(now) // without a packet
+	begin := time.Now()
+	s.stop()
+	require.NoError(t, s.wait(t))
+	assert.Less(t, time.Since(begin), 4*time.Second)
+	assert.Zero(t, s.Stats().Connections)
 }

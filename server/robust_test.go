@@ -17,10 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
-	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
+
+// vandal attacks a server once.
+type vandal func(*running, *rand.Rand)
 
 // MQTT-4.13.1-1 and RFC 9000 section 5.2.2: whoever sends random bytes to the ports
 // disturbs nobody.
@@ -32,7 +34,7 @@ func TestRandomBytesDisturbNobody(t *testing.T) {
 	var attackers sync.WaitGroup
 	defer attackers.Wait()
 	defer stop.Store(true)
-	for i, attack := range []func(*running, *rand.Rand){garbageUDP, garbageTCP, garbageTLS, garbageMQTT} {
+	for i, attack := range append([]vandal{garbageTCP, garbageTLS, garbageMQTT}, vandals...) {
 		attackers.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			for !stop.Load() {
@@ -68,24 +70,6 @@ func randomBytes(r *rand.Rand, n int) []byte {
 	return b
 }
 
-// garbageUDP sends datagrams that are random but for a first byte and version that
-// make some of them look like QUIC.
-func garbageUDP(s *running, r *rand.Rand) {
-	conn, err := net.Dial("udp", s.Addrs().QUIC[0].String())
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	for range 50 {
-		b := randomBytes(r, 1+r.IntN(1500))
-		if len(b) > 6 && r.IntN(2) == 0 {
-			b[0] |= 0xC0
-			copy(b[1:], "\x00\x00\x00\x01\x08") // version 1, a CID of 8 bytes
-		}
-		conn.Write(b)
-	}
-}
-
 func garbageTCP(s *running, r *rand.Rand) {
 	sendGarbage(r, func() (net.Conn, error) { return net.Dial("tcp", s.Addrs().TCP[0].String()) }, nil)
 }
@@ -117,15 +101,17 @@ func sendGarbage(r *rand.Rand, dial func() (net.Conn, error), first []byte) {
 // After Shutdown nothing is left: no goroutine, no block of the C heap, no connection.
 func TestNothingRemains(t *testing.T) {
 	t.Run("warm up", useAndStop)
-	goroutines, blocks, bytes := runtime.NumGoroutine(), ngtcp2.HeapBlocks(), ngtcp2.HeapBytes()
+	goroutines := runtime.NumGoroutine()
+	blocks, bytes := heap()
 	for range 2 {
 		t.Run("again", useAndStop)
 	}
 	// Eventually calls the function on a goroutine of its own.
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, mqtttest.Patience, time.Millisecond,
 		"%d goroutines before", goroutines)
-	assert.Equal(t, blocks, ngtcp2.HeapBlocks())
-	assert.Equal(t, bytes, ngtcp2.HeapBytes())
+	blocksAfter, bytesAfter := heap()
+	assert.Equal(t, blocks, blocksAfter)
+	assert.Equal(t, bytes, bytesAfter)
 }
 
 // useAndStop runs a server with clients that come and go in all ways.
@@ -133,11 +119,11 @@ func useAndStop(t *testing.T) {
 	s := start(t, server.Config{})
 	large := strings.Repeat("x", 6<<10) // shared, and all of them fit the windows
 	for i := range 30 {
-		transport := transports[i%3]
+		transport := transports[i%len(transports)]
 		c := connected(t, s, transport, packet.V50, fmt.Sprint(i))
 		c.Subscribe("all", 1)
 		c.Send(&packet.Publish{Topic: []byte("all"), Payload: []byte(large), QoS: 1, PacketID: 5})
-		switch i / 3 % 5 {
+		switch i / len(transports) % 5 {
 		case 0: // stays
 		case 1:
 			c.Conn().Close()

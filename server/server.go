@@ -7,9 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/server/internal/broker"
-	"github.com/ngmq/ngmq/server/internal/listener/quic"
 	"github.com/ngmq/ngmq/server/internal/listener/stream"
 )
 
@@ -18,8 +16,7 @@ type Server struct {
 	cfg     Config
 	log     *slog.Logger
 	broker  *broker.Broker
-	tls     *crypto.Context // nil without QUIC
-	quic    *quic.Listener  // nil without QUIC
+	quic    quicListener // nil without QUIC
 	streams []*stream.Listener
 	addrs   Addrs
 	caFile  string
@@ -32,6 +29,13 @@ type Server struct {
 	cancel  context.CancelFunc
 	life    context.Context // of the broker's and the listeners' goroutines
 	running sync.WaitGroup  // these goroutines
+}
+
+// quicListener is what a Server does with QUIC, which the build tag noquic leaves out.
+type quicListener interface {
+	Serve(ctx context.Context) error
+	Close()
+	Shutdown(ctx context.Context) error
 }
 
 // Addrs are the addresses that a Server listens on, per transport.
@@ -155,8 +159,5 @@ func (s *Server) shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	s.running.Wait()
-	if s.tls != nil {
-		s.tls.Close()
-	}
 	return err
 }

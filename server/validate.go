@@ -52,7 +52,9 @@ type resolved struct {
 func (c Config) resolve() (resolved, error) {
 	var r resolved
 	var errs [5]error
-	r.quic, errs[0] = c.resolveAll("QUIC", c.QUIC)
+	if errs[0] = checkQUIC(c.QUIC); errs[0] == nil {
+		r.quic, errs[0] = c.resolveAll("QUIC", c.QUIC)
+	}
 	r.tcp, errs[1] = c.resolveAll("TCP", c.TCP)
 	r.tls, errs[2] = c.resolveAll("TLS", c.TLS)
 	r.certificate, errs[3] = c.loadCertificate()

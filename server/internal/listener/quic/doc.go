@@ -29,4 +29,6 @@
 //
 // The MQTT keep alive alone decides about silent clients: where the QUIC idle timeout
 // would be faster, the connection sends PINGs.
+//
+// With the build tag noquic the package holds the codes alone.
 package quic
