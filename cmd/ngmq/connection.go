@@ -17,7 +17,6 @@ import (
 
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
-	"github.com/ngmq/ngmq/ngtcp2"
 )
 
 // connection are the flags that pub and sub share.
@@ -222,7 +221,7 @@ func (f *connection) connectHint(err error) string {
 		return f.certificateHint(text)
 	}
 	switch {
-	case errors.Is(err, ngtcp2.ErrHandshakeTimeout), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
+	case handshakeTimeout(err), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
 		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "\n  is the server running, and is this its port?"

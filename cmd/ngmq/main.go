@@ -17,9 +17,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/ngmq/ngmq/crypto"
-	"github.com/ngmq/ngmq/ngtcp2"
 )
 
 // version is set by the linker (make build).
@@ -43,7 +40,7 @@ Exit status: 0 done, 1 wrong use, 5 refused by the broker, 7 connection lost, 14
 type cli struct {
 	Pub     pubCommand  `cmd:"" help:"Publish messages."`
 	Sub     subCommand  `cmd:"" help:"Subscribe and print messages."`
-	Version showVersion `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL."`
+	Version showVersion `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 	Help    helpFlag    `help:"Show help (-h is the host)."`
 }
 
@@ -125,7 +122,7 @@ type showVersion struct{}
 
 // Run prints the versions.
 func (showVersion) Run(c *console) error {
-	_, err := fmt.Fprintf(c.stdout, "ngmq %s\nngtcp2 %s\n%s\n", ownVersion(), ngtcp2.Version(), crypto.OpenSSLVersion())
+	_, err := fmt.Fprintf(c.stdout, "ngmq %s\n%s\n", ownVersion(), libraries())
 	return err
 }
 

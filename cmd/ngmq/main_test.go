@@ -14,10 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/crypto/devcert"
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
-	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
 // result is how a command ended.
@@ -219,13 +218,13 @@ func TestCannotConnect(t *testing.T) {
 	assert.Contains(t, got.stderr, "not verified")
 }
 
-// Whatever is wrong with the certificate, over both TLS libraries ngmq says what to do.
+// Whatever is wrong with the certificate, over every TLS library in it ngmq says what to do.
 func TestCertificateHints(t *testing.T) {
-	cert, err := crypto.GenerateDevCert(t.TempDir())
+	cert, err := devcert.Generate(t.TempDir())
 	require.NoError(t, err)
-	other, err := crypto.GenerateDevCert(t.TempDir())
+	other, err := devcert.Generate(t.TempDir())
 	require.NoError(t, err)
-	for _, server := range []string{"quic://" + refuseQUIC(t, cert), "mqtts://" + refuseTLS(t, cert)} {
+	for _, server := range append(refuseQUIC(t, cert), "mqtts://"+refuseTLS(t, cert)) {
 		for options, want := range map[string]string{
 			"":                         "give the CA of the server with --cafile",
 			"--cafile " + other.CAFile: other.CAFile + " does not hold the CA of this server",
@@ -238,18 +237,7 @@ func TestCertificateHints(t *testing.T) {
 	}
 }
 
-// refuseQUIC is a QUIC server whose clients come no further than the handshake.
-func refuseQUIC(t *testing.T, cert crypto.DevCert) string {
-	ctx, err := crypto.NewContext(crypto.Config{CertFile: cert.CertFile, KeyFile: cert.KeyFile, ALPN: []string{"mqtt"}})
-	require.NoError(t, err)
-	t.Cleanup(ctx.Close)
-	l, err := endpoint.NewListener(endpoint.Config{TLS: ctx, Addrs: []string{"127.0.0.1:0"}})
-	require.NoError(t, err)
-	t.Cleanup(func() { l.Close() })
-	return l.Addr().String()
-}
-
-func refuseTLS(t *testing.T, cert crypto.DevCert) string {
+func refuseTLS(t *testing.T, cert devcert.Cert) string {
 	pair, err := tls.LoadX509KeyPair(cert.CertFile, cert.KeyFile)
 	require.NoError(t, err)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
@@ -310,5 +298,5 @@ func TestHelpAndVersion(t *testing.T) {
 	assert.Contains(t, got.stdout, "-W, --timeout")
 	got = ngmq(t.Context(), "", "version")
 	assert.Equal(t, exitOK, got.status)
-	assert.Regexp(t, `^ngmq .+\nngtcp2 \d+\.\d+\.\d+\nOpenSSL \d+\.\d+\.\d+`, got.stdout)
+	assert.Regexp(t, versionLines, got.stdout)
 }

@@ -17,7 +17,7 @@ import (
 // forPeople reports whether somebody is likely to read what is printed to w: it is a
 // terminal, or make runs this program (make run).
 func forPeople(w io.Writer) bool {
-	if os.Getenv("MAKELEVEL") != "" {
+	if underMake() {
 		return true
 	}
 	f, ok := w.(*os.File)
@@ -26,6 +26,16 @@ func forPeople(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func underMake() bool { return os.Getenv("MAKELEVEL") != "" }
+
+// flagsUnderMake says how make run takes the flags that an error asks for.
+func flagsUnderMake() string {
+	if !underMake() {
+		return ""
+	}
+	return "\nmake run takes flags in ARGS: make run ARGS='--tcp 127.0.0.1:1884'"
 }
 
 // printHints says where the server listens and how to try it, a line to paste for

@@ -23,8 +23,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/ngmq/ngmq/crypto"
-	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/server"
 )
 
@@ -45,7 +43,7 @@ type cli struct {
 	LogFormat      string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
 	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
-	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL."`
+	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 }
 
 type (
@@ -104,7 +102,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		AllowAnonymous: c.AllowAnonymous, Logger: log,
 	})
 	if err != nil {
-		return fmt.Errorf("cannot start:\n%w", err)
+		return fmt.Errorf("cannot start:\n%w%s", err, flagsUnderMake())
 	}
 	if forPeople(stdout) {
 		go func() {
@@ -129,7 +127,7 @@ func (c *cli) logger(w io.Writer) (*slog.Logger, error) {
 
 // Run implements the version command.
 func (showVersion) Run(stdout io.Writer) error {
-	_, err := fmt.Fprintf(stdout, "ngmqd %s\nngtcp2 %s\n%s\n", ownVersion(), ngtcp2.Version(), crypto.OpenSSLVersion())
+	_, err := fmt.Fprintf(stdout, "ngmqd %s\n%s\n", ownVersion(), libraries())
 	return err
 }
 

@@ -116,7 +116,7 @@ func (p *process) ready(t *testing.T) map[string]string {
 	return entry
 }
 
-var anyPorts = []string{"--quic", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--log-format", "json"}
+var anyPorts = append([]string{"--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--log-format", "json"}, anyQUIC...)
 
 // connect does CONNECT and CONNACK over TCP.
 func connect(t *testing.T, addr string, v packet.Version) (net.Conn, *packet.Decoder) {
@@ -140,7 +140,7 @@ func TestServesUntilSignal(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := command(t, nil, anyPorts...)
 			addrs := p.ready(t)
-			for _, transport := range []string{"quic", "tcp", "tls"} {
+			for _, transport := range transports {
 				_, port, err := net.SplitHostPort(addrs[transport])
 				require.NoError(t, err)
 				assert.NotEqual(t, "0", port)
@@ -212,14 +212,14 @@ func TestRefusesToStart(t *testing.T) {
 		want []string
 	}{
 		"all off":              {off, []string{"all listeners are off", "--quic"}},
-		"address in use":       {[]string{"--quic", "127.0.0.1:0", "--tls", other, "--tcp", busy.Addr().String()}, []string{busy.Addr().String(), "in use", "--tcp"}},
+		"address in use":       {append([]string{"--tls", other, "--tcp", busy.Addr().String()}, anyQUIC...), []string{busy.Addr().String(), "in use", "--tcp"}},
 		"no such certificate":  {[]string{"--cert", "/nowhere.crt", "--key", "/nowhere.key"}, []string{"/nowhere.crt", "no such file", "--cert"}},
 		"bad certificate":      {[]string{"--cert", garbage, "--key", garbage}, []string{garbage, "--cert"}},
 		"certificate alone":    {[]string{"--cert", garbage}, []string{garbage, "--key"}},
 		"public":               {[]string{"--tcp", "0.0.0.0:0"}, []string{"0.0.0.0:0", "--allow-anonymous"}},
-		"public QUIC":          {[]string{"--quic", ":0"}, []string{":0", "--allow-anonymous"}},
+		"QUIC address":         {[]string{"--quic", ":0"}, []string{":0", badQUIC}},
 		"bad address":          {[]string{"--tcp", "nonsense"}, []string{"nonsense", "host:port"}},
-		"data dir is a file":   {[]string{"--data-dir", garbage, "--quic", "127.0.0.1:0", "--tcp", "off"}, []string{garbage, "--data-dir"}},
+		"data dir is a file":   {[]string{"--data-dir", garbage, "--quic", "off", "--tcp", "off", "--tls", "127.0.0.1:0"}, []string{garbage, "--data-dir"}},
 		"unknown flag":         {[]string{"--nonsense"}, []string{"--nonsense", "--help"}},
 		"unknown level":        {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		"unknown format":       {[]string{"--log-format", "xml"}, []string{"--log-format", "json"}},
@@ -284,12 +284,21 @@ func TestHintsUnderMake(t *testing.T) {
 	addrs := p.ready(t)
 	require.Eventually(t, func() bool { return strings.Contains(p.stdout.String(), "Ctrl-C") }, patience, 5*time.Millisecond)
 	hints := p.stdout.String()
-	assert.Contains(t, hints, "--url quic://"+addrs["quic"])
+	assert.Equal(t, len(transports) == 3, strings.Contains(hints, "--url quic://"+strings.TrimSuffix(addrs["quic"], "off")))
 	assert.Contains(t, hints, "dev-ca.crt")
 	_, port, _ := net.SplitHostPort(addrs["tcp"])
 	assert.Contains(t, hints, "mosquitto_sub -h 127.0.0.1 -p "+port)
 	_, port, _ = net.SplitHostPort(addrs["tls"])
 	assert.Contains(t, hints, "-p "+port+" --cafile")
+}
+
+func TestErrorsUnderMakeSayWhereFlagsGo(t *testing.T) {
+	p := command(t, []string{"MAKELEVEL=1"}, "--quic", "off", "--tcp", "off")
+	assert.Equal(t, 1, p.status(t))
+	assert.Contains(t, p.stderr.String(), "make run ARGS=")
+	p = command(t, nil, "--quic", "off", "--tcp", "off")
+	assert.Equal(t, 1, p.status(t))
+	assert.NotContains(t, p.stderr.String(), "make run")
 }
 
 // Lines to paste work in a terminal that stands elsewhere.
@@ -310,7 +319,7 @@ func TestHintsAreForAnyFolder(t *testing.T) {
 func TestVersion(t *testing.T) {
 	p := command(t, nil, "version")
 	assert.Zero(t, p.status(t))
-	assert.Regexp(t, `^ngmqd \S+\nngtcp2 1\.\d+\.\d+\S*\nOpenSSL 3\.\d+`, p.stdout.String())
+	assert.Regexp(t, versionLines, p.stdout.String())
 }
 
 func TestHelp(t *testing.T) {

@@ -1,0 +1,19 @@
+//go:build !noquic
+
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// libraries are the versions of the native libraries, a line each.
+func libraries() string {
+	return fmt.Sprintf("ngtcp2 %s\n%s", ngtcp2.Version(), crypto.OpenSSLVersion())
+}
+
+// handshakeTimeout says whether nobody answered the QUIC handshake.
+func handshakeTimeout(err error) bool { return errors.Is(err, ngtcp2.ErrHandshakeTimeout) }

@@ -1,0 +1,13 @@
+//go:build noquic
+
+package main
+
+var (
+	transports = []string{"tcp", "tls"}
+	anyQUIC    []string // off by default
+)
+
+const (
+	badQUIC      = "built without QUIC (build tag noquic)" // in what is said about --quic :0
+	versionLines = `^ngmqd \S+\nwithout QUIC \(build tag noquic\)\n$`
+)
