@@ -21,10 +21,13 @@ MODULES = $(shell find * -name go.mod -not -path 'third_party/*' -not -path go.m
 # Packages that run C, or that lend it memory.
 C_PACKAGES := ./crypto/... ./ngtcp2/...
 STATICCHECK := $(CURDIR)/bin/tools/staticcheck
+# The build without QUIC: what the tag changes.
+NOQUIC := CGO_ENABLED=0 GOFLAGS=-tags=noquic
+NOQUIC_PACKAGES := ./cmd/... ./server ./server/examples/... ./server/internal/listener/... ./mqtt/client ./crypto/devcert
 
 .PHONY: help
 help: ## what there is (default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##### build
 
@@ -53,11 +56,15 @@ run: build ## build and start the server; flags in ARGS="--quic 127.0.0.1:14567"
 
 ##### test
 
-.PHONY: test test-root test-modules test-scripts
-test: test-scripts test-root test-modules interop ## the whole test suite, interop included
+.PHONY: test test-root test-noquic test-modules test-scripts
+test: test-scripts test-root test-noquic test-modules interop ## the whole test suite, interop included
 
 test-root: native
 	$(NATIVE) go test -timeout 10m -run '$(RUN)' ./...
+
+test-noquic: ## a server and a client without QUIC and cgo, and their tests
+	$(NOQUIC) go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/noquic/ ./cmd/...
+	$(NOQUIC) go test -timeout 10m -run '$(RUN)' $(NOQUIC_PACKAGES)
 
 test-modules: native
 	@$(NATIVE) for m in $(filter-out scripts/tools scripts/interop,$(MODULES)); do \
@@ -106,6 +113,7 @@ lint-format:
 lint-vet: native $(STATICCHECK)
 	@$(NATIVE) for m in . $(filter-out scripts/tools,$(MODULES)); do \
 	  echo "== vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
+	@echo "== vet, staticcheck: without QUIC"; export $(NOQUIC); go vet $(NOQUIC_PACKAGES) && $(STATICCHECK) $(NOQUIC_PACKAGES)
 
 lint-rules:
 	@cd scripts/checks && go run . -root ../..
