@@ -51,9 +51,8 @@
 //
 // # Locks
 //
-// Order, outer first: Broker.mu, Session.mu, then the innermost ones: timers.mu and the
-// lock of a store. Session.subMu is outside the lock of topic.Tree and apart from the
-// others. Client.mu is taken alone. Never two Session.mu or two Client.mu at a time.
+// Order, outer first: Broker.mu or Session.subMu, Session.mu, then the innermost ones:
+// timers.mu and the locks of topic.Tree and of a store. Client.mu is taken alone. Never two Session.mu or two Client.mu at a time.
 // No lock is held while a handler, Transport or Sink is called, or while a message is
 // routed. So a takeover between two owners cannot deadlock, and a slow receiver
 // never holds up a publisher: its queue fills, and what is beyond the limit is dropped

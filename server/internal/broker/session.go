@@ -32,7 +32,6 @@ type Session struct {
 	subMu sync.Mutex
 	subs  map[string]*subscription // by filter
 	cost  int                      // sum of filterCost
-	gone  bool                     // the subscriptions have been removed for good
 }
 
 // ID is the client identifier.

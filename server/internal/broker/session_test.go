@@ -416,3 +416,28 @@ func FuzzFeed(f *testing.F) {
 		require.Equal(t, []string{"still here"}, payloads(other.take()))
 	})
 }
+
+// What an old connection is still doing when another one takes the session over does
+// not reach the session that the client resumes.
+func TestTakeoverDuringSubscribeResumed(t *testing.T) {
+	var w *world
+	var now *peer
+	w = newWorld(t, func(c *Config) {
+		c.Handlers.Subscribe = func(e *SubscribeEvent) error {
+			if e.Filter == "late" {
+				now = w.connect(packet.V50, "s", resume, expiry(60))
+			}
+			return nil
+		}
+	})
+	p, old := w.connect(packet.V50, "p"), w.connect(packet.V50, "s", expiry(60))
+	p.send(retained("late", "retained", 0, 0))
+	old.subscribe(0, "early")
+	old.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "late"}}})
+	require.NotNil(t, now)
+	err := old.c.onUnsubscribe(&packet.Unsubscribe{PacketID: 2, Filters: []string{"early"}})
+	assert.ErrorIs(t, err, errTakenOver)
+	p.send(pub("late", "no", 0, 0), pub("early", "yes", 0, 0))
+	assert.Equal(t, []string{"yes"}, payloads(now.take()))
+	assert.EqualValues(t, 1, w.Stats().Subscriptions)
+}

@@ -74,7 +74,7 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 		return g, err
 	}
 	sub := &subscription{s: c.session, ids: ids, qos: min(ev.QoS, o.QoS), noLocal: o.NoLocal, rap: o.RetainAsPublished}
-	replaced, err := c.session.subscribe(o.Filter, sub)
+	replaced, err := c.session.subscribe(c, o.Filter, sub)
 	if err != nil {
 		return g, err
 	}
@@ -100,13 +100,15 @@ func (b *Broker) checkFilter(filter string) error {
 	return nil
 }
 
-// subscribe adds a subscription to the session and the tree. replaced tells that there
-// was one with the same filter; the tree changes in one step, no message is lost
-// [MQTT-3.8.4-4].
-func (s *Session) subscribe(filter string, sub *subscription) (replaced bool, err error) {
+// subscribe adds a subscription to the session and the tree, while c has the session.
+// replaced tells that there was one with the same filter; the tree changes in one step,
+// no message is lost [MQTT-3.8.4-4].
+func (s *Session) subscribe(c *Client, filter string, sub *subscription) (replaced bool, err error) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	if s.gone {
+	s.mu.Lock() // no takeover before it is done
+	defer s.mu.Unlock()
+	if s.client != c {
 		return false, errTakenOver
 	}
 	_, replaced = s.subs[filter]
@@ -163,29 +165,40 @@ func (c *Client) welcome(g *granted) {
 func (c *Client) onUnsubscribe(p *packet.Unsubscribe) error {
 	codes := make([]packet.ReasonCode, len(p.Filters))
 	for i, filter := range p.Filters {
-		if !c.session.unsubscribe(filter) {
+		found, err := c.session.unsubscribe(c, filter)
+		switch {
+		case err != nil:
+			return err
+		case found:
+			c.b.count.unsubscribes.Add(1)
+		default:
 			codes[i] = packet.NoSubscriptionExisted
-			continue
 		}
-		c.b.count.unsubscribes.Add(1)
 	}
 	return c.reply(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: codes})
 }
 
-func (s *Session) unsubscribe(filter string) bool {
+// unsubscribe removes a subscription, while c has the session.
+func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
+	s.mu.Lock() // no takeover before it is done
+	defer s.mu.Unlock()
+	if s.client != c {
+		return false, errTakenOver
+	}
 	if _, ok := s.subs[filter]; !ok {
-		return false
+		return false, nil
 	}
 	delete(s.subs, filter)
 	s.cost -= filterCost(filter)
 	s.b.subs.Remove(filter, s)
 	s.b.count.subscriptions.Add(-1)
-	return true
+	return true, nil
 }
 
-// unsubscribeAll removes every subscription for good: the session has ended.
+// unsubscribeAll removes every subscription for good: the session has ended, no client
+// has it any more.
 func (s *Session) unsubscribeAll() {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
@@ -193,5 +206,5 @@ func (s *Session) unsubscribeAll() {
 		s.b.subs.Remove(filter, s)
 	}
 	s.b.count.subscriptions.Add(-int64(len(s.subs)))
-	s.subs, s.gone = nil, true
+	s.subs = nil
 }
