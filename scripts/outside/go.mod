@@ -1,0 +1,16 @@
+module example.org/outside
+
+go 1.26.0
+
+require (
+	github.com/ngmq/ngmq v0.0.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
+
+// A checkout of ngmq; a program elsewhere names its own path or none.
+replace github.com/ngmq/ngmq => ../..
