@@ -15,3 +15,8 @@ func HeapBlocks() int64 { return int64(C.shim_heap_blocks()) }
 
 // Version is the version of the ngtcp2 library in use (ngtcp2_version).
 func Version() string { return C.GoString(C.shim_version()) }
+
+// ReportsStopSending tells whether the library that this was compiled with reports
+// STOP_SENDING when it arrives (ngtcp2 1.24). Before that EventStopSending comes when
+// the stream is written next, without a code.
+func ReportsStopSending() bool { return C.NGTCP2_VERSION_NUM >= 0x011800 }

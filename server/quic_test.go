@@ -158,9 +158,11 @@ func TestFurtherStreamsAreRefused(t *testing.T) {
 				u.Write(encode(&packet.Pingreq{}))
 			}
 		})
-		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", bidi).code)
 		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "reset", bidi).code)
-		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", uni).code)
+		if ngtcp2.ReportsStopSending() {
+			assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", bidi).code)
+			assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", uni).code)
+		}
 	}
 	p.on(func() { p.control.Write(encode(&packet.Pingreq{})) })
 	assert.Equal(t, "\xD0\x00", lastBytes(p.wait(t, "data", 0).data, 2))
@@ -175,7 +177,12 @@ func TestControlStreamLost(t *testing.T) {
 	ends := map[string]func(*peer){
 		"FIN":          func(p *peer) { p.control.CloseWrite() },
 		"RESET_STREAM": func(p *peer) { p.control.Reset(5) },
-		"STOP_SENDING": func(p *peer) { p.control.StopReading(5) },
+		"STOP_SENDING": func(p *peer) {
+			p.control.StopReading(5)
+			if !ngtcp2.ReportsStopSending() { // then the answer finds it
+				p.control.Write(encode(&packet.Pingreq{}))
+			}
+		},
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {

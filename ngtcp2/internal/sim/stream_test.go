@@ -77,7 +77,9 @@ func TestRefusedStreamsAreReplenishedAndCostNoCredit(t *testing.T) {
 		w.Pass(50 * ms)
 	}
 	assert.Contains(t, p.resets, uint64(7), "bidirectional streams are reset from the other side")
-	assert.Len(t, p.stops, 2*rounds)
+	if ngtcp2.ReportsStopSending() {
+		assert.Len(t, p.stops, 2*rounds)
+	}
 	assert.Equal(t, 7, w.accepted[0].got, "nothing of a refused stream is delivered")
 	assert.False(t, p.closed)
 }
