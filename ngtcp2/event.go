@@ -28,8 +28,7 @@ const (
 	EventStreamReset
 	// EventStopSending: StreamID, A = application error code; the peer sent
 	// STOP_SENDING. ngtcp2 answers with RESET_STREAM and everything queued on
-	// the stream has been released (recv_stop_sending; before ngtcp2 1.24 it is
-	// found when the stream is written next).
+	// the stream has been released (recv_stop_sending; see ReportsStopSending).
 	EventStopSending
 	// EventNewCID: Data = a CID that this side issued to the peer: route it to
 	// this Conn (get_new_connection_id).
@@ -54,7 +53,8 @@ const (
 	EventDatagram
 	// EventDatagramAcked: A = id (ack_datagram).
 	EventDatagramAcked
-	// EventDatagramLost: A = id (lost_datagram).
+	// EventDatagramLost: A = id; it is not sent again (lost_datagram, or
+	// QueueDatagram's promise could not be kept).
 	EventDatagramLost
 	// EventMaxStreamsBidi: A = total number of bidirectional streams that this
 	// side may open (extend_max_local_streams_bidi).

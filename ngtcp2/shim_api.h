@@ -132,6 +132,29 @@ int shim_conn_is_local_stream(shim_conn *c, int64_t id);
 void shim_conn_keep_alive(shim_conn *c, uint64_t timeout);
 void shim_conn_submit_new_token(shim_conn *c, shim_span token);
 
+// --- shim_dgram.c ---
+
+#define SHIM_DGRAMS_MAX 128
+
+// shim_dgram_out is a datagram to send.
+typedef struct shim_dgram_out {
+  uint64_t id;
+  shim_buf *buf;
+  uint32_t off;
+  uint32_t len;
+} shim_dgram_out;
+
+enum {
+  SHIM_DGRAM_RANGE = -1,
+  SHIM_DGRAM_OFF = -2,
+  SHIM_DGRAM_TOO_LARGE = -3,
+  SHIM_DGRAM_FULL = -4,
+};
+
+// 0 or SHIM_DGRAM_*; takes over the reference of d in every case.
+int shim_conn_queue_dgram(shim_conn *c, shim_dgram_out d);
+uint64_t shim_dgram_limit(shim_conn *c);
+
 // --- shim_info.c ---
 
 void shim_conn_info(shim_conn *c, ngtcp2_conn_info *out);

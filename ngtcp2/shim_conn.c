@@ -223,6 +223,7 @@ void shim_conn_del(shim_conn *c) {
   tls_detach(c);
   ngtcp2_conn_del(c->conn); // may write qlog; its frames point into our queues
   shim_streams_del(c);
+  shim_dgrams_del(c);
   close_logs(c->qlog_fd, c->log_fd);
   shim_release(c);
 }

@@ -117,6 +117,13 @@ typedef struct shim_list {
   shim_stream *first, *last;
 } shim_list;
 
+// --- datagrams (shim_dgram.c) ---
+
+typedef struct shim_dgram_queue {
+  shim_dgram_out *ring; // SHIM_DGRAMS_MAX of them; NULL before the first
+  uint32_t head, len;
+} shim_dgram_queue;
+
 // --- connections (shim_conn.c) ---
 
 struct shim_conn {
@@ -127,6 +134,7 @@ struct shim_conn {
   shim_events *ev;
   shim_stream *streams;
   shim_list ready, parked;
+  shim_dgram_queue dgrams;
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time
   int64_t written;  // what the scheduler returned last
@@ -166,6 +174,12 @@ void shim_stream_drop_unsent(shim_conn *c, shim_stream *s);
 void shim_stream_wake(shim_conn *c, shim_stream *s);
 void shim_streams_unpark(shim_conn *c);
 shim_stream *shim_stream_find(shim_conn *c, int64_t id);
+
+int shim_dgrams_ready(shim_conn *c);
+ngtcp2_ssize shim_dgram_write(shim_conn *c, ngtcp2_path *path,
+                              ngtcp2_pkt_info *pi, shim_span dest,
+                              ngtcp2_tstamp ts);
+void shim_dgrams_del(shim_conn *c);
 
 ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
                               ngtcp2_pkt_info *pi, uint8_t *dest,

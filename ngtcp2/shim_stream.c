@@ -327,6 +327,12 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
   shim_span out = {dest, destlen};
   turn t;
   (void)conn;
+  while (shim_dgrams_ready(c)) {
+    c->written = shim_dgram_write(c, path, pi, out, ts);
+    if (c->written != NGTCP2_ERR_WRITE_MORE) {
+      return c->written;
+    }
+  }
   for (;;) {
     t.s = NULL;
     t.cnt = 0;
