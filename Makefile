@@ -22,7 +22,7 @@ MODULES = $(shell find * -name go.mod -not -path 'third_party/*' -not -path go.m
 C_PACKAGES := ./crypto/... ./ngtcp2/...
 STATICCHECK := $(CURDIR)/bin/tools/staticcheck
 # The build without QUIC: what the tag changes.
-NOQUIC := CGO_ENABLED=0 GOFLAGS=-tags=noquic
+NOQUIC := CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -tags=noquic"
 NOQUIC_PACKAGES := ./cmd/... ./server ./server/examples/... ./server/internal/listener/... ./mqtt/client ./crypto/devcert
 
 .PHONY: help
