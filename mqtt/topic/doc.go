@@ -4,7 +4,8 @@
 //	Tree    subscriptions: filters are stored, a name is looked up    (PUBLISH)
 //	Names   retained messages: names are stored, a filter is looked up (SUBSCRIBE)
 //
-// Both cost by the number of levels and by what matches, not by how much is stored.
+// Both cost by the number of levels and by what matches, not by how much is stored;
+// but a "+" or "#" looks at all names below the level where it stands.
 //
 // # Words
 //
@@ -19,6 +20,7 @@
 //	what            who may use it
 //	Tree            any goroutine; a read-write lock inside, readers share it
 //	values in Tree  the tree keeps copies; Match copies them out
-//	Names           one goroutine at a time, or many that only read: the caller locks
+//	Names           one goroutine at a time, or many that only read: the caller locks,
+//	                during each step of a Match
 //	filters, names  the trees keep their own copies of the levels
 package topic

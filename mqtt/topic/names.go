@@ -2,6 +2,7 @@ package topic
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 )
 
@@ -65,61 +66,75 @@ func (t *Names[V]) Len() int { return t.size }
 // what the memory of the tree grows with. A node takes about 300 bytes.
 func (t *Names[V]) Nodes() int { return t.nodes }
 
-// Match calls visit with the value of each name that matches the filter, which must
-// be valid and not shared, in no particular order, until visit returns false. visit
-// must not change t.
-func (t *Names[V]) Match(filter string, visit func(V) bool) {
-	level, rest, more := strings.Cut(filter, "/")
-	if level != "#" && level != "+" {
-		t.root.match(filter, visit)
-		return
-	}
-	for name, c := range t.root.children { // [MQTT-4.7.2-1]
-		if strings.HasPrefix(name, "$") {
-			continue
-		}
-		if !c.matchBelow(level, rest, more, visit) {
+// Match looks for the values of the names that match the filter, which must be valid
+// and not shared, in no particular order. It yields once for every node of the tree
+// that it looks at, so that the caller can limit the work: ok tells whether v is a
+// value that matches.
+//
+// t may change between two steps, not during one. A value that is there all the time
+// is then yielded once, a value that comes or goes meanwhile once or not at all.
+func (t *Names[V]) Match(filter string) iter.Seq2[V, bool] {
+	return func(yield func(V, bool) bool) {
+		level, rest, more := strings.Cut(filter, "/")
+		if level != "#" && level != "+" {
+			t.root.match(filter, yield)
 			return
+		}
+		for name, c := range t.root.children {
+			if strings.HasPrefix(name, "$") { // [MQTT-4.7.2-1]
+				if !c.pass(yield) {
+					return
+				}
+			} else if !c.matchBelow(level, rest, more, yield) {
+				return
+			}
 		}
 	}
 }
 
-// match visits what matches below n. false: stop.
-func (n *nameNode[V]) match(filter string, visit func(V) bool) bool {
+// match yields what matches below n. false: stop.
+func (n *nameNode[V]) match(filter string, yield func(V, bool) bool) bool {
 	level, rest, more := strings.Cut(filter, "/")
 	if level != "#" && level != "+" {
 		c := n.children[level]
-		return c == nil || c.matchBelow(level, rest, more, visit)
+		return c == nil || c.matchBelow(level, rest, more, yield)
 	}
 	for _, c := range n.children {
-		if !c.matchBelow(level, rest, more, visit) {
+		if !c.matchBelow(level, rest, more, yield) {
 			return false
 		}
 	}
 	return true
 }
 
-// matchBelow visits what matches at n, which has matched level, and below.
-func (n *nameNode[V]) matchBelow(level, rest string, more bool, visit func(V) bool) bool {
+// matchBelow yields what matches at n, which has matched level, and below.
+func (n *nameNode[V]) matchBelow(level, rest string, more bool, yield func(V, bool) bool) bool {
 	switch {
 	case level == "#":
-		return n.all(visit)
+		return n.all(yield)
 	case !more:
-		return n.visit(visit)
-	case rest == "#" && !n.visit(visit): // the parent level matches too
-		return false
+		return n.here(yield)
+	case rest == "#": // the parent level matches too
+		return n.here(yield) && n.match(rest, yield)
 	}
-	return n.match(rest, visit)
+	return n.pass(yield) && n.match(rest, yield)
 }
 
-func (n *nameNode[V]) visit(visit func(V) bool) bool { return !n.used || visit(n.value) }
+// here yields n with its value, if it has one.
+func (n *nameNode[V]) here(yield func(V, bool) bool) bool { return yield(n.value, n.used) }
 
-func (n *nameNode[V]) all(visit func(V) bool) bool {
-	if !n.visit(visit) {
+// pass yields n without a value.
+func (n *nameNode[V]) pass(yield func(V, bool) bool) bool {
+	var none V
+	return yield(none, false)
+}
+
+func (n *nameNode[V]) all(yield func(V, bool) bool) bool {
+	if !n.here(yield) {
 		return false
 	}
 	for _, c := range n.children {
-		if !c.all(visit) {
+		if !c.all(yield) {
 			return false
 		}
 	}

@@ -28,6 +28,7 @@ type Broker struct {
 	count    counters
 
 	handlerOrder atomic.Uint64 // handlers added so far
+	retains      atomic.Uint64 // messages given to the retained store so far
 	closing      atomic.Bool   // Shutdown has been called
 	logLimits    [numLogTopics]logLimit
 

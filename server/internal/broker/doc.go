@@ -24,6 +24,7 @@
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go                            a network connection: input, CONNECT, end
 //	publish.go ack.go subscribe.go                  packets from the client
+//	welcome.go                                      retained messages for new subscriptions
 //	flush.go encode.go                              packets to the client
 //	session.go queue.go inflight.go                 what outlives a connection
 //	registry.go will.go                             who has which session; takeover, expiry, wills
@@ -38,7 +39,7 @@
 //	writer                        the goroutine that calls Flush, during the call
 //	Client.control, last, cause   Client.mu
 //	Session queue, window, will   Session.mu; from any goroutine
-//	Session.subs                  Session.subMu; the client's owner, who ends the session
+//	Session.subs, retained        Session.subMu; the client's owner, who ends the session
 //	which client has a session    Broker.mu and Session.mu together to change it
 //	Message                       whoever holds a reference; never changed once routed
 //	router                        who took it from the pool

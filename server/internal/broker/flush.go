@@ -46,11 +46,13 @@ func (w *writer) add(o outgoing, now int64) {
 func (w *writer) drop(m *Message, reason DropReason) { w.drops = append(w.drops, dropped{m, reason}) }
 
 // Flush writes what is waiting, as far as there is room: control packets first, then
-// messages.
+// messages. It takes some of the retained messages that the client waits for from the
+// store; when there are more it calls Transport.Wake.
 func (c *Client) Flush(s Sink) {
 	c.woken.Store(false)
 	w := writers.Get().(*writer)
 	defer writers.Put(w)
+	visits := retainedVisits
 	for {
 		room := s.Room()
 		if room <= 0 && !c.closing.Load() {
@@ -59,6 +61,7 @@ func (c *Client) Flush(s Sink) {
 		// The session first: what it gives was queued after CONNACK, which is
 		// then in front of it in control.
 		if session := c.live.Load(); session != nil && room > 0 && !c.closing.Load() {
+			session.sendRetained(c, &visits)
 			session.collect(c, w, room)
 		}
 		more := w.n > 0
@@ -73,6 +76,9 @@ func (c *Client) Flush(s Sink) {
 		}
 	}
 	w.finish(c.b)
+	if visits <= 0 { // more in a later turn
+		c.wake()
+	}
 }
 
 // takeControl moves the waiting control packets to w. last is the final packet.

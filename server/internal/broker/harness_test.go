@@ -133,7 +133,9 @@ func (p *peer) send(packets ...packet.Packet) {
 // pump flushes and decodes what came, as the client would see it.
 func (p *peer) pump() {
 	p.t.Helper()
-	p.c.Flush(&p.out)
+	for ok := true; ok; ok = p.c.woken.Load() {
+		p.c.Flush(&p.out)
+	}
 	b := bytes.Clone(p.out.Next(p.out.Len()))
 	p.decoder.Feed(b)
 	for {

@@ -3,6 +3,8 @@ package broker
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ import (
 type hookedStore struct {
 	RetainedStore
 	stored, matched func()
-	walks           int
+	walks, visits   int
 }
 
 func (h *hookedStore) Store(m *Message, limits RetainedLimits) (*Message, bool) {
@@ -30,13 +32,24 @@ func (h *hookedStore) Store(m *Message, limits RetainedLimits) (*Message, bool) 
 	return old, ok
 }
 
-func (h *hookedStore) Match(filter string, visit func(*Message) bool) {
+func (h *hookedStore) Match(filter string) RetainedWalk {
 	h.walks++
-	h.RetainedStore.Match(filter, visit)
-	if fn := h.matched; fn != nil {
-		h.matched = nil
+	return &hookedWalk{h.RetainedStore.Match(filter), h}
+}
+
+type hookedWalk struct {
+	RetainedWalk
+	h *hookedStore
+}
+
+func (w *hookedWalk) Next(limit int) ([]*Message, int, bool) {
+	found, left, more := w.RetainedWalk.Next(limit)
+	w.h.visits += limit - left
+	if fn := w.h.matched; fn != nil {
+		w.h.matched = nil
 		fn()
 	}
+	return found, left, more
 }
 
 func newHookedWorld(t *testing.T, change ...func(*Config)) (*world, *hookedStore) {
@@ -77,6 +90,67 @@ func TestRetainedForSlowReaderIsLimited(t *testing.T) {
 	}
 	assert.LessOrEqual(t, s.c.session.queue.bytes, 1000+700)
 	assert.NotZero(t, w.Stats().Dropped[DropQueueFull])
+	s.out.room = math.MaxInt
+	got := payloads(s.take())
+	assert.Len(t, got, 2, "the first as it came, what is retained now once for all that was asked")
+	assert.Equal(t, fmt.Sprintf("%600d", 49), got[len(got)-1])
+}
+
+// One SUBSCRIBE with many filters, each of which looks at every topic of the store,
+// costs nothing in Feed and little in each Flush.
+func TestRetainedWorkIsLimited(t *testing.T) {
+	const topics, filters = 5000, 20
+	w, store := newHookedWorld(t)
+	p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s")
+	for i := range topics {
+		require.NoError(t, w.Publish(Publication{Topic: fmt.Sprint(i), Payload: []byte("x"), Retain: true}))
+	}
+	p.send(retained("7/x3", "found", 0, 0))
+	many := &packet.Subscribe{PacketID: 1}
+	for i := range filters {
+		many.Subscriptions = append(many.Subscriptions, packet.Subscription{Filter: fmt.Sprint("+/x", i)})
+	}
+	s.send(many)
+	assert.Zero(t, store.visits)
+	turns, most := 0, 0
+	for more := true; more; more = s.c.woken.Load() {
+		before := store.visits
+		s.c.Flush(&s.out)
+		turns, most = turns+1, max(most, store.visits-before)
+	}
+	assert.GreaterOrEqual(t, store.visits, topics*filters)
+	assert.LessOrEqual(t, most, retainedVisits)
+	assert.LessOrEqual(t, turns, 2+topics*filters/retainedVisits)
+	got := s.take()
+	assert.IsType(t, &packet.Suback{}, got[0])
+	assert.Equal(t, []string{"found"}, payloads(got))
+	assert.Nil(t, s.c.session.retained.waiting)
+}
+
+// A session that is resumed gets the retained messages that its old connection has not
+// got: each once, and none twice that came as it was published.
+func TestRetainedAfterResume(t *testing.T) {
+	const topics = 3000
+	w := newWorld(t)
+	s := w.connect(packet.V50, "s", expiry(60))
+	for i := range topics {
+		require.NoError(t, w.Publish(Publication{Topic: fmt.Sprint("t/", i), Payload: fmt.Append(nil, i), QoS: 1, Retain: true}))
+	}
+	s.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "t/+"}, {Filter: "gone/#"}}})
+	s.c.Flush(&s.out) // a part of them
+	s.lose()
+	require.NoError(t, w.Publish(Publication{Topic: "t/new", QoS: 1, Payload: []byte("new"), Retain: true}))
+	again := w.connect(packet.V50, "s", resume, expiry(60))
+	got := append(payloads(s.take()), payloads(again.take())...)
+	assert.Len(t, got, topics, "QoS 0: the new one came while the client was away")
+	slices.Sort(got)
+	assert.Len(t, slices.Compact(got), topics)
+
+	again.subscribe(0, "t/1")
+	again.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "t/#"}, {Filter: "t/2"}}})
+	again.send(&packet.Unsubscribe{PacketID: 2, Filters: []string{"t/#"}})
+	again.c.session.unsubscribeAll()
+	assert.Empty(t, payloads(again.take()))
 }
 
 // Messages that a client has got and does not acknowledge hold no more memory than

@@ -24,6 +24,7 @@ type Message struct {
 	refs     atomic.Int32
 	attached atomic.Pointer[attached] // see Attach
 	replaced atomic.Bool              // was in the retained store and is no longer
+	number   uint64                   // in the order in which messages came to the retained store, 0 = did not
 	buf      []byte
 	topic    int // end of the topic in buf
 	props    int // start of the properties
@@ -103,7 +104,7 @@ func newMessage[T string | []byte](topic T, props packet.Properties, payload []b
 	m := messages.Get().(*Message)
 	m.refs.Store(1)
 	m.replaced.Store(false)
-	m.qos, m.retain, m.from, m.expires = 0, false, "", 0
+	m.number, m.qos, m.retain, m.from, m.expires = 0, 0, false, "", 0
 	size := 2 + len(topic) + 4 + len(props) + len(payload)
 	if cap(m.buf) < size {
 		m.buf = make([]byte, 0, size)

@@ -6,6 +6,7 @@ type delivery struct {
 	ids    []byte // encoded Subscription Identifier properties; shared, never changed
 	qos    byte   // the lower of the publisher's and the granted one [MQTT-3.8.4-8]
 	retain bool
+	stored bool // comes from the retained store
 }
 
 // queue is a first-in-first-out ring of deliveries. The zero value is empty.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"iter"
 	"log/slog"
 	"sync"
 
@@ -50,11 +51,41 @@ func (r *memoryRetained) Delete(name []byte, m *Message) *Message {
 	return old
 }
 
-func (r *memoryRetained) Match(filter string, visit func(*Message) bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	r.names.Match(filter, visit)
+// memoryWalk is a walk through the tree that pauses in the middle.
+type memoryWalk struct {
+	r     *memoryRetained
+	left  int // topics that may be looked at before the next pause
+	found []*Message
+	next  func() (struct{}, bool)
+	stop  func()
 }
+
+func (r *memoryRetained) Match(filter string) RetainedWalk {
+	w := &memoryWalk{r: r}
+	w.next, w.stop = iter.Pull(func(pause func(struct{}) bool) {
+		for m, ok := range r.names.Match(filter) {
+			if ok {
+				m.Retain()
+				w.found = append(w.found, m)
+			}
+			if w.left--; w.left <= 0 && !pause(struct{}{}) {
+				return
+			}
+		}
+	})
+	return w
+}
+
+func (w *memoryWalk) Next(limit int) (found []*Message, left int, more bool) {
+	w.r.mu.RLock()
+	defer w.r.mu.RUnlock()
+	w.left = limit
+	_, more = w.next()
+	found, w.found = w.found, nil
+	return found, w.left, more
+}
+
+func (w *memoryWalk) Stop() { w.stop() }
 
 func (r *memoryRetained) Size() (messages, bytes int64) {
 	r.mu.RLock()
@@ -83,6 +114,7 @@ func (b *Broker) retain(m *Message) {
 		b.forget(b.cfg.Retained.Delete(m.Topic(), nil))
 		return
 	}
+	m.number = b.retains.Add(1)
 	limits := RetainedLimits{b.cfg.MaxRetainedMessages, b.cfg.MaxRetainedBytes}
 	b.watchExpiry(m)
 	old, ok := b.cfg.Retained.Store(m, limits)
@@ -160,38 +192,4 @@ func (e *retainedExpiry) onTimer(int64) {
 	}
 	e.b.forget(e.b.cfg.Retained.Delete(e.m.Topic(), e.m))
 	e.m.Release()
-}
-
-// sendRetained queues the retained messages that match a subscription. They may be
-// more than MaxQueuedMessages and MaxQueuedBytes by what the store holds, since they
-// cost no memory of their own.
-func (s *Session) sendRetained(filter string, sub *subscription) {
-	messages, bytes := s.b.cfg.Retained.Size()
-	extra := surplus{int(messages), int(bytes), true}
-	for _, m := range s.b.retained(filter, s.room(extra)+1) { // 1: to count and log a drop
-		if !sub.noLocal || m.from != s.id {
-			s.deliver(delivery{m, sub.ids, min(m.qos, sub.qos), true}, extra)
-		}
-		m.Release()
-	}
-}
-
-// room is how many messages the queue still takes.
-func (s *Session) room(extra surplus) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(s.b.cfg.MaxQueuedMessages+extra.messages-s.queue.n, 0)
-}
-
-// retained gives at most limit retained messages that match a filter, with references.
-func (b *Broker) retained(filter string, limit int) (found []*Message) {
-	now := b.now()
-	b.cfg.Retained.Match(filter, func(m *Message) bool {
-		if m.expires == 0 || m.expires > now {
-			m.Retain()
-			found = append(found, m)
-		}
-		return len(found) < limit
-	})
-	return found
 }

@@ -32,31 +32,26 @@ type Session struct {
 	subMu sync.Mutex
 	subs  map[string]*subscription // by filter
 	cost  int                      // sum of filterCost
+
+	retained retainedWork // guarded by subMu
 }
 
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
-// surplus is by how much a message from the retained store may exceed the limits of
-// the queue; the zero value is for all others.
-type surplus struct {
-	messages, bytes int
-	stored          bool
-}
-
 // deliver queues d for the client, if the limits allow it, and wakes the owner of the
 // connection. It takes its own reference on the message. Any goroutine.
-func (s *Session) deliver(d delivery, extra surplus) {
+func (s *Session) deliver(d delivery) {
 	s.mu.Lock()
-	if extra.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
+	if d.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()
 		return
 	}
-	reason, ok := s.admit(&d, extra)
+	reason, ok := s.admit(&d)
 	var expired []delivery
 	if !ok && reason == DropQueueFull {
 		if expired = s.purge(); len(expired) > 0 {
-			reason, ok = s.admit(&d, extra)
+			reason, ok = s.admit(&d)
 		}
 	}
 	if ok {
@@ -99,18 +94,18 @@ func (s *Session) purge() []delivery {
 	return s.queue.take(func(d *delivery) bool { return d.m.expires != 0 && d.m.expires <= now }, nil)
 }
 
-// admit decides whether d may be queued.
-func (s *Session) admit(d *delivery, extra surplus) (DropReason, bool) {
+// admit decides whether d may be queued. Who sends retained messages looks for room
+// itself.
+func (s *Session) admit(d *delivery) (DropReason, bool) {
 	cfg := &s.b.cfg
 	switch {
 	case s.ended:
 		return DropSessionEnded, false
 	case s.client == nil && d.qos == 0:
 		return DropOffline, false
-	case s.queue.n == 0:
+	case s.queue.n == 0 || d.stored:
 		return 0, true
-	case s.queue.n >= cfg.MaxQueuedMessages+extra.messages,
-		s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes+extra.bytes:
+	case s.queue.n >= cfg.MaxQueuedMessages, s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
 		return DropQueueFull, false
 	}
 	return 0, true

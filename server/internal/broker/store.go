@@ -29,11 +29,23 @@ type RetainedStore interface {
 	// Delete forgets the message of a topic. If m is not nil, only that one. It
 	// gives what it removed, with a reference that the caller releases.
 	Delete(topic []byte, m *Message) *Message
-	// Match calls visit for each message whose topic matches the filter until visit
-	// returns false. The message is lent for the call; visit must not call the store.
-	Match(filter string, visit func(*Message) bool)
+	// Match begins a walk over the messages whose topic matches the filter. The
+	// caller calls Stop when it is done with it.
+	Match(filter string) RetainedWalk
 	// Size is the number of messages and their bytes.
 	Size() (messages, bytes int64)
+}
+
+// RetainedWalk looks for messages in parts, so that a large store keeps nobody waiting.
+// The store may change between two parts: a message that is there all the time is found
+// once, one that comes or goes meanwhile once or not at all. One goroutine at a time.
+type RetainedWalk interface {
+	// Next looks at no more than limit topics, at least 1, and gives the messages
+	// that match with references, which the caller releases. left is the rest of
+	// limit; more tells that the walk is not at its end.
+	Next(limit int) (found []*Message, left int, more bool)
+	// Stop ends the walk; it may be called several times.
+	Stop()
 }
 
 // RetainedLimits are the limits that RetainedStore.Store has to respect.

@@ -11,13 +11,14 @@ import (
 type granted struct {
 	filter   string
 	sub      *subscription
-	retained bool // retained messages are to be sent
+	retained bool   // retained messages are to be sent
+	before   uint64 // those that were stored before
 	replies  []Publication
 }
 
 // onSubscribe handles every filter as if it had come alone [MQTT-3.8.4-5]; the SUBACK
-// has a code for each [MQTT-3.8.4-6]. Retained messages and replies of handlers are
-// queued after it.
+// has a code for each [MQTT-3.8.4-6]. Replies of handlers are queued after it; retained
+// messages by Flush, in parts.
 func (c *Client) onSubscribe(p *packet.Subscribe) error {
 	codes := make([]packet.ReasonCode, len(p.Subscriptions))
 	var grants []granted
@@ -40,27 +41,10 @@ func (c *Client) onSubscribe(p *packet.Subscribe) error {
 	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes}); err != nil {
 		return err
 	}
-	mergeRepeated(grants)
 	for i := range grants {
 		c.welcome(&grants[i])
 	}
 	return nil
-}
-
-// mergeRepeated leaves the retained messages of a filter that a packet has more than
-// once to the last of them, so that 65,535 equal filters cost one search.
-func mergeRepeated(grants []granted) {
-	if len(grants) < 2 {
-		return
-	}
-	last := make(map[string]*granted, len(grants))
-	for i := range grants {
-		g := &grants[i]
-		if before := last[g.filter]; before != nil && before.retained {
-			before.retained, g.retained = false, true
-		}
-		last[g.filter] = g
-	}
 }
 
 // subscribe makes one subscription, or replaces the one with the same filter
@@ -80,7 +64,7 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	}
 	c.b.count.subscribes.Add(1)
 	return granted{
-		filter: o.Filter, sub: sub, replies: ev.reply,
+		filter: o.Filter, sub: sub, replies: ev.reply, before: c.b.retains.Load(),
 		retained: o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced, // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
 	}, nil
 }
@@ -146,7 +130,7 @@ func (s *Session) full(filter string) bool {
 // the handler.
 func (c *Client) welcome(g *granted) {
 	if g.retained {
-		c.session.sendRetained(g.filter, g.sub)
+		c.session.wantRetained(g.filter, g.before)
 	}
 	for i := range g.replies {
 		m, err := c.b.newPublication(&g.replies[i])
@@ -154,7 +138,7 @@ func (c *Client) welcome(g *granted) {
 			c.b.logInvalidReply(g.filter, err)
 			continue
 		}
-		c.session.deliver(delivery{m, g.sub.ids, min(m.qos, g.sub.qos), m.retain}, surplus{})
+		c.session.deliver(delivery{m: m, ids: g.sub.ids, qos: min(m.qos, g.sub.qos), retain: m.retain})
 		m.Release()
 	}
 }
@@ -191,6 +175,7 @@ func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) 
 		return false, nil
 	}
 	delete(s.subs, filter)
+	s.retained.forget(filter)
 	s.cost -= filterCost(filter)
 	s.b.subs.Remove(filter, s)
 	s.b.count.subscriptions.Add(-1)
@@ -206,5 +191,6 @@ func (s *Session) unsubscribeAll() {
 		s.b.subs.Remove(filter, s)
 	}
 	s.b.count.subscriptions.Add(-int64(len(s.subs)))
-	s.subs = nil
+	s.subs, s.retained.waiting = nil, nil
+	s.retained.stop()
 }

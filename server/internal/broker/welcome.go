@@ -1,0 +1,128 @@
+package broker
+
+import "sync/atomic"
+
+// Limits of the work for retained messages. Searching a large store for one filter
+// takes milliseconds, for all filters of a SUBSCRIBE it may take a minute: it is done
+// in parts, between which the owner serves its other clients.
+const (
+	// retainedVisits is how many topics of the store one Flush looks at: about
+	// 100 µs.
+	retainedVisits = 2048
+	// retainedBatch is how many of them, before the queue is looked at again.
+	retainedBatch = 64
+)
+
+// retainedWork is what a session still has to get from the retained store. It outlives
+// the connection that has subscribed.
+type retainedWork struct {
+	open atomic.Bool // there is something; may be read without subMu
+
+	waiting map[string]uint64 // filters, with Broker.retains when they were subscribed
+	walk    RetainedWalk      // for filter; nil = between two filters
+	filter  string
+	before  uint64 // what was stored later has been delivered as it came
+}
+
+// wantRetained notes that the retained messages of a subscription are to be sent: once,
+// however often the filter is subscribed until then.
+func (s *Session) wantRetained(filter string, before uint64) {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	if s.subs[filter] == nil { // the session has ended, or its new client does not want it
+		return
+	}
+	if s.retained.waiting == nil {
+		s.retained.waiting = make(map[string]uint64)
+	}
+	s.retained.waiting[filter] = before
+	s.retained.open.Store(true)
+}
+
+// sendRetained queues retained messages while there is room for them, and looks at no
+// more than *visits topics, of which it takes what it has used.
+func (s *Session) sendRetained(c *Client, visits *int) {
+	for *visits > 0 && s.retained.open.Load() && s.hasRoom(c) {
+		limit := min(*visits, retainedBatch)
+		part := s.walkRetained(limit)
+		*visits -= limit - part.left
+		for _, m := range part.found {
+			part.deliver(m)
+			m.Release()
+		}
+	}
+}
+
+// hasRoom reports whether c may get retained messages: they leave half of the queue
+// to others.
+func (s *Session) hasRoom(c *Client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client == c && s.queue.n <= s.b.cfg.MaxQueuedMessages/2 && s.queue.bytes <= s.b.cfg.MaxQueuedBytes/2
+}
+
+// retainedPart is what was found in one step, for one subscription.
+type retainedPart struct {
+	found  []*Message // with references
+	left   int        // topics not looked at, of those allowed
+	sub    *subscription
+	before uint64
+}
+
+// walkRetained does one step, which looks at no more than limit topics. A filter
+// counts as one too.
+func (s *Session) walkRetained(limit int) (p retainedPart) {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	k := &s.retained
+	if k.walk == nil && !k.next(s.b.cfg.Retained) {
+		k.open.Store(false)
+		p.left = limit
+		return p
+	}
+	p.sub, p.before = s.subs[k.filter], k.before
+	var more bool
+	if p.found, p.left, more = k.walk.Next(limit); !more {
+		k.stop()
+		p.left = max(p.left-1, 0)
+	}
+	return p
+}
+
+// deliver queues m, unless the subscriber has got it as it came or must not get it.
+func (p *retainedPart) deliver(m *Message) {
+	s := p.sub.s
+	late := m.number > p.before
+	expired := m.expires != 0 && m.expires <= s.b.now()
+	own := p.sub.noLocal && m.from == s.id
+	if !late && !expired && !own {
+		s.deliver(delivery{m: m, ids: p.sub.ids, qos: min(m.qos, p.sub.qos), retain: true, stored: true})
+	}
+}
+
+// next begins with one of the filters that wait.
+func (k *retainedWork) next(store RetainedStore) bool {
+	for filter, before := range k.waiting {
+		delete(k.waiting, filter)
+		k.walk, k.filter, k.before = store.Match(filter), filter, before
+		return true
+	}
+	k.waiting = nil
+	return false
+}
+
+// forget gives up what is to be sent for a filter. s.subMu is held.
+func (k *retainedWork) forget(filter string) {
+	delete(k.waiting, filter)
+	if k.filter == filter {
+		k.stop()
+	}
+}
+
+// stop ends the walk. s.subMu is held.
+func (k *retainedWork) stop() {
+	if k.walk != nil {
+		k.walk.Stop()
+		k.walk, k.filter = nil, ""
+	}
+}
