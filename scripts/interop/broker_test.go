@@ -169,7 +169,7 @@ func (b *brokerProcess) tlsConfig(alpn ...string) (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate", b.ca)
 	}
-	return &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: alpn}, nil
+	return &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: alpn, MinVersion: tls.VersionTLS13}, nil
 }
 
 // ourBinary finds a binary of this repository: the environment variable, else ../../bin.

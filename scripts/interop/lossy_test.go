@@ -19,17 +19,13 @@ func TestLossyPath(t *testing.T) {
 	for _, s := range quicStacks() {
 		for qos := byte(1); qos <= 2; qos++ {
 			proves(t, s.name, fmt.Sprintf("QoS %d over a bad path", qos), func(t *testing.T) {
-				proxy := startProxy(t)
-				s.dial = quicTo(proxy.Addr())
-				lossy(t, s, qos)
+				lossy(t, s.via(startProxy(t, s.addr).Addr()), qos)
 			})
 		}
 	}
 	for _, s := range quicStacks() {
 		proves(t, s.name, "reconnects over a bad path", func(t *testing.T) {
-			proxy := startProxy(t)
-			s.dial = quicTo(proxy.Addr())
-			lossyReconnects(t, s)
+			lossyReconnects(t, s.via(startProxy(t, s.addr).Addr()))
 		})
 	}
 }
@@ -91,27 +87,35 @@ func lossyReconnects(t *testing.T, s stack) {
 // TestRebinding: a connection lives on when a NAT in between changes the client's port.
 func TestRebinding(t *testing.T) {
 	for _, s := range quicStacks() {
-		proves(t, s.name, "NAT rebinding", func(t *testing.T) {
-			path, err := StartProxy(broker.quic, Damage{}, 0)
-			require.NoError(t, err)
-			defer path.Close()
-			s.dial = quicTo(path.Addr())
-			topic := unique("interop/rebinding")
-			c := s.open(t, options{})
-			subscribe(t, c, topic, 2)
-			for n := range 5 {
-				m := message{topic: topic, payload: fmt.Sprint(n), qos: 2}
-				publish(t, c, m)
-				assert.Equal(t, m, next(t, c))
-				path.Rebind()
-			}
-			nothingMore(t, c)
-		})
+		proves(t, s.name, "NAT rebinding", func(t *testing.T) { caseRebinding(t, s) })
 	}
 }
 
-// startProxy prints the seed, which INTEROP_SEED repeats.
-func startProxy(t *testing.T) *Proxy {
+func caseRebinding(t *testing.T, s stack) {
+	path := startPath(t, s.addr)
+	topic := unique("interop/rebinding")
+	c := s.via(path.Addr()).open(t, options{})
+	subscribe(t, c, topic, 2)
+	for n := range 5 {
+		m := message{topic: topic, payload: fmt.Sprint(n), qos: 2}
+		publish(t, c, m)
+		assert.Equal(t, m, next(t, c))
+		path.Rebind()
+	}
+	nothingMore(t, c)
+}
+
+// startPath is a proxy that does no damage until the test ends.
+func startPath(t *testing.T, target string) *Proxy {
+	t.Helper()
+	proxy, err := StartProxy(target, Damage{}, 0)
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+	return proxy
+}
+
+// startProxy is a bad path to target. It prints the seed, which INTEROP_SEED repeats.
+func startProxy(t *testing.T, target string) *Proxy {
 	t.Helper()
 	seed := rand.Uint64()
 	if text := os.Getenv("INTEROP_SEED"); text != "" {
@@ -119,7 +123,7 @@ func startProxy(t *testing.T) *Proxy {
 		seed, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err)
 	}
-	proxy, err := StartProxy(broker.quic, fivePercent, seed)
+	proxy, err := StartProxy(target, fivePercent, seed)
 	require.NoError(t, err)
 	t.Logf("proxy seed: INTEROP_SEED=%d", seed)
 	t.Cleanup(func() {

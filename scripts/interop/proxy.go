@@ -88,6 +88,20 @@ func (p *Proxy) Rebind() {
 	}
 }
 
+// Redirect leads all clients to another server, which has no state of their
+// connections: to them the old one has restarted.
+func (p *Proxy) Redirect(target string) error {
+	addr, err := net.ResolveUDPAddr("udp", target)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.target = addr
+	p.mu.Unlock()
+	p.Rebind()
+	return nil
+}
+
 func (p *Proxy) readClients() {
 	buf := make([]byte, 65536)
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,20 +56,40 @@ type stack struct {
 	name string
 	dial dialer
 	new  func(dial dialer, o options) client
+	addr string                  // where it dials; of stacks on QUIC
+	via  func(addr string) stack // the same to another address; of stacks on QUIC
 }
 
-func stacks() []stack {
+// onQUIC is a stack that dials addr, the broker's or that of a proxy before it.
+func onQUIC(name string, to func(addr string) dialer, new func(dialer, options) client, addr string) stack {
+	return stack{name: name, dial: to(addr), new: new, addr: addr,
+		via: func(addr string) stack { return onQUIC(name, to, new, addr) }}
+}
+
+// quicStacks come with each MQTT library first on QUIC.
+func quicStacks() []stack {
 	return []stack{
-		{"quic-go + paho.golang 5.0 (QUIC)", dialQUIC, newPaho5},
-		{"quic-go + paho.mqtt.golang 3.1.1 (QUIC)", dialQUIC, newPaho3},
-		{"paho.golang 5.0 (TCP)", dialTCP, newPaho5},
-		{"paho.mqtt.golang 3.1.1 (TCP)", dialTCP, newPaho3},
-		{"paho.golang 5.0 (TLS)", dialTLS, newPaho5},
-		{"paho.mqtt.golang 3.1.1 (TLS)", dialTLS, newPaho3},
+		onQUIC("quic-go + paho.golang 5.0 (QUIC)", quicTo, newPaho5, broker.quic),
+		onQUIC("quic-go + paho.mqtt.golang 3.1.1 (QUIC)", quicTo, newPaho3, broker.quic),
+		onQUIC("x/net/quic + paho.golang 5.0 (QUIC)", xnetTo, newPaho5, broker.quic),
 	}
 }
 
-func quicStacks() []stack { return stacks()[:2] }
+func tcpStacks() []stack {
+	return []stack{
+		{name: "paho.golang 5.0 (TCP)", dial: dialTCP, new: newPaho5},
+		{name: "paho.mqtt.golang 3.1.1 (TCP)", dial: dialTCP, new: newPaho3},
+	}
+}
+
+func tlsStacks() []stack {
+	return []stack{
+		{name: "paho.golang 5.0 (TLS)", dial: dialTLS, new: newPaho5},
+		{name: "paho.mqtt.golang 3.1.1 (TLS)", dial: dialTLS, new: newPaho3},
+	}
+}
+
+func stacks() []stack { return slices.Concat(quicStacks(), tcpStacks(), tlsStacks()) }
 
 var serial atomic.Int64
 

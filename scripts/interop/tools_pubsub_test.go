@@ -164,7 +164,7 @@ func TestNgmq(t *testing.T) {
 	toolCases(t, ngmqTool(t, "ngmq mqttv5 (TCP)", "mqtt://"+broker.tcp, "mqttv5"))
 	toolCases(t, ngmqTool(t, "ngmq mqttv5 (TLS)", "mqtts://"+localhost(t, broker.tls), "mqttv5", "--cafile", broker.ca))
 	proves(t, "ngmq mqttv5 (QUIC)", "500 lines over a bad path", func(t *testing.T) {
-		proxy := startProxy(t)
+		proxy := startProxy(t, broker.quic)
 		toolLines(t, ngmqTool(t, "", "quic://"+localhost(t, proxy.Addr()), "mqttv5", "--cafile", broker.ca))
 	})
 }
