@@ -75,7 +75,7 @@ func (o *outgoing) appendHead(dst []byte, v packet.Version) []byte {
 	if o.dup {
 		first |= dupBit
 	}
-	if o.retain {
+	if o.retain && (v == packet.V50 || !o.live) { // [MQTT-3.3.1-9, 3.1.1]
 		first |= retainBit
 	}
 	dst = appendVarint(append(dst, first), o.remaining(v))

@@ -179,7 +179,7 @@ func (b *Broker) route(m *Message) (receivers int) {
 		if g.qos < 0 {
 			continue
 		}
-		rec.s.deliver(delivery{m: m, ids: g.ids, qos: min(m.qos, byte(g.qos)), retain: m.retain && g.rap})
+		rec.s.deliver(delivery{m: m, ids: g.ids, qos: min(m.qos, byte(g.qos)), retain: m.retain && g.rap, live: true})
 		receivers++
 	}
 	return receivers

@@ -246,3 +246,29 @@ func TestRouteCache(t *testing.T) {
 	assert.LessOrEqual(t, r.cached, maxCachedReceivers)
 	proves(t, "MQTT-3.10.4-2")
 }
+
+// A subscription that was made with Retain As Published keeps to the rules of 3.1.1
+// while the session belongs to a 3.x client.
+func TestRetainAsPublishedResumedByOlderVersion(t *testing.T) { // MQTT-3.3.1-9 of 3.1.1
+	for _, v := range []packet.Version{packet.V31, packet.V311} {
+		w := newWorld(t)
+		p, s := w.connect(packet.V50, "p"), w.connect(packet.V50, "s", expiry(60))
+		s.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "t", QoS: 1, RetainAsPublished: true}}})
+		s.lose()
+		p.send(retained("t", "offline", 1, 1))
+		s = w.connect(v, "s", resume)
+		p.send(retained("t", "live", 0, 0))
+		got := s.take()
+		require.Equal(t, []string{"offline", "live"}, payloads(got))
+		for _, q := range got {
+			assert.False(t, q.(*packet.Publish).Retain)
+		}
+		for _, q := range s.subscribe(0, "t") {
+			assert.True(t, q.(*packet.Publish).Retain)
+		}
+		s.lose()
+		s = w.connect(packet.V50, "s", resume)
+		assert.True(t, expect[*packet.Publish](s).Retain, "QoS 1, sent again")
+	}
+	proves(t, "MQTT-3.3.1-9 of 3.1.1")
+}
