@@ -133,9 +133,10 @@ func AppendVarint(dst Properties, id PropertyID, v uint32) Properties {
 	return appendVarint(append(dst, byte(id)), int(v))
 }
 
-// AppendString appends a property of type UTF-8 string, cut at MaxStringSize.
+// AppendString appends a property of type UTF-8 string, cut before the character that
+// crosses MaxStringSize.
 func AppendString(dst Properties, id PropertyID, s string) Properties {
-	return appendString(append(dst, byte(id)), s)
+	return appendString(append(dst, byte(id)), cutString(s))
 }
 
 // AppendBinary appends a property of type binary data, cut at MaxStringSize.
@@ -143,10 +144,10 @@ func AppendBinary(dst Properties, id PropertyID, b []byte) Properties {
 	return appendString(append(dst, byte(id)), b)
 }
 
-// AppendUserProperty appends a User Property; key and value are cut at
-// MaxStringSize each.
+// AppendUserProperty appends a User Property; key and value are cut as by
+// AppendString.
 func AppendUserProperty(dst Properties, key, value string) Properties {
-	return appendString(appendString(append(dst, byte(UserProperty)), key), value)
+	return appendString(appendString(append(dst, byte(UserProperty)), cutString(key)), cutString(value))
 }
 
 // size is the length of the block with its length prefix.

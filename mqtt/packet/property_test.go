@@ -285,3 +285,21 @@ func TestAppendLimits(t *testing.T) {
 	v, _ := p.Uint(SubscriptionIdentifier)
 	assert.EqualValues(t, MaxRemainingLength, v)
 }
+
+// A string that is too long is cut between two characters: the property stays UTF-8
+// [MQTT-1.5.4-1].
+func TestAppendStringCutsBetweenCharacters(t *testing.T) {
+	for _, char := range []string{"a", "é", "€", "😀"} {
+		for shift := range 4 {
+			long := strings.Repeat("a", shift) + strings.Repeat(char, MaxStringSize)
+			p := AppendUserProperty(AppendString(nil, ReasonString, long), long, long)
+			require.NoError(t, p.Validate(PUBACK), "%q %d", char, shift)
+			b, ok := p.Bytes(ReasonString)
+			require.True(t, ok)
+			cut := string(b)
+			assert.True(t, strings.HasPrefix(long, cut))
+			assert.Greater(t, len(cut), MaxStringSize-len(char))
+		}
+	}
+	assert.Len(t, AppendString(nil, ReasonString, strings.Repeat("\x80", MaxStringSize+9)), 3+MaxStringSize-3, "not UTF-8: cut anyway")
+}

@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // Data representation, MQTT 5.0 section 1.5: how numbers and strings are laid out.
 
@@ -63,6 +66,18 @@ func stringSize(n int) int { return 2 + min(n, MaxStringSize) }
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	s = s[:min(len(s), MaxStringSize)]
 	return append(append(dst, byte(len(s)>>8), byte(len(s))), s...)
+}
+
+// cutString shortens a string to MaxStringSize, between two characters.
+func cutString(s string) string {
+	if len(s) <= MaxStringSize {
+		return s
+	}
+	n := MaxStringSize
+	for n > MaxStringSize-utf8.UTFMax+1 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // packetSize is the length of a packet with the given Remaining Length.
