@@ -78,6 +78,10 @@ test-scripts: deps-build
 interop: build deps-test ## our binaries against QUIC stacks and MQTT clients of others
 	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -run '$(RUN)'
 
+.PHONY: test-system
+test-system: ## root module's tests with the libraries of Debian 13 (as root; needs debootstrap)
+	@scripts/test_system.sh
+
 .PHONY: race
 race: native ## all tests under the race detector
 	$(NATIVE) go test -race -timeout 15m -run '$(RUN)' ./...

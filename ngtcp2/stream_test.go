@@ -119,8 +119,7 @@ func TestStopSending(t *testing.T) {
 		require.True(t, ok)
 		assert.Zero(t, info.Queued, "what was queued is released")
 	} else {
-		p.s.hold = false
-		require.NoError(t, p.s.conn.Consume(id, testWindow)) // so that the rest is written, and refused
+		p.c.write(id, []byte("more"), false)
 		p.run(func() bool { return p.c.has(EventStopSending) })
 	}
 	p.c.write(id, []byte("more"), false) // released at once, no error
