@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,8 +27,8 @@ type peer struct {
 	events  chan event
 	kept    []event
 	data    []byte // of the control stream; worker only
-	closing bool   // worker only: close the connection once another packet has been sent
-	packets uint64 // worker only: sent before that one
+	closing bool   // worker only: close the connection when more than sent bytes have been sent
+	sent    uint64 // worker only
 }
 
 type event struct {
@@ -80,7 +81,7 @@ func (p *peer) OnStreamClosed(*endpoint.Stream) {}
 func (p *peer) OnFlush() {
 	switch {
 	case !p.closing:
-	case p.conn.Info().PktSent > p.packets:
+	case p.conn.Info().BytesSent > p.sent:
 		p.conn.Close(0, "")
 	default: // pacing may hold the packet back for a moment
 		p.conn.Post(p.conn.MarkDirty)
@@ -222,14 +223,15 @@ func TestCloseCodes(t *testing.T) {
 func TestDataWithTheClose(t *testing.T) {
 	s := start(t, server.Config{})
 	watch := watchWill(t, s)
+	goodbye := strings.Repeat("goodbye", 100) // more than an ACK that is sent before it
 	for range 10 {
 		p := newPeer(t, s, encode(mortal()))
 		p.wait(t, "data", 0)
 		p.on(func() {
-			p.control.Write(encode(&packet.Publish{Topic: []byte("will"), Payload: []byte("goodbye")}, &packet.Disconnect{}))
-			p.closing, p.packets = true, p.conn.Info().PktSent
+			p.control.Write(encode(&packet.Publish{Topic: []byte("will"), Payload: []byte(goodbye)}, &packet.Disconnect{}))
+			p.closing, p.sent = true, p.conn.Info().BytesSent+uint64(len(goodbye))
 		})
-		watch.ExpectMessage("will", "goodbye")
+		watch.ExpectMessage("will", goodbye)
 	}
 	connected(t, s, "tcp", packet.V50, "other").Publish("will", "last", 1)
 	watch.ExpectMessage("will", "last")
