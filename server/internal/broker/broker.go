@@ -126,13 +126,13 @@ func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) bool {
 func (b *Broker) Full() bool { return b.count.connections.Load() >= int64(b.cfg.MaxClients) }
 
 func (b *Broker) logRefused(c *Client, e *Error, cause error) {
-	info := c.t.Info()
+	info := c.connInfo()
 	b.log(logRefused, slog.LevelWarn, "client refused", "code", e.Code.String(), "cause", cause.Error(),
 		"transport", info.Transport, "remote", info.Remote)
 }
 
 func (b *Broker) logClosed(c *Client, e *Error) {
-	id, info := "", c.t.Info()
+	id, info := "", c.connInfo()
 	if c.info != nil {
 		id = c.info.ID
 	}

@@ -20,6 +20,7 @@ type Client struct {
 
 	// Owner only.
 	decoder packet.Decoder
+	conn    *ConnInfo   // of t, once it has been needed
 	info    *ClientInfo // from CONNECT on
 	session *Session    // from an accepted CONNECT on; it may have another client by now
 	aliases [][]byte    // topic names by Topic Alias - 1
@@ -288,6 +289,15 @@ func (c *Client) Closed(err error) {
 		b.callDisconnect(&DisconnectEvent{Client: c.info, Code: c.cause.Code, Err: err})
 	}
 	b.remove(c)
+}
+
+// connInfo describes the network connection, for logs also before CONNECT. Owner only.
+func (c *Client) connInfo() *ConnInfo {
+	if c.conn == nil {
+		info := c.t.Info()
+		c.conn = &info
+	}
+	return c.conn
 }
 
 // Info describes the client; nil until its CONNECT has been accepted. It is set

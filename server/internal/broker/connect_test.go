@@ -404,3 +404,19 @@ func TestConfigValidate(t *testing.T) {
 		assert.ErrorContains(t, err, field)
 	}
 }
+
+// Transport.Info is called once, also when the log needs it again.
+func TestTransportInfoCalledOnce(t *testing.T) {
+	w := newWorld(t)
+	p := w.connect(packet.V50, "c")
+	p.raw([]byte{0xFF})
+	assert.Error(t, p.err)
+	assert.Equal(t, 1, p.tr.infos)
+	refused := w.dial(packet.V50)
+	refused.send(&packet.Connect{ClientID: strings.Repeat("x", 2000), CleanStart: true})
+	assert.Error(t, refused.err)
+	assert.Equal(t, 1, refused.tr.infos)
+	malformed := w.dial(packet.V50)
+	malformed.raw([]byte{0xFF})
+	assert.Equal(t, 1, malformed.tr.infos)
+}

@@ -60,6 +60,7 @@ func (w *world) advance(d time.Duration) { w.clock.advance(w.Broker, d) }
 type transport struct {
 	mu     sync.Mutex
 	wakes  int
+	infos  int
 	closed bool
 	code   packet.ReasonCode
 	info   ConnInfo
@@ -79,7 +80,12 @@ func (t *transport) Close(code packet.ReasonCode) {
 	}
 }
 
-func (t *transport) Info() ConnInfo { return t.info }
+func (t *transport) Info() ConnInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.infos++
+	return t.info
+}
 
 // sink collects bytes.
 type sink struct {

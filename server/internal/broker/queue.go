@@ -5,9 +5,9 @@ type delivery struct {
 	m      *Message
 	ids    []byte // encoded Subscription Identifier properties; shared, never changed
 	qos    byte   // the lower of the publisher's and the granted one [MQTT-3.8.4-8]
-	retain bool // RETAIN, if the client's version allows it
-	live   bool // retain is Retain As Published, which 5.0 clients alone know
-	stored bool // comes from the retained store
+	retain bool   // RETAIN, if the client's version allows it
+	live   bool   // retain is Retain As Published, which 5.0 clients alone know
+	stored bool   // comes from the retained store
 }
 
 // queue is a first-in-first-out ring of deliveries. The zero value is empty.

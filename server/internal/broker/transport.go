@@ -19,8 +19,8 @@ type Transport interface {
 	// why; packet.NormalDisconnection needs no error code on the wire. It may be
 	// called several times; the first code counts.
 	Close(code packet.ReasonCode)
-	// Info describes the connection. It is called once, when the CONNECT has been
-	// read.
+	// Info describes the connection. It is called during Feed, at most once: when
+	// the CONNECT has been read, or for the log when there is none.
 	Info() ConnInfo
 }
 
