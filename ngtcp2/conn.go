@@ -48,6 +48,9 @@ type ConnConfig struct {
 	Params *TransportParams
 	// TLS makes the SSL object. Required; it may be shared and reloaded.
 	TLS *crypto.Context
+	// PreferredAddr says whether a client follows its server's preferred address;
+	// default PreferredAddrIgnore. A server announces one in Params.
+	PreferredAddr PreferredAddrPolicy
 	// ServerName is the name a client asks for (SNI) and verifies.
 	ServerName string
 	// Events is the worker's event array. Required; it must outlive the Conn.

@@ -19,9 +19,9 @@
 // Make the Conn with NewServerConn (from the header that Accept returned, then
 // give the same datagram to ReadPkts) or NewClientConn (then call WritePkts).
 // After every ReadPkts, HandleExpiry or change to a stream, call WritePkts until
-// Written.More is false, and read Expiry again. ReadPkts, WritePkts, HandleExpiry
-// and WriteConnectionClose empty the Events first and may fill them; all other
-// methods leave them alone, so they may be called while events are drained.
+// Written.More is false, and read Expiry again. ReadPkts, WritePkts, HandleExpiry,
+// WriteConnectionClose and the two that migrate empty the Events first and may fill
+// them; all other methods leave them alone, so they may be called while events are drained.
 //
 // Stream data arrives as EventStreamData in order; give the credit back with
 // Consume when the application has used it. To send, put bytes into a Buffer and

@@ -116,6 +116,8 @@ var (
 	ErrStreamShutWr       error = newError(CodeStreamShutWr)
 	ErrStreamNotFound     error = newError(CodeStreamNotFound)
 	ErrInvalidArgument    error = newError(CodeInvalidArgument)
+	ErrInvalidState       error = newError(CodeInvalidState)
+	ErrConnIDBlocked      error = newError(CodeConnIDBlocked)
 	ErrNoBuf              error = newError(CodeNoBuf)
 	ErrClosing            error = newError(CodeClosing)
 	ErrDraining           error = newError(CodeDraining)

@@ -60,8 +60,12 @@ func (e *Events) CID(ev *Event) ConnectionID {
 
 // Path is the path carried by EventPathValidation and EventBeginPathValidation.
 func (e *Events) Path(ev *Event) Path {
+	return pathFromBytes(e.Data(ev))
+}
+
+func pathFromBytes(b []byte) Path {
 	var p C.shim_path
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&p)), C.sizeof_shim_path), e.Data(ev))
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&p)), C.sizeof_shim_path), b)
 	return pathFromC(&p)
 }
 

@@ -103,6 +103,7 @@ type side struct {
 
 type dgram struct {
 	at   Timestamp
+	path Path // of the sender
 	data []byte
 	ecn  ECN
 }
@@ -120,6 +121,9 @@ type pair struct {
 	// accept, when set, sees a datagram for a server that does not exist; it
 	// returns an answer, or nil and whether to make the server Conn.
 	accept func(pkt []byte, h PktHeader, err error) (answer []byte, make bool)
+	// byPath delivers each datagram on the path that it was sent on; else sides
+	// have one path each.
+	byPath bool
 	prefix []byte
 	paths  map[Path]bool // of the packets written
 }
@@ -129,6 +133,7 @@ type options struct {
 	sset, cset     func(*Settings)
 	sparam, cparam func(*TransportParams)
 	version        uint32
+	preferred      PreferredAddrPolicy
 	serverName     string // that the client asks for; default localhost
 }
 
@@ -172,7 +177,7 @@ func newPair(t testing.TB, o options) *pair {
 	conn, err := NewClientConn(ConnConfig{
 		DCID: randomCID(18), SCID: randomCID(testCIDLen), Path: p.c.path, Version: o.version,
 		Settings: &set, Params: &params, TLS: o.ctls, Events: p.c.ev,
-		ServerName: cmp.Or(o.serverName, "localhost"),
+		PreferredAddr: o.preferred, ServerName: cmp.Or(o.serverName, "localhost"),
 	})
 	require.NoError(t, err)
 	p.c.conn = conn
@@ -283,7 +288,7 @@ func (p *pair) flush(s *side) {
 		}
 		for off := 0; off < w.N; off += w.SegmentSize {
 			end := min(off+w.SegmentSize, w.N)
-			p.send(s, append([]byte(nil), s.dst[off:end]...), w.ECN)
+			p.sendOn(s, dgram{path: w.Path, data: append([]byte(nil), s.dst[off:end]...), ecn: w.ECN})
 		}
 		more = w.More
 	}
@@ -291,7 +296,11 @@ func (p *pair) flush(s *side) {
 
 // send puts a datagram on the link.
 func (p *pair) send(from *side, b []byte, ecn ECN) {
-	d := dgram{at: p.now.Add(testDelay), data: b, ecn: ecn}
+	p.sendOn(from, dgram{path: from.path, data: b, ecn: ecn})
+}
+
+func (p *pair) sendOn(from *side, d dgram) {
+	d.at = p.now.Add(testDelay)
 	if p.link == nil {
 		from.out = append(from.out, d)
 		return
@@ -303,9 +312,14 @@ func (p *pair) send(from *side, b []byte, ecn ECN) {
 func (p *pair) deliver(from, to *side) {
 	var base []byte
 	var run []Datagram
+	path := to.path
 	rest := from.out[:0]
 	for _, d := range from.out {
-		if d.at > p.now || len(run) == MaxReadRun {
+		back := Path{d.path.Remote, d.path.Local}
+		if p.byPath && len(run) == 0 && d.at <= p.now {
+			path = back
+		}
+		if d.at > p.now || len(run) == MaxReadRun || p.byPath && path != back {
 			rest = append(rest, d)
 			continue
 		}
@@ -319,7 +333,7 @@ func (p *pair) deliver(from, to *side) {
 	if to.conn == nil && !p.newServer(base[run[0].Off:][:run[0].Len]) {
 		return
 	}
-	to.check(to.conn.ReadPkts(to.path, base, run, p.now))
+	to.check(to.conn.ReadPkts(path, base, run, p.now))
 }
 
 // newServer handles a datagram for which there is no server Conn.

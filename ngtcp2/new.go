@@ -43,6 +43,9 @@ func (cfg *ConnConfig) Validate(server bool) error {
 	if n := len(cfg.ResetSecret); n > maxResetSecret || n > 0 && n < minResetSecret {
 		bad("ResetSecret has %d bytes: use %d to %d", n, minResetSecret, maxResetSecret)
 	}
+	if cfg.PreferredAddr > PreferredAddrFollow {
+		bad("PreferredAddr is %d: use PreferredAddrIgnore or PreferredAddrFollow", cfg.PreferredAddr)
+	}
 	if cfg.Version != 0 && !IsSupportedVersion(cfg.Version) {
 		bad("Version 0x%x is not supported: use VersionV1 or VersionV2", cfg.Version)
 	}
@@ -125,6 +128,7 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 // toC fills everything but SSL, token and files.
 func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.server = boolToC(server)
+	c.follow_preferred = boolToC(!server && cfg.PreferredAddr == PreferredAddrFollow)
 	c.dcid, c.scid = cidToC(cfg.DCID), cidToC(cfg.SCID)
 	c.version = C.uint32_t(cfg.version())
 	c.prefix_len = C.uint8_t(copy((*[MaxCIDLen]byte)(unsafe.Pointer(&c.prefix))[:], cfg.CIDPrefix))

@@ -69,6 +69,7 @@ typedef struct shim_config {
   shim_cid scid;
   uint32_t version;
   uint8_t server;
+  uint8_t follow_preferred; // a client goes to its server's preferred address
   uint8_t prefix_len;
   uint8_t secret_len;
   uint8_t prefix[NGTCP2_MAX_CIDLEN];
@@ -154,6 +155,13 @@ enum {
 // 0 or SHIM_DGRAM_*; takes over the reference of d in every case.
 int shim_conn_queue_dgram(shim_conn *c, shim_dgram_out d);
 uint64_t shim_dgram_limit(shim_conn *c);
+
+// --- shim_path.c ---
+
+void shim_conn_update_key(shim_conn *c, uint64_t ts);
+void shim_conn_migrate(shim_conn *c, const shim_path *path, int immediate,
+                       uint64_t ts);
+int shim_conn_set_local_addr(shim_conn *c, const shim_addr *addr);
 
 // --- shim_info.c ---
 

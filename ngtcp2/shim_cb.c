@@ -439,6 +439,7 @@ const ngtcp2_callbacks shim_callbacks = {
   .remove_connection_id = cb_remove_cid,
   .update_key = ngtcp2_crypto_update_key_cb,
   .path_validation = cb_path_validation,
+  .select_preferred_addr = shim_cb_preferred_addr,
   .stream_reset = cb_stream_reset,
   .extend_max_remote_streams_bidi = cb_max_remote_bidi,
   .extend_max_remote_streams_uni = cb_max_remote_uni,

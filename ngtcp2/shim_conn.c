@@ -185,6 +185,7 @@ static void close_logs(int qlog_fd, int log_fd) {
 static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->ev = e;
   c->server = cfg->server;
+  c->follow_preferred = cfg->follow_preferred;
   c->prefix_len = cfg->prefix_len;
   c->secret_len = cfg->secret_len;
   memcpy(c->prefix, cfg->prefix, sizeof(c->prefix));

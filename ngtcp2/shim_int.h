@@ -143,6 +143,7 @@ struct shim_conn {
   int qlog_fd;
   int log_fd;
   uint8_t server;
+  uint8_t follow_preferred;
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t prefix_len;
@@ -153,10 +154,14 @@ struct shim_conn {
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 
+void shim_conn_begin(shim_conn *c);  // empties events and result
+uint64_t shim_now(shim_conn *c, uint64_t ts); // ts, or the last one if later
 void shim_conn_finish(shim_conn *c, int rv); // fills the result of a call
 void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl);
 int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid);
 
+int shim_cb_preferred_addr(ngtcp2_conn *conn, ngtcp2_path *dest,
+                           const ngtcp2_preferred_addr *addr, void *user_data);
 void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
                   size_t len);
 #if NGTCP2_VERSION_NUM >= 0x011700

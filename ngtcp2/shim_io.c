@@ -7,14 +7,14 @@
 
 enum { TLS_ALERT_NO_APPLICATION_PROTOCOL = 120 }; // RFC 9001 section 8.1
 
-static uint64_t now(shim_conn *c, uint64_t ts) {
+uint64_t shim_now(shim_conn *c, uint64_t ts) {
   if (ts > c->last_ts && ts != UINT64_MAX) {
     c->last_ts = ts;
   }
   return c->last_ts;
 }
 
-static void begin(shim_conn *c) {
+void shim_conn_begin(shim_conn *c) {
   shim_events_reset(c->ev);
   memset(&c->ev->res, 0, offsetof(shim_result, text));
   if (!(c->state & SHIM_STATE_HANDSHAKE_COMPLETED)) {
@@ -71,19 +71,19 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
 
 void shim_conn_read(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
-  begin(c);
+  shim_conn_begin(c);
   int rv = over(c);
   if (rv == 0) {
-    rv = fatal(c, read_run(c, path, base, run, n, now(c, ts)));
+    rv = fatal(c, read_run(c, path, base, run, n, shim_now(c, ts)));
   }
   shim_conn_finish(c, rv);
 }
 
 void shim_conn_expire(shim_conn *c, uint64_t ts) {
-  begin(c);
+  shim_conn_begin(c);
   int rv = over(c);
   if (rv == 0) {
-    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, now(c, ts)));
+    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_now(c, ts)));
   }
   shim_conn_finish(c, rv);
 }
@@ -153,7 +153,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
 void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
                      const shim_chunk *chunks, uint32_t n, uint64_t ts) {
   if (dstlen > 0) {
-    begin(c);
+    shim_conn_begin(c);
   } else {
     c->ev->res.n = 0;
     c->ev->res.more = 0;
@@ -163,7 +163,7 @@ void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
     rv = over(c);
   }
   if (rv == 0 && dstlen > 0 && (c->keyed || !c->server)) {
-    rv = write_run(c, dst, dstlen, now(c, ts));
+    rv = write_run(c, dst, dstlen, shim_now(c, ts));
   }
   shim_conn_finish(c, rv);
 }
@@ -213,6 +213,6 @@ static int write_close(shim_conn *c, uint8_t *dst, size_t len,
 void shim_conn_write_close(shim_conn *c, uint8_t *dst, size_t dstlen,
                            shim_ccerr err, uint64_t ts) {
   ngtcp2_ccerr e = native_ccerr(&err);
-  begin(c);
-  shim_conn_finish(c, write_close(c, dst, dstlen, &e, now(c, ts)));
+  shim_conn_begin(c);
+  shim_conn_finish(c, write_close(c, dst, dstlen, &e, shim_now(c, ts)));
 }
