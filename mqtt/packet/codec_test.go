@@ -414,3 +414,14 @@ func text(id PropertyID, s string) property {
 func user(k, v string) property {
 	return func(p Properties) Properties { return AppendUserProperty(p, k, v) }
 }
+
+// MQTT 5.0 section 1.5.5, table 1-1.
+func TestVariableByteInteger(t *testing.T) { // MQTT-1.5.5-1
+	for v, want := range map[int]string{
+		0: "\x00", 127: "\x7F", 128: "\x80\x01", 16_383: "\xFF\x7F", 16_384: "\x80\x80\x01",
+		2_097_151: "\xFF\xFF\x7F", 2_097_152: "\x80\x80\x80\x01", 268_435_455: "\xFF\xFF\xFF\x7F", 268_435_456: "\xFF\xFF\xFF\x7F",
+	} {
+		assert.Equal(t, want, string(AppendVariableByteInteger(nil, v)), v)
+		assert.Equal(t, len(want), VariableByteIntegerSize(v), v)
+	}
+}

@@ -368,9 +368,9 @@ func TestVarint(t *testing.T) {
 		0: "00", 127: "7F", 128: "80 01", 16383: "FF 7F", 16384: "80 80 01",
 		2097151: "FF FF 7F", 2097152: "80 80 80 01", MaxRemainingLength: "FF FF FF 7F",
 	} {
-		b := appendVarint(nil, v)
+		b := AppendVariableByteInteger(nil, v)
 		assert.Equal(t, parseBytes(t, want), b)
-		assert.Equal(t, len(b), varintSize(v))
+		assert.Equal(t, len(b), VariableByteIntegerSize(v))
 		got, n := readVarint(append(b, 0xAA))
 		assert.Equal(t, len(b), n)
 		assert.EqualValues(t, v, got)

@@ -130,7 +130,7 @@ func AppendUint32(dst Properties, id PropertyID, v uint32) Properties {
 // AppendVarint appends a property of type variable byte integer (Subscription
 // Identifier). Values above MaxRemainingLength become MaxRemainingLength.
 func AppendVarint(dst Properties, id PropertyID, v uint32) Properties {
-	return appendVarint(append(dst, byte(id)), int(v))
+	return AppendVariableByteInteger(append(dst, byte(id)), int(v))
 }
 
 // AppendString appends a property of type UTF-8 string, cut before the character that
@@ -151,9 +151,9 @@ func AppendUserProperty(dst Properties, key, value string) Properties {
 }
 
 // size is the length of the block with its length prefix.
-func (p Properties) size() int { return varintSize(len(p)) + len(p) }
+func (p Properties) size() int { return VariableByteIntegerSize(len(p)) + len(p) }
 
 // appendTo appends the block with its length prefix [MQTT-2.2.2-1].
 func (p Properties) appendTo(dst []byte) []byte {
-	return append(appendVarint(dst, len(p)), p...)
+	return append(AppendVariableByteInteger(dst, len(p)), p...)
 }

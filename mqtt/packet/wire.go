@@ -7,8 +7,9 @@ import (
 
 // Data representation, MQTT 5.0 section 1.5: how numbers and strings are laid out.
 
-// varintSize is the length of v as a Variable Byte Integer.
-func varintSize(v int) int {
+// VariableByteIntegerSize is the length of v as a Variable Byte Integer (MQTT 5.0
+// section 1.5.5), 1 to 4 bytes.
+func VariableByteIntegerSize(v int) int {
 	switch {
 	case v < 1<<7:
 		return 1
@@ -20,9 +21,10 @@ func varintSize(v int) int {
 	return 4
 }
 
-// appendVarint appends v in its shortest encoding [MQTT-1.5.5-1], at most
+// AppendVariableByteInteger appends v, which is not negative, as a Variable Byte Integer
+// in its shortest encoding [MQTT-1.5.5-1]. Above MaxRemainingLength it becomes
 // MaxRemainingLength.
-func appendVarint(dst []byte, v int) []byte {
+func AppendVariableByteInteger(dst []byte, v int) []byte {
 	v = min(v, MaxRemainingLength)
 	for v >= 0x80 {
 		dst = append(dst, byte(v)|0x80)
@@ -81,11 +83,11 @@ func cutString(s string) string {
 }
 
 // packetSize is the length of a packet with the given Remaining Length.
-func packetSize(remaining int) int { return 1 + varintSize(remaining) + remaining }
+func packetSize(remaining int) int { return 1 + VariableByteIntegerSize(remaining) + remaining }
 
 // appendHeader appends the fixed header (MQTT 5.0 section 2.1).
 func appendHeader(dst []byte, t Type, flags byte, remaining int) []byte {
-	return appendVarint(append(dst, byte(t)<<4|flags), remaining)
+	return AppendVariableByteInteger(append(dst, byte(t)<<4|flags), remaining)
 }
 
 // fields reads the fields of a packet one after the other. The first failure

@@ -57,7 +57,7 @@ func (d *delivery) remaining(v packet.Version) int {
 	}
 	if v == packet.V50 {
 		props := d.propertiesSize()
-		n += varintSize(props) + props
+		n += packet.VariableByteIntegerSize(props) + props
 	}
 	return n
 }
@@ -65,7 +65,7 @@ func (d *delivery) remaining(v packet.Version) int {
 // size is the length of the PUBLISH on the wire.
 func (d *delivery) size(v packet.Version) int {
 	n := d.remaining(v)
-	return 1 + varintSize(n) + n
+	return 1 + packet.VariableByteIntegerSize(n) + n
 }
 
 // appendHead appends the PUBLISH without its payload.
@@ -78,7 +78,7 @@ func (o *outgoing) appendHead(dst []byte, v packet.Version) []byte {
 	if o.retain && (v == packet.V50 || !o.live) { // [MQTT-3.3.1-9, 3.1.1]
 		first |= retainBit
 	}
-	dst = appendVarint(append(dst, first), o.remaining(v))
+	dst = packet.AppendVariableByteInteger(append(dst, first), o.remaining(v))
 	dst = append(dst, m.buf[:m.topic]...)
 	if o.qos > 0 {
 		dst = append(dst, byte(o.id>>8), byte(o.id))
@@ -89,7 +89,7 @@ func (o *outgoing) appendHead(dst []byte, v packet.Version) []byte {
 	if !o.expires && len(o.ids) == 0 {
 		return append(dst, m.buf[m.topic:m.payload]...)
 	}
-	dst = appendVarint(dst, o.propertiesSize())
+	dst = packet.AppendVariableByteInteger(dst, o.propertiesSize())
 	if o.expires {
 		dst = append(dst, byte(packet.MessageExpiryInterval))
 		dst = binary.BigEndian.AppendUint32(dst, o.expiry)

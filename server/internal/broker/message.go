@@ -115,7 +115,7 @@ func newMessage[T string | []byte](topic T, props packet.Properties, payload []b
 	b = appendForwarded(b, props)
 	m.payload = len(b)
 	m.buf = append(b, payload...)
-	m.props = m.topic + varintSize(propertyLength(m.buf[m.topic:]))
+	m.props = m.topic + packet.VariableByteIntegerSize(propertyLength(m.buf[m.topic:]))
 	return m
 }
 
@@ -133,10 +133,10 @@ func appendForwarded(b []byte, props packet.Properties) []byte {
 		b[start] = byte(n)
 		return b
 	}
-	more := varintSize(n) - 1
+	more := packet.VariableByteIntegerSize(n) - 1
 	b = append(b, 0, 0, 0)[:len(b)+more]
 	copy(b[start+1+more:], b[start+1:start+1+n])
-	appendVarint(b[:start], n)
+	packet.AppendVariableByteInteger(b[:start], n)
 	return b
 }
 
@@ -150,26 +150,4 @@ func propertyLength(b []byte) (n int) {
 		}
 	}
 	return n
-}
-
-// varintSize is the length of v as a Variable Byte Integer (MQTT 5.0 section 1.5.5).
-func varintSize(v int) int {
-	switch {
-	case v < 1<<7:
-		return 1
-	case v < 1<<14:
-		return 2
-	case v < 1<<21:
-		return 3
-	}
-	return 4
-}
-
-// appendVarint appends v as a Variable Byte Integer.
-func appendVarint(b []byte, v int) []byte {
-	for v >= 0x80 {
-		b = append(b, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(b, byte(v))
 }
