@@ -2,11 +2,13 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
@@ -14,29 +16,30 @@ import (
 	"github.com/ngmq/ngmq/server/internal/listener/stream"
 )
 
-// open loads the certificate, if a listener needs one, and opens all sockets.
+// open loads the certificate, if a listener needs one, and opens all sockets. The
+// error names every address that could not be opened.
 func (s *Server) open(r resolved) error {
 	id, err := s.identity(r)
 	if err != nil {
 		return err
 	}
-	if err := s.openStreams("TCP", r.tcp, nil); err != nil {
-		return err
-	}
-	if err := s.openStreams("TLS", r.tls, id.tlsConfig()); err != nil {
-		return err
-	}
-	return s.openQUIC(r.quic, id)
+	return errors.Join(
+		s.openStreams("TCP", r.tcp, nil),
+		s.openStreams("TLS", r.tls, id.tlsConfig()),
+		s.openQUIC(r.quic, id),
+	)
 }
 
 func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Config) error {
+	var errs []error
 	for _, addr := range addrs {
 		l, err := stream.Listen(addr, stream.Config{
 			Broker: s.broker, TLS: tc, Logger: s.log,
 			HandshakeTimeout: s.cfg.Timeouts.Handshake, WriteTimeout: s.cfg.Timeouts.Write,
 		})
 		if err != nil {
-			return listenError(field, addr.String(), err)
+			errs = append(errs, listenError(field, addr.String(), err))
+			continue
 		}
 		s.streams = append(s.streams, l)
 		bound := l.Addr().(*net.TCPAddr).AddrPort()
@@ -46,14 +49,27 @@ func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Confi
 			s.addrs.TLS = append(s.addrs.TLS, bound)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func listenError(field, addr string, err error) error {
 	return &ConfigError{
 		Field: field, Value: addr, Problem: "cannot listen", Err: err,
-		Remedy: fmt.Sprintf("see that no other program uses the address and that this one may, or choose another one (ngmqd: --%s HOST:PORT, or off)", strings.ToLower(field)),
+		Remedy: fmt.Sprintf("%s, or choose another address (ngmqd: --%s HOST:PORT, or off)", listenRemedy(err), strings.ToLower(field)),
 	}
+}
+
+// listenRemedy is what to do about the system's refusal.
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop the program that uses the address (ss -lntup shows it)"
+	case errors.Is(err, syscall.EACCES):
+		return "allow this program ports below 1024 (capability CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "give this machine the address (ip addr shows those that it has)"
+	}
+	return "see that the system lets this program use the address"
 }
 
 // identity is the certificate chain and key that the server shows.
