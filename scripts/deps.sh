@@ -21,6 +21,7 @@ build curl                   command -v curl || command -v wget
 build debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg
 test  mosquitto              command -v mosquitto || test -x /usr/sbin/mosquitto
 test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub
+test  npm                    command -v npm
 check shellcheck             command -v shellcheck
 EOT
 }

@@ -2,16 +2,16 @@
 //
 // The tests start the real server as a process on ephemeral ports, read its addresses from the
 // "ready" line of its JSON log, and drive it with quic-go and golang.org/x/net/quic (carrying eclipse
-// paho.golang and paho.mqtt.golang over their streams), mosquitto_pub and mosquitto_sub, and
-// `openssl s_client -quic`. In the other direction the client library, the client tool and package
-// endpoint are driven against mochi-mqtt behind quic-go and behind x/net/quic, the tool against a
-// mosquitto broker too. What ngmqd has no flag for (Retry, a secret for stateless resets) is shown
-// with a listener of package endpoint. At the end a table of stack x case is printed, with the names
-// of the usual QUIC interop cases where they fit, and written to the file named by INTEROP_TABLE when
-// that is set.
+// paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm),
+// mosquitto_pub and mosquitto_sub, and `openssl s_client -quic`. In the other direction the client
+// library, the client tool and package endpoint are driven against mochi-mqtt behind quic-go and
+// behind x/net/quic, the tool against a mosquitto broker too. What ngmqd has no flag for (Retry, a
+// secret for stateless resets) is shown with a listener of package endpoint. At the end a table of
+// stack x case is printed, with the names of the usual QUIC interop cases where they fit, and written
+// to the file named by INTEROP_TABLE when that is set.
 //
 // It is a Go module of its own so that none of these libraries enters the go.mod of ngmq. The binaries
 // are named by the environment variables NGMQD, NGMQ, OPENSSL (defaults: ../../bin/ngmqd, ../../bin/ngmq,
-// ../../third_party/build/native/bin/openssl, else openssl from PATH); mosquitto, mosquitto_pub
-// and mosquitto_sub come from PATH. A missing tool fails its test and names the package to install.
+// ../../third_party/build/native/bin/openssl, else openssl from PATH); mosquitto, mosquitto_pub,
+// mosquitto_sub, node and npm come from PATH. A missing tool fails its test and names the package to install.
 package interop
