@@ -140,8 +140,8 @@ func (b *Broker) logClosed(c *Client, e *Error) {
 		"transport", info.Transport, "remote", info.Remote)
 }
 
-func (b *Broker) logDropped(s *Session) {
-	b.log(logDropped, slog.LevelWarn, "message dropped: queue is full, raise MaxQueuedMessages or MaxQueuedBytes", "client", s.id)
+func (b *Broker) logDropped(s *Session, text string) {
+	b.log(logDropped, slog.LevelWarn, text, "client", s.id)
 }
 
 func (b *Broker) logInvalidReply(filter string, err error) {

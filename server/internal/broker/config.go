@@ -35,7 +35,10 @@ type Config struct {
 	MaxKeepAlive uint16
 	// MaxSessionExpiry limits how long a session is kept without a connection.
 	// 5.0 clients are told when they get less than they asked for. Default 0: what
-	// the client asks for, for ever included. Resolution 1 s.
+	// the client asks for, for ever included. Resolution 1 s. It holds for 3.x
+	// clients too: a session with Clean Session 0 has no interval of its own there
+	// and ends with the next CONNECT of its client that has Clean Session 1, or
+	// after this time; with 0 never, so set it where 3.x clients come and go for good.
 	MaxSessionExpiry time.Duration
 	// MaxClientIDLength in bytes; longer ones get 0x85. Default 1,024, at least 23
 	// [MQTT-3.1.3-5].
@@ -75,6 +78,11 @@ type Config struct {
 	// of the messages that have been sent and are not acknowledged: further ones
 	// wait. One message is always taken. Default 32 MiB.
 	MaxQueuedBytes int
+	// MaxOfflineBytes limits the size of all messages together that are kept for
+	// sessions without a connection (a message that waits for many is counted for
+	// each). Further ones are dropped and counted. What a session has when its
+	// connection ends is counted and kept. Default 1 GiB.
+	MaxOfflineBytes int64
 	// MaxPendingControl limits the encoded control packets (acknowledgements,
 	// PINGRESP) that wait for one connection, in bytes. A client that sends requests
 	// and does not read the answers is disconnected with 0x97. Default 1 MiB.
@@ -116,6 +124,7 @@ const (
 	defaultMaxInflight       = 1024
 	defaultMaxQueued         = 10_000
 	defaultMaxQueuedBytes    = 32 << 20
+	defaultMaxOfflineBytes   = 1 << 30
 	defaultMaxPendingControl = 1 << 20
 	defaultMaxRetained       = 100_000
 	defaultMaxRetainedBytes  = 256 << 20
@@ -144,6 +153,7 @@ func (c *Config) Validate() error {
 	check("MaxInflight", int64(c.MaxInflight), 1, maxPacketIDs)
 	check("MaxQueuedMessages", int64(c.MaxQueuedMessages), 1, many)
 	check("MaxQueuedBytes", int64(c.MaxQueuedBytes), 1, many)
+	check("MaxOfflineBytes", c.MaxOfflineBytes, 1, 1<<50)
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
 	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)
@@ -166,6 +176,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxInflight, defaultMaxInflight)
 	setDefault(&c.MaxQueuedMessages, defaultMaxQueued)
 	setDefault(&c.MaxQueuedBytes, defaultMaxQueuedBytes)
+	setDefault(&c.MaxOfflineBytes, defaultMaxOfflineBytes)
 	setDefault(&c.MaxPendingControl, defaultMaxPendingControl)
 	setDefault(&c.MaxRetainedMessages, defaultMaxRetained)
 	setDefault(&c.MaxRetainedBytes, defaultMaxRetainedBytes)

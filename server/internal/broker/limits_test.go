@@ -333,3 +333,49 @@ func TestDeepTopicsAreLimited(t *testing.T) {
 	}
 	assert.EqualValues(t, 100, w.Stats().Retained)
 }
+
+// All sessions without a connection together keep no more than MaxOfflineBytes.
+func TestOfflineBytesAreLimited(t *testing.T) {
+	const size = 100 // with 5 for the topic and 1 for the properties
+	w := newWorld(t, func(c *Config) { c.MaxOfflineBytes = 10 * size })
+	p := w.connect(packet.V50, "p")
+	var away []*peer
+	for i := range 4 {
+		s := w.connect(packet.V50, fmt.Sprint("s", i), expiry(100))
+		s.subscribe(1, "t/1")
+		away = append(away, s)
+	}
+	send := func(n int, expiry uint32) {
+		for range n {
+			m := pub("t/1", string(make([]byte, size-6)), 1, 1)
+			if expiry > 0 {
+				m.Properties = packet.AppendUint32(nil, packet.MessageExpiryInterval, expiry)
+			}
+			publishWith(p, m)
+		}
+	}
+	send(1, 0) // in flight when the connections are lost
+	for _, s := range away {
+		require.Len(t, payloads(s.take()), 1)
+		s.lose()
+	}
+	assert.EqualValues(t, 4*size, w.Stats().OfflineBytes)
+	send(5, 10)
+	n := w.Stats()
+	assert.EqualValues(t, 10*size, n.OfflineBytes)
+	assert.EqualValues(t, 5*4-6, n.Dropped[DropOfflineFull])
+
+	w.advance(11 * time.Second) // what has expired makes room, at the latest when that is needed
+	send(1, 0)
+	assert.NotZero(t, w.Stats().Dropped[DropExpired])
+	assert.LessOrEqual(t, w.Stats().OfflineBytes, int64(10*size))
+
+	s := w.connect(packet.V50, "s0", resume, expiry(100)) // connected: no longer counted
+	left := w.Stats().OfflineBytes
+	assert.NotEmpty(t, payloads(s.take()))
+	send(100, 0)
+	assert.GreaterOrEqual(t, w.Stats().OfflineBytes, left)
+	w.connect(packet.V50, "s1")
+	w.advance(200 * time.Second)
+	assert.Zero(t, w.Stats().OfflineBytes, "sessions that have ended give it back")
+}

@@ -114,6 +114,7 @@ func (s *Session) leave(c *Client, d departure) (l leftovers, drops []delivery) 
 	}
 	s.client = nil
 	drops = s.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
+	s.setOffline(s.queue.bytes + s.out.bytes)
 	now := s.b.now()
 	if s.will != nil && s.will.delay == 0 {
 		l.will, s.will = s.will, nil

@@ -14,15 +14,16 @@ type Session struct {
 	id string
 	b  *Broker
 
-	mu     sync.Mutex
-	client *Client             // the connection that has the session, nil = offline
-	ended  bool                // the session is over; nothing may be added
-	queue  queue               // messages that have not been sent
-	out    inflight            // QoS 1 and 2 messages that have been sent and are not finished
-	quota  int                 // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
-	in     map[uint16]struct{} // packet identifiers of QoS 2 messages from the client, until PUBREL
-	will   *will               // to be published when the connection is lost; nil = none
-	expiry uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
+	mu      sync.Mutex
+	client  *Client             // the connection that has the session, nil = offline
+	ended   bool                // the session is over; nothing may be added
+	queue   queue               // messages that have not been sent
+	out     inflight            // QoS 1 and 2 messages that have been sent and are not finished
+	quota   int                 // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
+	in      map[uint16]struct{} // packet identifiers of QoS 2 messages from the client, until PUBREL
+	will    *will               // to be published when the connection is lost; nil = none
+	expiry  uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
+	offline int                 // bytes that are counted in MaxOfflineBytes
 	// When offline, broker time; 0 = not.
 	expiresAt, willAt int64
 	purgeAt           int64 // broker time from which purge may look again
@@ -49,7 +50,7 @@ func (s *Session) deliver(d delivery) {
 	}
 	reason, ok := s.admit(&d)
 	var expired []delivery
-	if !ok && reason == DropQueueFull {
+	if !ok && (reason == DropQueueFull || reason == DropOfflineFull) {
 		if expired = s.purge(); len(expired) > 0 {
 			reason, ok = s.admit(&d)
 		}
@@ -91,7 +92,11 @@ func (s *Session) purge() []delivery {
 		return nil
 	}
 	s.purgeAt = now + int64(purgeInterval)
-	return s.queue.take(func(d *delivery) bool { return d.m.expires != 0 && d.m.expires <= now }, nil)
+	expired := s.queue.take(func(d *delivery) bool { return d.m.expires != 0 && d.m.expires <= now }, nil)
+	if s.client == nil {
+		s.setOffline(s.queue.bytes + s.out.bytes)
+	}
+	return expired
 }
 
 // admit decides whether d may be queued. Who sends retained messages looks for room
@@ -104,17 +109,41 @@ func (s *Session) admit(d *delivery) (DropReason, bool) {
 	case s.client == nil && d.qos == 0:
 		return DropOffline, false
 	case s.queue.n == 0 || d.stored:
-		return 0, true
 	case s.queue.n >= cfg.MaxQueuedMessages, s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
 		return DropQueueFull, false
+	}
+	if s.client == nil && !s.countOffline(d.m.Size()) {
+		return DropOfflineFull, false
 	}
 	return 0, true
 }
 
+// countOffline counts bytes that are queued for a session without a connection, if
+// MaxOfflineBytes allows them. s.mu is held.
+func (s *Session) countOffline(bytes int) bool {
+	if s.b.count.offline.Add(int64(bytes)) > s.b.cfg.MaxOfflineBytes {
+		s.b.count.offline.Add(-int64(bytes))
+		return false
+	}
+	s.offline += bytes
+	return true
+}
+
+// setOffline corrects what is counted. s.mu is held.
+func (s *Session) setOffline(bytes int) {
+	if bytes != s.offline {
+		s.b.count.offline.Add(int64(bytes - s.offline))
+		s.offline = bytes
+	}
+}
+
 func (s *Session) dropped(reason DropReason) {
 	s.b.count.dropped[reason].Add(1)
-	if reason == DropQueueFull {
-		s.b.logDropped(s)
+	switch reason {
+	case DropQueueFull:
+		s.b.logDropped(s, "message dropped: queue is full, raise MaxQueuedMessages or MaxQueuedBytes")
+	case DropOfflineFull:
+		s.b.logDropped(s, "message dropped: too much is kept for clients that are away, raise MaxOfflineBytes or lower MaxSessionExpiry")
 	}
 }
 
@@ -207,6 +236,7 @@ func (s *Session) begin(c *Client, p *attachment) {
 	s.expiresAt, s.willAt = 0, 0
 	s.out.rewind()
 	s.quota = p.quota
+	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 }
 
@@ -260,6 +290,7 @@ func (s *Session) end() leftovers {
 		}
 	}
 	s.client, s.will, s.out, s.in = nil, nil, inflight{}, nil
+	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 	return l
 }

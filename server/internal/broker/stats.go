@@ -18,11 +18,12 @@ const (
 	DropSessionEnded                   // waited in a session that came to its end
 	DropHandler                        // a publish handler dropped or refused it
 	DropRetainedFull                   // delivered but not stored: MaxRetainedMessages or MaxRetainedBytes
+	DropOfflineFull                    // MaxOfflineBytes of all sessions without a connection
 	numDropReasons
 )
 
 var dropNames = [numDropReasons]string{
-	"queue_full", "expired", "too_large", "offline", "session_ended", "handler", "retained_full",
+	"queue_full", "expired", "too_large", "offline", "session_ended", "handler", "retained_full", "offline_full",
 }
 
 // String is the reason in the form of a metric label, e.g. "queue_full".
@@ -41,6 +42,7 @@ type Stats struct {
 	Subscriptions int64 // subscriptions now
 	Retained      int64 // retained messages now
 	RetainedBytes int64 // their size
+	OfflineBytes  int64 // size of the messages kept for sessions without a connection
 
 	ClientsTotal      uint64 // CONNECTs accepted
 	SessionsResumed   uint64 // of these, with Session Present
@@ -63,7 +65,7 @@ type Stats struct {
 // counters is the live form of Stats. What the hot path counts is added up per Feed
 // or Flush first.
 type counters struct {
-	connections, clients, subscriptions                 atomic.Int64
+	connections, clients, subscriptions, offline        atomic.Int64
 	clientsTotal, resumed, takeovers, expired, wills    atomic.Uint64
 	subscribes, unsubscribes, panics, bytesIn, bytesOut atomic.Uint64
 	messagesIn, messagesOut                             [3]atomic.Uint64
@@ -79,6 +81,7 @@ func (b *Broker) Stats() Stats {
 		Clients:           n.clients.Load(),
 		Sessions:          int64(b.cfg.Sessions.Len()),
 		Subscriptions:     n.subscriptions.Load(),
+		OfflineBytes:      n.offline.Load(),
 		ClientsTotal:      n.clientsTotal.Load(),
 		SessionsResumed:   n.resumed.Load(),
 		Takeovers:         n.takeovers.Load(),
