@@ -1,98 +1,101 @@
 package broker
 
+import (
+	"cmp"
+	"slices"
+)
+
 // maxPacketIDs is the number of packet identifiers, 1 to 65535.
 const maxPacketIDs = 65535
 
 // flight is a QoS 1 or QoS 2 message towards the client that is not finished.
 type flight struct {
 	delivery
+	id      uint16 // packet identifier, 0 = the slot is free
 	state   flightState
-	charged bool // uses up Receive Maximum on this connection
+	charged bool   // uses up Receive Maximum on this connection
+	order   uint64 // of its first transmission
 }
 
 type flightState uint8
 
 const (
-	flightDone     flightState = iota // finished; waits for older ones to leave the window
-	flightSent                        // PUBLISH needs PUBACK or PUBREC
+	flightSent     flightState = iota // PUBLISH needs PUBACK or PUBREC
 	flightReleased                    // PUBREL needs PUBCOMP; the message is gone [MQTT-4.3.3-6]
 )
 
-// inflight is the window of messages towards the client, in the order of their first
-// transmission, which is the order for resending too [MQTT-4.6.0-1]. Packet
-// identifiers are given out in sequence, so the identifier tells the place in the
-// ring. They belong to the session: none is used twice at a time, on whatever
+// inflight holds the messages towards the client that are not finished. A packet
+// identifier tells the slot: its low bits are the index. The next identifier whose slot
+// is free is given out, so a message that is never acknowledged keeps nothing but its
+// own. Identifiers belong to the session: none is used twice at a time, on whatever
 // connection [MQTT-2.2.1-4]. The zero value is empty.
 type inflight struct {
-	ring  []flight // its length is 0 or a power of two
-	head  int
-	n     int // entries from the oldest that is not done
-	last  int // packet identifier given out last, 0 = none yet
-	sent  int // entries that have been (re)sent on this connection
-	open  int // entries that are not done
-	bytes int // sum of the sizes of the messages that are held
+	slots  []flight // its length is 0 or a power of two, at most 65,536
+	last   uint16   // packet identifier given out last, 0 = none yet
+	order  uint64   // messages added so far
+	open   int      // slots that are taken
+	bytes  int      // sum of the sizes of the messages that are held
+	resend []uint16 // what this connection has not seen yet, in order; may be finished meanwhile
 }
 
-func (w *inflight) at(i int) *flight { return &w.ring[(w.head+i)&(len(w.ring)-1)] }
+func (w *inflight) slot(id uint16) *flight { return &w.slots[int(id)&(len(w.slots)-1)] }
 
-// id is the packet identifier of entry i.
-func (w *inflight) id(i int) uint16 { return wrapID(w.last - (w.n - 1 - i)) }
-
-// wrapID maps a number above -maxPacketIDs to 1..maxPacketIDs.
-func wrapID(n int) uint16 {
-	if n < 1 {
-		n += maxPacketIDs
-	}
-	return uint16(n)
-}
-
-// rewind begins a new connection: everything has to be sent again.
+// rewind begins a new connection: everything has to be sent again, in the order of the
+// first transmission [MQTT-4.6.0-1].
 func (w *inflight) rewind() {
-	w.sent = 0
-	for i := range w.n {
-		w.at(i).charged = false
+	w.resend = nil
+	if w.open == 0 {
+		return
 	}
+	w.resend = make([]uint16, 0, w.open)
+	for i := range w.slots {
+		if f := &w.slots[i]; f.id != 0 {
+			f.charged = false
+			w.resend = append(w.resend, f.id)
+		}
+	}
+	slices.SortFunc(w.resend, func(a, b uint16) int { return cmp.Compare(w.slot(a).order, w.slot(b).order) })
 }
 
-// full reports that every packet identifier is taken or blocked by an old one.
-func (w *inflight) full() bool { return w.n == maxPacketIDs }
+// full reports that every packet identifier is taken.
+func (w *inflight) full() bool { return w.open == maxPacketIDs }
 
 // add appends a delivery that is sent now and gives its packet identifier. The window
 // must not be full, and nothing may be left to be resent.
 func (w *inflight) add(d delivery) uint16 {
-	if w.n == len(w.ring) {
+	if 4*w.open >= 3*len(w.slots) && len(w.slots) <= maxPacketIDs {
 		w.grow()
 	}
-	w.n++
+	for w.last++; w.last == 0 || w.slot(w.last).id != 0; {
+		w.last++
+	}
 	w.open++
-	w.sent++
+	w.order++
 	w.bytes += d.m.Size()
-	w.last = w.last%maxPacketIDs + 1
-	*w.at(w.n - 1) = flight{d, flightSent, true}
-	return uint16(w.last)
+	*w.slot(w.last) = flight{d, w.last, flightSent, true, w.order}
+	return w.last
 }
 
+// grow doubles the slots. Identifiers that differ in their low bits still do.
 func (w *inflight) grow() {
-	ring := make([]flight, max(minQueue, 2*len(w.ring)))
-	for i := range w.n {
-		ring[i] = *w.at(i)
+	old := w.slots
+	w.slots = make([]flight, max(minQueue, 2*len(old)))
+	for i := range old {
+		if f := &old[i]; f.id != 0 {
+			*w.slot(f.id) = *f
+		}
 	}
-	w.ring, w.head = ring, 0
 }
 
 // find gives the entry of a packet identifier, nil when there is none or it is done.
 func (w *inflight) find(id uint16) *flight {
-	if w.n == 0 {
+	if id == 0 || w.open == 0 {
 		return nil
 	}
-	i := int(id) - int(w.id(0))
-	if i < 0 {
-		i += maxPacketIDs
+	if f := w.slot(id); f.id == id {
+		return f
 	}
-	if i >= w.n || w.at(i).state == flightDone {
-		return nil
-	}
-	return w.at(i)
+	return nil
 }
 
 // finish ends an entry and gives its message, nil when that is gone already. The
@@ -101,13 +104,8 @@ func (w *inflight) finish(f *flight) *Message {
 	m := w.letGo(f)
 	*f = flight{}
 	w.open--
-	for w.n > 0 && w.at(0).state == flightDone {
-		w.head++
-		w.n--
-		w.sent = max(w.sent-1, 0)
-	}
-	if w.n == 0 && len(w.ring) > keepQueue {
-		w.ring, w.head = nil, 0
+	if w.open == 0 && len(w.slots) > keepQueue {
+		w.slots = nil
 	}
 	return m
 }

@@ -301,29 +301,61 @@ func TestPacketIDsAreUniqueInTheSession(t *testing.T) { // MQTT-2.2.1-4
 	proves(t, "MQTT-2.2.1-4")
 }
 
-// Every identifier can be in flight; the oldest one blocks the window when they have
-// all been used.
-func TestInflightRing(t *testing.T) {
+// A message that is never acknowledged holds up no other one.
+func TestNeverAcknowledged(t *testing.T) {
+	w := newWorld(t)
+	s, p := w.connect(packet.V50, "s"), w.connect(packet.V50, "p")
+	s.subscribe(1, "t")
+	p.send(pub("t", "old", 1, 1))
+	old := expect[*packet.Publish](s).PacketID
+	for range maxPacketIDs + 100 {
+		require.NoError(t, w.Publish(Publication{Topic: "t", QoS: 1}))
+		id := expect[*packet.Publish](s).PacketID
+		require.NotEqual(t, old, id)
+		s.send(&packet.Puback{PacketID: id})
+	}
+	assert.Equal(t, 1, s.c.session.out.open)
+	assert.LessOrEqual(t, len(s.c.session.out.slots), minQueue)
+	s.send(&packet.Puback{PacketID: old})
+	assert.Zero(t, s.c.session.out.open)
+	proves(t, "MQTT-2.2.1-4")
+}
+
+// Every packet identifier can be in flight, and is free again when it is done; the order
+// of resending is that of sending, whatever the identifiers are.
+func TestInflight(t *testing.T) {
 	var win inflight
 	m := newMessage("t", nil, nil)
 	defer m.Release()
-	first := win.add(delivery{m: m, qos: 1})
-	for n := range maxPacketIDs - 1 {
+	taken := map[uint16]bool{}
+	for range maxPacketIDs {
 		id := win.add(delivery{m: m, qos: 1})
-		f := win.find(id)
-		if f == nil || win.id(n+1) != id || win.at(n+1) != f {
-			t.Fatalf("packet identifier %d is not at its place", id)
+		if id == 0 || taken[id] || win.find(id) == nil {
+			t.Fatalf("packet identifier %d", id)
 		}
-		win.finish(f)
-		if win.find(id) != nil {
-			t.Fatalf("packet identifier %d is found after it is done", id)
-		}
+		taken[id] = true
 	}
 	assert.True(t, win.full())
-	assert.Equal(t, 1, win.open)
-	win.finish(win.find(first))
-	assert.Equal(t, inflight{last: 65_535}, win, "the ring is given back")
-	assert.EqualValues(t, 1, win.add(delivery{m: m, qos: 1}))
+	var want []uint16
+	for id := uint16(1); id < maxPacketIDs; id += 2 {
+		win.finish(win.find(id))
+		assert.Nil(t, win.find(id))
+		want = append(want, id+1)
+	}
+	want = append(want, maxPacketIDs)
+	for range 100 {
+		want = append(want, win.add(delivery{m: m, qos: 1}))
+	}
+	win.rewind()
+	assert.Equal(t, want, win.resend)
+	for id := range taken {
+		if f := win.find(id); f != nil {
+			win.finish(f)
+		}
+	}
+	assert.Zero(t, win.open)
+	assert.Zero(t, win.bytes)
+	assert.Nil(t, win.slots, "memory is given back")
 	assert.Nil(t, win.find(9))
 }
 

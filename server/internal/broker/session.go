@@ -158,7 +158,7 @@ func (s *Session) collect(c *Client, w *writer, room int) {
 	if s.client != c {
 		return
 	}
-	for room > 0 && !w.full() && s.out.sent < s.out.n {
+	for room > 0 && !w.full() && len(s.out.resend) > 0 {
 		if !s.resend(c, w, now, &room) {
 			return
 		}
@@ -173,28 +173,26 @@ func (s *Session) collect(c *Client, w *writer, room int) {
 // resend moves the next entry of the window that this connection has not seen yet.
 // false: Receive Maximum is used up.
 func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
-	i := s.out.sent
-	f := s.out.at(i)
-	switch f.state {
-	case flightReleased:
+	f := s.out.find(s.out.resend[0])
+	switch {
+	case f == nil: // acknowledged without having been sent again
+	case f.state == flightReleased:
 		s.charge(f)
-		w.add(outgoing{id: s.out.id(i)}, 0)
+		w.add(outgoing{id: f.id}, 0)
 		*room -= 4
-	case flightSent:
-		size := f.size(c.version)
-		if size > c.maxPacket {
-			w.drop(s.out.finish(f), DropTooLarge)
-			return true
-		}
-		if s.quota == 0 {
-			return false
-		}
+	case f.size(c.version) > c.maxPacket:
+		w.drop(s.out.finish(f), DropTooLarge)
+	case s.quota == 0:
+		return false
+	default:
 		s.charge(f)
 		f.m.Retain()
-		w.add(outgoing{delivery: f.delivery, id: s.out.id(i), dup: true}, now)
-		*room -= size
+		w.add(outgoing{delivery: f.delivery, id: f.id, dup: true}, now)
+		*room -= f.size(c.version)
 	}
-	s.out.sent++
+	if s.out.resend = s.out.resend[1:]; len(s.out.resend) == 0 {
+		s.out.resend = nil
+	}
 	return true
 }
 
@@ -259,7 +257,7 @@ func (s *Session) credit(f *flight) {
 
 // waiting reports whether collect would find something to do.
 func (s *Session) waiting() bool {
-	return s.queue.n > 0 || s.out.sent < s.out.n
+	return s.queue.n > 0 || len(s.out.resend) > 0
 }
 
 // transient reports whether the session ends with its connection.
@@ -284,8 +282,8 @@ func (s *Session) end() leftovers {
 	s.ended = true
 	l := leftovers{s: s, client: s.client, will: s.will}
 	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)
-	for i := range s.out.n {
-		if m := s.out.at(i).m; m != nil {
+	for i := range s.out.slots {
+		if m := s.out.slots[i].m; m != nil {
 			l.flights = append(l.flights, m)
 		}
 	}
