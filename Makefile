@@ -31,10 +31,10 @@ help: ## what there is (default)
 
 ##### build
 
-.PHONY: deps deps-build deps-test deps-check
+.PHONY: deps deps-build deps-test deps-check deps-npm
 deps: ## install what is missing for all targets (as root; else print the command)
 	@scripts/deps.sh build test check
-deps-build deps-test deps-check: deps-%:
+deps-build deps-test deps-check deps-npm: deps-%:
 	@scripts/deps.sh $*
 
 .PHONY: native
@@ -78,6 +78,10 @@ test-scripts: deps-build
 interop: build deps-test ## our binaries against QUIC stacks and MQTT clients of others
 	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -run '$(RUN)'
 
+.PHONY: interop-quiche
+interop-quiche: build deps-npm ## the same with quiche, which npm brings (node 18 or newer)
+	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -tags quiche -run TestQuiche
+
 .PHONY: test-system
 test-system: ## root module's tests with the libraries of Debian 13 (as root; needs debootstrap)
 	@scripts/test_system.sh
@@ -117,6 +121,7 @@ lint-format:
 lint-vet: native $(STATICCHECK)
 	@$(NATIVE) for m in . $(filter-out scripts/tools,$(MODULES)); do \
 	  echo "== vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
+	@echo "== vet: scripts/interop with quiche"; cd scripts/interop && go vet -tags quiche ./...
 	@echo "== vet, staticcheck: without QUIC"; export $(NOQUIC); go vet $(NOQUIC_PACKAGES) && $(STATICCHECK) $(NOQUIC_PACKAGES)
 
 lint-rules:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the machine needs besides Go and git.
 #
-#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check; all of them by default)
+#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check, npm; the first three by default)
 #
 # As root, through apt and by package name. Without root it prints the exact command and stops with status 1.
 set -euo pipefail
@@ -21,7 +21,7 @@ build curl                   command -v curl || command -v wget
 build debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.gpg
 test  mosquitto              command -v mosquitto || test -x /usr/sbin/mosquitto
 test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub
-test  npm                    command -v npm
+npm   npm                    command -v npm
 check shellcheck             command -v shellcheck
 EOT
 }

@@ -2,7 +2,7 @@
 //
 // The tests start the real server as a process on ephemeral ports, read its addresses from the
 // "ready" line of its JSON log, and drive it with quic-go and golang.org/x/net/quic (carrying eclipse
-// paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm),
+// paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm; build tag quiche),
 // mosquitto_pub and mosquitto_sub, and `openssl s_client -quic`. In the other direction the client
 // library, the client tool and package endpoint are driven against mochi-mqtt behind quic-go and
 // behind x/net/quic, the tool against a mosquitto broker too. What ngmqd has no flag for (Retry, a

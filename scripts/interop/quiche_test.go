@@ -1,3 +1,5 @@
+//go:build quiche
+
 package interop
 
 import (
@@ -45,7 +47,7 @@ func installQuiche(t *testing.T) {
 	if err == nil && !installed.ModTime().Before(wanted.ModTime()) {
 		return
 	}
-	cmd := exec.CommandContext(within(t, 2*time.Minute), npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd := exec.CommandContext(within(t, 2*time.Minute), npm, "install", "--no-save", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = "quiche"
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "npm install: %s", out)
