@@ -70,8 +70,9 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 func (c *Client) describe(p *packet.Connect) *ClientInfo {
 	info := &ClientInfo{
 		ID: p.ClientID, Version: p.Version, KeepAlive: c.b.grantKeepAlive(p),
-		CleanStart: p.CleanStart, Conn: *c.connInfo(), Connected: c.b.cfg.Now(),
+		CleanStart: p.CleanStart, Conn: c.t.Info(), Connected: c.b.cfg.Now(),
 	}
+	c.conn = &info.Conn
 	if info.ID == "" { // [MQTT-3.1.3-6]
 		info.ID = assignedPrefix + rand.Text()
 	}

@@ -124,7 +124,7 @@ func TestRetainedWorkIsLimited(t *testing.T) {
 	got := s.take()
 	assert.IsType(t, &packet.Suback{}, got[0])
 	assert.Equal(t, []string{"found"}, payloads(got))
-	assert.Nil(t, s.c.session.retained.waiting)
+	assert.Nil(t, s.c.session.retained.Load())
 }
 
 // A session that is resumed gets the retained messages that its old connection has not

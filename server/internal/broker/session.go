@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,7 +35,7 @@ type Session struct {
 	subs  map[string]*subscription // by filter
 	cost  int                      // sum of filterCost
 
-	retained retainedWork // guarded by subMu
+	retained atomic.Pointer[retainedWork] // nil = nothing to do; changed under subMu
 }
 
 // ID is the client identifier.

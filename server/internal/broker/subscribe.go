@@ -175,7 +175,7 @@ func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) 
 		return false, nil
 	}
 	delete(s.subs, filter)
-	s.retained.forget(filter)
+	s.retained.Load().forget(filter)
 	s.cost -= filterCost(filter)
 	s.b.subs.Remove(filter, s)
 	s.b.count.subscriptions.Add(-1)
@@ -191,6 +191,6 @@ func (s *Session) unsubscribeAll() {
 		s.b.subs.Remove(filter, s)
 	}
 	s.b.count.subscriptions.Add(-int64(len(s.subs)))
-	s.subs, s.retained.waiting = nil, nil
-	s.retained.stop()
+	s.subs = nil
+	s.retained.Swap(nil).stop()
 }

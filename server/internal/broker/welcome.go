@@ -1,7 +1,5 @@
 package broker
 
-import "sync/atomic"
-
 // Limits of the work for retained messages. Searching a large store for one filter
 // takes milliseconds, for all filters of a SUBSCRIBE it may take a minute: it is done
 // in parts, between which the owner serves its other clients.
@@ -14,10 +12,8 @@ const (
 )
 
 // retainedWork is what a session still has to get from the retained store. It outlives
-// the connection that has subscribed.
+// the connection that has subscribed. Guarded by Session.subMu.
 type retainedWork struct {
-	open atomic.Bool // there is something; may be read without subMu
-
 	waiting map[string]uint64 // filters, with Broker.retains when they were subscribed
 	walk    RetainedWalk      // for filter; nil = between two filters
 	filter  string
@@ -32,17 +28,18 @@ func (s *Session) wantRetained(filter string, before uint64) {
 	if s.subs[filter] == nil { // the session has ended, or its new client does not want it
 		return
 	}
-	if s.retained.waiting == nil {
-		s.retained.waiting = make(map[string]uint64)
+	k := s.retained.Load()
+	if k == nil {
+		k = &retainedWork{waiting: make(map[string]uint64)}
+		s.retained.Store(k)
 	}
-	s.retained.waiting[filter] = before
-	s.retained.open.Store(true)
+	k.waiting[filter] = before
 }
 
 // sendRetained queues retained messages while there is room for them, and looks at no
 // more than *visits topics, of which it takes what it has used.
 func (s *Session) sendRetained(c *Client, visits *int) {
-	for *visits > 0 && s.retained.open.Load() && s.hasRoom(c) {
+	for *visits > 0 && s.retained.Load() != nil && s.hasRoom(c) {
 		limit := min(*visits, retainedBatch)
 		part := s.walkRetained(limit)
 		*visits -= limit - part.left
@@ -74,9 +71,9 @@ type retainedPart struct {
 func (s *Session) walkRetained(limit int) (p retainedPart) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	k := &s.retained
-	if k.walk == nil && !k.next(s.b.cfg.Retained) {
-		k.open.Store(false)
+	k := s.retained.Load()
+	if k == nil || k.walk == nil && !k.next(s.b.cfg.Retained) {
+		s.retained.Store(nil)
 		p.left = limit
 		return p
 	}
@@ -107,21 +104,23 @@ func (k *retainedWork) next(store RetainedStore) bool {
 		k.walk, k.filter, k.before = store.Match(filter), filter, before
 		return true
 	}
-	k.waiting = nil
 	return false
 }
 
-// forget gives up what is to be sent for a filter. s.subMu is held.
+// forget gives up what is to be sent for a filter.
 func (k *retainedWork) forget(filter string) {
+	if k == nil {
+		return
+	}
 	delete(k.waiting, filter)
 	if k.filter == filter {
 		k.stop()
 	}
 }
 
-// stop ends the walk. s.subMu is held.
+// stop ends the walk.
 func (k *retainedWork) stop() {
-	if k.walk != nil {
+	if k != nil && k.walk != nil {
 		k.walk.Stop()
 		k.walk, k.filter = nil, ""
 	}
