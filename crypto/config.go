@@ -92,6 +92,20 @@ type Config struct {
 	// server. For tests alone; announced in the log. Client role only.
 	InsecureSkipVerify bool
 
+	// EarlyData lets a server accept 0-RTT, and announce it in its tickets. An
+	// attacker can replay 0-RTT data: use it only for what may happen twice, and
+	// hold back the rest until the handshake is complete (RFC 9001, 9.2). Tickets of
+	// a server with larger stream and data limits must not outlive a change to
+	// smaller ones: a client closes such a connection. Default off. Server role only.
+	EarlyData bool
+
+	// TicketKeys encrypt the session tickets, each of [TicketKeyLen] random bytes:
+	// the first makes new ones, the tickets of the others are still accepted. To
+	// rotate, put a new one in front and call [Context.ReloadConfig];
+	// servers behind one address share them. At most 16. Default: one random key
+	// that lasts until the next reload. Server role only.
+	TicketKeys [][]byte
+
 	// Groups and CipherSuites are lists in OpenSSL's syntax with TLS 1.3 names
 	// (SSL_CTX_set1_groups_list, SSL_CTX_set_ciphersuites). Empty:
 	// [DefaultGroups], [DefaultCipherSuites].
@@ -131,6 +145,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, c.validateRole()...)
 	errs = append(errs, c.validateALPN()...)
 	errs = append(errs, c.validateSuites()...)
+	errs = append(errs, c.validateTickets()...)
 	for field, text := range map[string]string{"Groups": c.Groups, "KeyLogFile": c.KeyLogFile} {
 		if strings.ContainsRune(text, 0) {
 			errs = append(errs, &ConfigError{Field: field, Reason: "contains a NUL byte", Remedy: "remove it"})
@@ -231,6 +246,21 @@ func (c *Config) validateSuites() (errs []error) {
 	return errs
 }
 
+func (c *Config) validateTickets() (errs []error) {
+	if c.Role == Client && (c.EarlyData || len(c.TicketKeys) > 0) {
+		errs = append(errs, &ConfigError{Field: "TicketKeys", Reason: "TicketKeys and EarlyData are for the server role", Remedy: "leave them out"})
+	}
+	if len(c.TicketKeys) > maxTicketKeys {
+		errs = append(errs, &ConfigError{Field: "TicketKeys", Reason: fmt.Sprintf("holds %d keys", len(c.TicketKeys)), Remedy: fmt.Sprintf("keep at most %d", maxTicketKeys)})
+	}
+	for i, k := range c.TicketKeys {
+		if len(k) != TicketKeyLen {
+			errs = append(errs, &ConfigError{Field: "TicketKeys", Reason: fmt.Sprintf("key %d has %d bytes", i, len(k)), Remedy: fmt.Sprintf("use %d random bytes", TicketKeyLen)})
+		}
+	}
+	return errs
+}
+
 // alpnWire is the list as the ClientHello has it: length byte, name, and again.
 func (c *Config) alpnWire() []byte {
 	var wire []byte
@@ -245,6 +275,10 @@ func (c *Config) alpnWire() []byte {
 func (c *Config) clone() Config {
 	out := *c
 	out.ALPN = slices.Clone(c.ALPN)
+	out.TicketKeys = nil
+	for _, k := range c.TicketKeys {
+		out.TicketKeys = append(out.TicketKeys, slices.Clone(k))
+	}
 	for _, p := range []*[]byte{&out.CertPEM, &out.KeyPEM, &out.ClientCAPEM, &out.CAPEM} {
 		*p = slices.Clone(*p)
 	}

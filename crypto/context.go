@@ -80,8 +80,9 @@ func (c *Context) Reload() error {
 // ReloadConfig builds a new SSL_CTX and puts it in the place of the old one for
 // every SSL made from then on. SSL objects made before keep theirs, finished or
 // not. On an error, which is as [NewContext] returns it, nothing changes. The
-// role cannot change. Tickets issued before are not accepted any more; such a
-// client falls back to a full handshake.
+// role cannot change. Tickets issued before are accepted only when TicketKeys has
+// their key and clients are verified as before; other clients fall back to a full
+// handshake.
 func (c *Context) ReloadConfig(cfg Config) error {
 	cfg = cfg.clone()
 	ctx, err := cfg.build()

@@ -11,7 +11,7 @@
 // TLS 1.3 only (RFC 9001, 4.2). ALPN is mandatory (RFC 9001, 8.1): a client that
 // offers no common protocol, or none at all, is refused with the TLS alert
 // no_application_protocol (120) while its ClientHello is read. Session tickets
-// are sent; 0-RTT is not accepted. The library reads neither openssl.cnf nor any
+// are sent; 0-RTT is accepted with [Config.EarlyData] alone. The library reads neither openssl.cnf nor any
 // environment variable of its own; only the search for system roots
 // ([Config.CAFile] empty) may end in OpenSSL's compiled-in places.
 //

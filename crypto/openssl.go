@@ -72,6 +72,7 @@ func newSSLCtx(cfg *Config, m *material) (sslCtx, []error) {
 	b.identity(m)
 	b.trust(cfg, m)
 	b.protocols(cfg)
+	b.sessions(cfg)
 	b.keyLog(cfg)
 	if len(b.errs) > 0 {
 		C.SSL_CTX_free(b.ctx)
@@ -118,7 +119,7 @@ func (b *builder) trust(cfg *Config, m *material) {
 		b.fault(ca, "replace the CA certificates")
 	}
 	// A ticket is good only where clients are verified the same way.
-	id := sha256.Sum256(append([]byte{byte(cfg.ClientAuth)}, ca.pem...))
+	id := sha256.Sum256(append([]byte{byte(cfg.ClientAuth), byte(boolInt(cfg.InsecureSkipVerify))}, ca.pem...))
 	if C.shim_tlsctx_set_session_context(b.ctx, bytePtr(id[:]), C.size_t(len(id)), &b.text) != C.SHIM_OK {
 		b.errs = append(b.errs, errors.New("crypto: "+goText(b.text.text[:])))
 	}
@@ -194,6 +195,7 @@ func readState(ssl unsafe.Pointer) ConnectionState {
 		ServerName:  goText(st.server_name[:]),
 		ALPN:        string(charBytes(st.alpn[:st.alpn_len])),
 		Resumed:     st.resumed != 0,
+		EarlyData:   st.early_data != 0,
 		Verified:    st.verified != 0,
 	}
 }

@@ -14,6 +14,7 @@ type ConnectionState struct {
 	ALPN        string // protocol selected, empty: none
 	ServerName  string // SNI, empty: none
 	Resumed     bool   // the handshake used a session ticket
+	EarlyData   bool   // the client sent 0-RTT data and the server accepted it
 	Verified    bool   // the peer presented a certificate and it was verified
 }
 

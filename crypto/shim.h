@@ -32,6 +32,7 @@ enum {
   SHIM_NAME_LEN = 256,    /* a DNS name has at most 253 bytes */
   SHIM_ALPN_LEN = 256,    /* one protocol name has at most 255 bytes */
   SHIM_LABEL_LEN = 64,    /* names of cipher suite, group, version */
+  SHIM_TICKET_KEY_LEN = 80, /* name, cipher key, MAC key */
   SHIM_VERIFY_DEPTH = 8,  /* intermediates in a peer's chain: real ones have 1 to 3 */
 };
 
@@ -69,6 +70,20 @@ int shim_tlsctx_set_keylog(SSL_CTX *ctx, const char *path, shim_error *err);
 int shim_tlsctx_set_session_context(SSL_CTX *ctx, const uint8_t *id, size_t len, shim_error *err);
 void shim_tlsctx_set_verify(SSL_CTX *ctx, int mode);
 
+/* --- sessions --- */
+
+/* shim_slots are the ex_data indexes of what hangs on an SSL. */
+typedef struct shim_slots {
+  int version; /* QUIC version, an integer */
+  int session; /* SSL_SESSION of a client, freed with the SSL */
+} shim_slots;
+
+shim_slots shim_ssl_slots(void);
+void shim_tlsctx_use_sessions(SSL_CTX *ctx, int server, int early_data);
+int shim_tlsctx_set_ticket_keys(SSL_CTX *ctx, const uint8_t *keys, size_t len, shim_error *err);
+/* SHIM_FAILED, or whether early data can be sent. */
+int shim_tls_set_session(SSL *ssl, const uint8_t *der, size_t len, shim_error *err);
+
 /* --- SSL --- */
 
 /* What a new SSL is to be; both name and ip empty: a server, or a client that
@@ -91,6 +106,7 @@ typedef struct shim_tls_state {
   char alpn[SHIM_ALPN_LEN];
   uint32_t alpn_len;
   uint32_t resumed;
+  uint32_t early_data;
   uint32_t verified;
 } shim_tls_state;
 

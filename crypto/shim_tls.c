@@ -70,6 +70,7 @@ void shim_tls_read_state(SSL *ssl, shim_tls_state *out) {
     memcpy(out->alpn, alpn, out->alpn_len);
   }
   out->resumed = (uint32_t)SSL_session_reused(ssl);
+  out->early_data = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
   out->verified = (uint32_t)peer_verified(ssl);
 }
 

@@ -48,6 +48,16 @@ type ConnConfig struct {
 	Params *TransportParams
 	// TLS makes the SSL object. Required; it may be shared and reloaded.
 	TLS *crypto.Context
+	// Session is what EventSession brought a client of the same server and ALPN; it
+	// is resumed when the server agrees (crypto.ConnectionState.Resumed). One of
+	// another Version is left aside. ErrSessionInvalid: connect without it.
+	// It must have been made under the same CAs and verification. Default none.
+	Session []byte
+	// EarlyData lets a client with a Session open streams and send data before the
+	// handshake is complete, when the server's tickets allow it (0-RTT). An attacker
+	// can replay such data. crypto.ConnectionState.EarlyData tells that it was
+	// accepted, EventEarlyDataRejected that it must be sent again. Default off.
+	EarlyData bool
 	// PreferredAddr says whether a client follows its server's preferred address;
 	// default PreferredAddrIgnore. A server announces one in Params.
 	PreferredAddr PreferredAddrPolicy

@@ -28,6 +28,9 @@
 // hand StreamChunks to WritePkts; EventStreamAcked tells how much has arrived.
 // Datagrams (RFC 9221) go through QueueDatagram and come as EventDatagram.
 //
+// Give the Data of EventSession to a later client as ConnConfig.Session, and it
+// resumes; with EarlyData it may open streams and write before the handshake.
+//
 // When a call fails, look at the class of the *Error:
 //
 //	Transitional  the call failed, the connection lives on

@@ -134,6 +134,8 @@ type options struct {
 	sparam, cparam func(*TransportParams)
 	version        uint32
 	preferred      PreferredAddrPolicy
+	session        []byte
+	early          bool
 	serverName     string // that the client asks for; default localhost
 }
 
@@ -177,7 +179,7 @@ func newPair(t testing.TB, o options) *pair {
 	conn, err := NewClientConn(ConnConfig{
 		DCID: randomCID(18), SCID: randomCID(testCIDLen), Path: p.c.path, Version: o.version,
 		Settings: &set, Params: &params, TLS: o.ctls, Events: p.c.ev,
-		PreferredAddr: o.preferred, ServerName: cmp.Or(o.serverName, "localhost"),
+		PreferredAddr: o.preferred, Session: o.session, EarlyData: o.early, ServerName: cmp.Or(o.serverName, "localhost"),
 	})
 	require.NoError(t, err)
 	p.c.conn = conn

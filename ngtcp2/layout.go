@@ -44,6 +44,7 @@ var (
 var (
 	_ = zeroIndex[MaxWritePkts-C.SHIM_WRITE_PKTS_MAX]
 	_ = zeroIndex[C.SHIM_EV_EARLY_DATA_REJECTED-EventEarlyDataRejected]
+	_ = zeroIndex[C.SHIM_EV_SESSION-EventSession]
 	_ = zeroIndex[C.SHIM_EV_DATAGRAM-EventDatagram]
 	_ = zeroIndex[C.SHIM_EV_MAX_STREAM_DATA-EventMaxStreamData]
 	_ = zeroIndex[C.SHIM_EV_STREAM_CLOSE-EventStreamClose]

@@ -61,6 +61,8 @@ func (cfg *ConnConfig) validateRole(server bool) error {
 	switch {
 	case server && cfg.SCID == cfg.params().OriginalDCID:
 		return errors.New("ngtcp2: ConnConfig.SCID: a server must choose its own, not the client's DCID")
+	case server && (len(cfg.Session) > 0 || cfg.EarlyData):
+		return errors.New("ngtcp2: ConnConfig.Session and EarlyData are for clients: a server sets crypto.Config.EarlyData")
 	case !server && cfg.DCID.Len() < MinInitialDCIDLen && len(cfg.settings().Token) == 0:
 		return fmt.Errorf("ngtcp2: ConnConfig.DCID: a client needs at least %d random bytes", MinInitialDCIDLen)
 	}
@@ -111,6 +113,10 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 	}
 	ssl, err := cfg.TLS.NewSSL(cfg.ServerName)
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.resume(&c, ssl); err != nil {
+		C.shim_conn_ssl_free(ssl)
 		return nil, err
 	}
 	if err := openLogs(&c.settings, cfg.settings()); err != nil {

@@ -40,6 +40,14 @@ void shim_events_del(shim_events *e);
 #define SHIM_VERSIONS_MAX 16
 #define SHIM_PROBES_MAX 32
 #define SHIM_SECRET_MAX 64
+#define SHIM_EARLY_PARAMS_MAX 256 // eleven numbers of up to 8 bytes, with ids
+
+// shim_session_head begins a session that a client can resume, in network byte
+// order; params_len bytes of transport parameters and the TLS session follow.
+typedef struct shim_session_head {
+  uint32_t version;
+  uint32_t params_len;
+} shim_session_head;
 
 // shim_params is ngtcp2_transport_params with the preferred addresses in flat
 // form (those inside p are not used).
@@ -68,6 +76,10 @@ typedef struct shim_config {
   shim_cid dcid;
   shim_cid scid;
   uint32_t version;
+  int version_slot; // ex_data indexes of the SSL, see crypto.Slots
+  int session_slot;
+  uint32_t early_len; // above 0: a client sends 0-RTT
+  uint8_t early_params[SHIM_EARLY_PARAMS_MAX];
   uint8_t server;
   uint8_t follow_preferred; // a client goes to its server's preferred address
   uint8_t prefix_len;

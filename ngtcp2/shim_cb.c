@@ -53,8 +53,12 @@ static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
     ngtcp2_conn_set_tls_alert(conn, TLS_ALERT_UNEXPECTED_MESSAGE);
     return NGTCP2_ERR_CRYPTO;
   }
-  return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
-                                           user_data);
+  if (c->server) {
+    shim_session_version(c);
+  }
+  int rv = ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
+                                             user_data);
+  return rv != 0 || c->server ? rv : shim_session_take(c);
 }
 
 static int confirmed(shim_conn *c) {
@@ -64,8 +68,11 @@ static int confirmed(shim_conn *c) {
 
 static int cb_handshake_completed(ngtcp2_conn *conn, void *user_data) {
   shim_conn *c = user_data;
-  (void)conn;
   c->state |= SHIM_STATE_HANDSHAKE_COMPLETED;
+  if (shim_session_early_rejected(c) &&
+      ngtcp2_conn_tls_early_data_rejected(conn) != 0) {
+    return NGTCP2_ERR_CALLBACK_FAILURE;
+  }
   c->check_alpn = !c->server;
   for (shim_stream *s = c->streams; s != NULL; s = s->next) {
     shim_stream_wake(c, s);
@@ -73,7 +80,7 @@ static int cb_handshake_completed(ngtcp2_conn *conn, void *user_data) {
   if (emit(c, SHIM_EV_HANDSHAKE_COMPLETED, -1, 0, 0) != 0) {
     return NGTCP2_ERR_CALLBACK_FAILURE;
   }
-  return c->server ? confirmed(c) : 0;
+  return c->server ? confirmed(c) : shim_session_take(c);
 }
 
 static int cb_handshake_confirmed(ngtcp2_conn *conn, void *user_data) {

@@ -88,7 +88,7 @@ static int tls_attach(shim_conn *c, SSL *ssl) {
   SSL_set_app_data(ssl, &c->ref);
   int rv = c->server ? ngtcp2_crypto_ossl_configure_server_session(ssl)
                      : ngtcp2_crypto_ossl_configure_client_session(ssl);
-  return rv == 0 ? 0 : NGTCP2_ERR_CRYPTO;
+  return rv == 0 && shim_session_enable_early(c, ssl) ? 0 : NGTCP2_ERR_CRYPTO;
 }
 
 // tls_detach frees the SSL first: it points into the context.
@@ -170,6 +170,10 @@ static int conn_make(shim_conn *c, const shim_config *cfg, shim_span token) {
   if (rv == 0) {
     ngtcp2_conn_set_tls_native_handle(c->conn, c->ossl);
   }
+  if (rv == 0 && c->early) {
+    rv = ngtcp2_conn_decode_and_set_0rtt_transport_params(
+      c->conn, cfg->early_params, cfg->early_len);
+  }
   return rv;
 }
 
@@ -186,6 +190,9 @@ static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->ev = e;
   c->server = cfg->server;
   c->follow_preferred = cfg->follow_preferred;
+  c->early = cfg->early_len > 0;
+  c->version_slot = cfg->version_slot;
+  c->session_slot = cfg->session_slot;
   c->prefix_len = cfg->prefix_len;
   c->secret_len = cfg->secret_len;
   memcpy(c->prefix, cfg->prefix, sizeof(c->prefix));

@@ -36,6 +36,10 @@
 #  define ngtcp2_conn_get_ccerr2 ngtcp2_conn_get_ccerr
 #  define ngtcp2_conn_get_stream_user_data2 ngtcp2_conn_get_stream_user_data
 #  define ngtcp2_conn_is_local_stream2 ngtcp2_conn_is_local_stream
+#  define ngtcp2_conn_get_client_chosen_version2                               \
+    ngtcp2_conn_get_client_chosen_version
+#  define ngtcp2_conn_encode_0rtt_transport_params2                            \
+    ngtcp2_conn_encode_0rtt_transport_params
 #  define ngtcp2_conn_get_conn_info2 ngtcp2_conn_get_conn_info
 #endif
 
@@ -142,7 +146,10 @@ struct shim_conn {
   uint32_t state;   // SHIM_STATE_* that callbacks set
   int qlog_fd;
   int log_fd;
+  int version_slot;
+  int session_slot;
   uint8_t server;
+  uint8_t early; // a client that sends 0-RTT
   uint8_t follow_preferred;
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t check_alpn; // a client's handshake completed in this call
@@ -151,6 +158,11 @@ struct shim_conn {
   uint8_t prefix[NGTCP2_MAX_CIDLEN];
   uint8_t secret[SHIM_SECRET_MAX];
 };
+
+void shim_session_version(shim_conn *c); // shim_session.c
+int shim_session_enable_early(shim_conn *c, SSL *ssl);
+int shim_session_early_rejected(shim_conn *c);
+int shim_session_take(shim_conn *c);
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 

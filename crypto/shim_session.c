@@ -1,0 +1,189 @@
+/* Sessions: tickets that a server makes and takes back, and those that a client
+ * keeps. A ticket is bound to the QUIC version of its connection (RFC 9369, 5). */
+#include "shim.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+/* A key of SHIM_TICKET_KEY_LEN bytes, as the caller gives it. */
+typedef struct ticket_key {
+  uint8_t name[16];
+  uint8_t aes[32];
+  uint8_t mac[32];
+} ticket_key;
+
+typedef struct ticket_keys {
+  size_t len;
+  ticket_key key[];
+} ticket_keys;
+
+static shim_slots slots = {-1, -1};
+static int keys_index = -1;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void session_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                         long argl, void *argp) {
+  (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
+  SSL_SESSION_free(ptr);
+}
+
+static void keys_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                      long argl, void *argp) {
+  ticket_keys *k = ptr;
+  (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
+
+  if (k != NULL) {
+    OPENSSL_clear_free(k, sizeof(*k) + k->len * sizeof(k->key[0]));
+  }
+}
+
+static void register_slots(void) {
+  slots.version = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+  slots.session = SSL_get_ex_new_index(0, NULL, NULL, NULL, session_free);
+  keys_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, keys_free);
+}
+
+shim_slots shim_ssl_slots(void) {
+  pthread_once(&once, register_slots);
+  return slots;
+}
+
+static uint32_t version_of(const SSL *ssl) {
+  return (uint32_t)(uintptr_t)SSL_get_ex_data(ssl, slots.version);
+}
+
+/* --- server --- */
+
+static int bind_ticket(SSL *ssl, void *arg) {
+  uint32_t version = version_of(ssl);
+  (void)arg;
+
+  return SSL_SESSION_set1_ticket_appdata(SSL_get0_session(ssl), &version,
+                                         sizeof(version));
+}
+
+static SSL_TICKET_RETURN check_ticket(SSL *ssl, SSL_SESSION *session,
+                                      const unsigned char *name, size_t name_len,
+                                      SSL_TICKET_STATUS status, void *arg) {
+  uint32_t version = version_of(ssl);
+  void *data;
+  size_t len;
+  (void)name, (void)name_len, (void)arg;
+
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+  }
+  if (!SSL_SESSION_get0_ticket_appdata(session, &data, &len) ||
+      len != sizeof(version) || memcmp(data, &version, len) != 0) {
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+  }
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+                                      : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static int use_key(const ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
+                   EVP_MAC_CTX *mac, int enc) {
+  OSSL_PARAM params[] = {
+    OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)k->mac,
+                                      sizeof(k->mac)),
+    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t)"SHA256", 0),
+    OSSL_PARAM_construct_end(),
+  };
+
+  return EVP_MAC_CTX_set_params(mac, params) == 1 &&
+         EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv, enc) == 1;
+}
+
+/* The first key makes tickets, all read them. A client that used one gets a new one
+ * (2): it should use each once (RFC 8446, C.4). */
+static int ticket_key_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
+                         EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int enc) {
+  const ticket_keys *keys = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
+  size_t i;
+
+  if (enc) {
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1) {
+      return -1;
+    }
+    memcpy(name, keys->key[0].name, sizeof(keys->key[0].name));
+    return use_key(&keys->key[0], iv, cipher, mac, 1) ? 1 : -1;
+  }
+  for (i = 0; i < keys->len; i++) {
+    if (memcmp(name, keys->key[i].name, sizeof(keys->key[i].name)) == 0) {
+      return use_key(&keys->key[i], iv, cipher, mac, 0) ? 2 : -1;
+    }
+  }
+  return 0;
+}
+
+int shim_tlsctx_set_ticket_keys(SSL_CTX *ctx, const uint8_t *keys, size_t len,
+                                shim_error *err) {
+  ticket_keys *k;
+
+  ERR_clear_error();
+  shim_ssl_slots();
+  k = OPENSSL_zalloc(sizeof(*k) + len);
+  if (k == NULL || SSL_CTX_set_ex_data(ctx, keys_index, k) != 1) {
+    OPENSSL_free(k);
+    shim_error_take(err, "set ticket keys");
+    return SHIM_FAILED;
+  }
+  k->len = len / sizeof(k->key[0]);
+  memcpy(k->key, keys, k->len * sizeof(k->key[0]));
+  SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key_cb);
+  return SHIM_OK;
+}
+
+/* --- client --- */
+
+/* Keeps the newest session for whoever drives the SSL. 1: the reference is ours. */
+static int keep_session(SSL *ssl, SSL_SESSION *session) {
+  SSL_SESSION *old = SSL_get_ex_data(ssl, slots.session);
+
+  if (SSL_set_ex_data(ssl, slots.session, session) != 1) {
+    return 0;
+  }
+  SSL_SESSION_free(old);
+  return 1;
+}
+
+void shim_tlsctx_use_sessions(SSL_CTX *ctx, int server, int early_data) {
+  shim_ssl_slots();
+  if (!server) {
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    return;
+  }
+  SSL_CTX_set_session_ticket_cb(ctx, bind_ticket, check_ticket, NULL);
+  if (early_data) {
+    /* RFC 9001, 4.6.1: the limit is always this value. OpenSSL's own protection
+     * against replay would need a cache of all sessions. */
+    SSL_CTX_set_max_early_data(ctx, UINT32_MAX);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+  }
+}
+
+int shim_tls_set_session(SSL *ssl, const uint8_t *der, size_t len, shim_error *err) {
+  SSL_SESSION *s;
+  int early;
+
+  ERR_clear_error();
+  s = len > INT32_MAX ? NULL : d2i_SSL_SESSION(NULL, &der, (long)len);
+  /* A session keeps the verdict on its server: one that was not verified must not
+   * slip into a context that verifies. */
+  if (s == NULL || SSL_set_session(ssl, s) != 1 ||
+      ((SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0 &&
+       SSL_get_verify_result(ssl) != X509_V_OK)) {
+    shim_error_take(err, "set session");
+    SSL_SESSION_free(s);
+    return SHIM_FAILED;
+  }
+  early = SSL_SESSION_get_max_early_data(s) == UINT32_MAX;
+  SSL_SESSION_free(s);
+  return early;
+}

@@ -1,0 +1,58 @@
+// Resumption and early data: what ties the TLS sessions of package crypto to the
+// connection. The values that hang on the SSL are described at crypto.Slots.
+#include "shim_int.h"
+
+#include <string.h>
+
+// shim_session_version tells TLS the version that tickets are bound to: what is
+// negotiated, or what the client chose before that.
+void shim_session_version(shim_conn *c) {
+  uint32_t v = ngtcp2_conn_get_negotiated_version2(c->conn);
+  if (v == 0) {
+    v = ngtcp2_conn_get_client_chosen_version2(c->conn);
+  }
+  SSL_set_ex_data(c->ssl, c->version_slot, (void *)(uintptr_t)v);
+}
+
+// shim_session_enable_early: after the SSL was configured for QUIC.
+int shim_session_enable_early(shim_conn *c, SSL *ssl) {
+  int wanted = c->server ? SSL_get_max_early_data(ssl) > 0 : c->early;
+  return !wanted || SSL_set_quic_tls_early_data_enabled(ssl, 1) == 1;
+}
+
+// shim_session_early_rejected: of a client whose handshake is complete.
+int shim_session_early_rejected(shim_conn *c) {
+  return c->early && SSL_get_early_data_status(c->ssl) != SSL_EARLY_DATA_ACCEPTED;
+}
+
+// add appends an event: version and length of the parameters (shim_session_head),
+// the transport parameters to remember, the session.
+static int add(shim_conn *c, SSL_SESSION *s) {
+  uint8_t params[SHIM_EARLY_PARAMS_MAX];
+  uint8_t *der = NULL;
+  ngtcp2_ssize n =
+    ngtcp2_conn_encode_0rtt_transport_params2(c->conn, params, sizeof(params));
+  int len = i2d_SSL_SESSION(s, &der);
+  int rv = -1;
+  if (n > 0 && len > 0 && shim_events_add(c->ev, SHIM_EV_SESSION, -1) != NULL) {
+    shim_session_head head = {
+      htonl(ngtcp2_conn_get_negotiated_version2(c->conn)), htonl((uint32_t)n)};
+    rv = shim_events_data(c->ev, &head, sizeof(head)) != 0 ||
+         shim_events_data(c->ev, params, (size_t)n) != 0 ||
+         shim_events_data(c->ev, der, (size_t)len) != 0;
+  }
+  OPENSSL_free(der);
+  return rv == 0 ? 0 : NGTCP2_ERR_CALLBACK_FAILURE;
+}
+
+// shim_session_take reports the session that a client has got, if there is one.
+int shim_session_take(shim_conn *c) {
+  SSL_SESSION *s = SSL_get_ex_data(c->ssl, c->session_slot);
+  if (s == NULL || !(c->state & SHIM_STATE_HANDSHAKE_COMPLETED)) {
+    return 0;
+  }
+  SSL_set_ex_data(c->ssl, c->session_slot, NULL);
+  int rv = add(c, s);
+  SSL_SESSION_free(s);
+  return rv;
+}
