@@ -113,6 +113,9 @@ type Limits struct {
 	MaxQueuedMessages, MaxQueuedBytes int
 	// MaxSubscriptions is the number of subscriptions of one session; 4,096.
 	MaxSubscriptions int
+	// MaxOfflineBytes is the size of the messages that are kept for all sessions
+	// without a connection together; further ones are dropped and counted. 0 means 1 GiB.
+	MaxOfflineBytes int64
 	// MaxSessionExpiry caps how long a session is kept without a connection, with a
 	// resolution of a second; by default it is not capped.
 	MaxSessionExpiry time.Duration

@@ -167,6 +167,7 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxQueuedMessages: l.MaxQueuedMessages,
 		MaxQueuedBytes:    l.MaxQueuedBytes,
 		MaxSubscriptions:  l.MaxSubscriptions,
+		MaxOfflineBytes:   l.MaxOfflineBytes,
 		MaxSessionExpiry:  l.MaxSessionExpiry,
 		MaxKeepAlive:      l.MaxKeepAlive,
 		Logger:            c.Logger,
