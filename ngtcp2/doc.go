@@ -26,6 +26,7 @@
 // Stream data arrives as EventStreamData in order; give the credit back with
 // Consume when the application has used it. To send, put bytes into a Buffer and
 // hand StreamChunks to WritePkts; EventStreamAcked tells how much has arrived.
+// SetStreamUrgency puts streams before others.
 // Datagrams (RFC 9221) go through QueueDatagram and come as EventDatagram.
 //
 // Give the Data of EventSession to a later client as ConnConfig.Session, and it

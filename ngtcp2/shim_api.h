@@ -37,6 +37,9 @@ void shim_events_del(shim_events *e);
 
 // SHIM_WRITE_PKTS_MAX bounds the time of one write (Go: MaxWritePkts).
 #define SHIM_WRITE_PKTS_MAX 44
+// Urgencies of streams, 0 first (RFC 9218 section 4.1).
+#define SHIM_URGENCIES 8
+#define SHIM_URGENCY_DEFAULT 3
 #define SHIM_VERSIONS_MAX 16
 #define SHIM_PROBES_MAX 32
 #define SHIM_SECRET_MAX 64
@@ -140,6 +143,8 @@ void shim_conn_shutdown_stream(shim_conn *c, int how, int64_t id,
 int shim_conn_extend(shim_conn *c, int64_t id, uint64_t stream, uint64_t conn);
 void shim_conn_extend_streams(shim_conn *c, int uni, uint64_t n);
 int shim_conn_stream_info(shim_conn *c, int64_t id, shim_stream_info *out);
+// 0, or -1 for an unknown stream.
+int shim_conn_set_urgency(shim_conn *c, int64_t id, uint8_t urgency);
 int shim_conn_is_local_stream(shim_conn *c, int64_t id);
 
 void shim_conn_keep_alive(shim_conn *c, uint64_t timeout);

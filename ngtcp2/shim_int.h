@@ -92,7 +92,7 @@ typedef struct shim_piece {
 // Where a stream stands in the schedule.
 typedef enum shim_sched {
   SHIM_IDLE,   // nothing to send, or waiting for the peer's stream credit
-  SHIM_READY,  // in conn.ready
+  SHIM_READY,  // in conn.ready, at the level of its urgency
   SHIM_PARKED, // in conn.parked: waiting for the peer's connection credit
 } shim_sched;
 
@@ -112,6 +112,7 @@ typedef struct shim_stream {
   uint32_t ack_gen;        // events generation of ack_event
   uint32_t ack_event;      // index of the event that sums acks of this call
   uint8_t sched;
+  uint8_t urgency;  // 0 to SHIM_URGENCIES-1, which level of conn.ready
   uint8_t fin;      // a FIN is to follow the last piece
   uint8_t fin_sent; // and has been sent
   uint8_t shut;     // no more data is accepted
@@ -137,7 +138,7 @@ struct shim_conn {
   ngtcp2_crypto_conn_ref ref;
   shim_events *ev;
   shim_stream *streams;
-  shim_list ready, parked;
+  shim_list ready[SHIM_URGENCIES], parked;
   shim_dgram_queue dgrams;
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time

@@ -23,16 +23,26 @@ static void list_remove(shim_list *l, shim_stream *s) {
 
 static void schedule(shim_conn *c, shim_stream *s, shim_sched sched) {
   if (s->sched == SHIM_READY) {
-    list_remove(&c->ready, s);
+    list_remove(&c->ready[s->urgency], s);
   } else if (s->sched == SHIM_PARKED) {
     list_remove(&c->parked, s);
   }
   s->sched = (uint8_t)sched;
   if (sched == SHIM_READY) {
-    list_push(&c->ready, s);
+    list_push(&c->ready[s->urgency], s);
   } else if (sched == SHIM_PARKED) {
     list_push(&c->parked, s);
   }
+}
+
+// next_ready is the first stream of the most urgent level that has one.
+static shim_stream *next_ready(shim_conn *c) {
+  for (int i = 0; i < SHIM_URGENCIES; ++i) {
+    if (c->ready[i].first != NULL) {
+      return c->ready[i].first;
+    }
+  }
+  return NULL;
 }
 
 static int has_output(const shim_stream *s) {
@@ -51,6 +61,18 @@ void shim_streams_unpark(shim_conn *c) {
   }
 }
 
+int shim_conn_set_urgency(shim_conn *c, int64_t id, uint8_t urgency) {
+  shim_stream *s = shim_stream_find(c, id);
+  if (s == NULL) {
+    return -1;
+  }
+  shim_sched sched = s->sched;
+  schedule(c, s, SHIM_IDLE);
+  s->urgency = urgency;
+  schedule(c, s, sched);
+  return 0;
+}
+
 // --- life ---
 
 shim_stream *shim_stream_new(shim_conn *c, int64_t id) {
@@ -59,6 +81,7 @@ shim_stream *shim_stream_new(shim_conn *c, int64_t id) {
     return NULL;
   }
   s->id = id;
+  s->urgency = SHIM_URGENCY_DEFAULT;
   s->next = c->streams;
   if (c->streams != NULL) {
     c->streams->prev = s;
@@ -325,6 +348,7 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
                               void *user_data) {
   shim_conn *c = user_data;
   shim_span out = {dest, destlen};
+  shim_stream *s;
   turn t;
   (void)conn;
   while (shim_dgrams_ready(c)) {
@@ -337,8 +361,8 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
     t.s = NULL;
     t.cnt = 0;
     t.flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
-    if (c->ready.first != NULL) {
-      turn_fill(&t, c->ready.first);
+    if ((s = next_ready(c)) != NULL) {
+      turn_fill(&t, s);
     }
     c->written = turn_write(c, &t, path, pi, out, ts);
     if (c->written != NGTCP2_ERR_WRITE_MORE) {

@@ -101,6 +101,29 @@ func (c *Conn) ExtendMaxStreamsUni(n uint64) {
 	}
 }
 
+// Urgencies of streams (RFC 9218 section 4.1): 0 is the most urgent.
+const (
+	DefaultUrgency = C.SHIM_URGENCY_DEFAULT
+	MaxUrgency     = C.SHIM_URGENCIES - 1
+)
+
+// SetStreamUrgency says when the data of stream id is sent: streams of the lowest
+// urgency number go first, those of the same take turns, and the others wait as
+// long as these have something to send and credit to do so. A new stream has
+// DefaultUrgency. It may change at any time, for data queued already too; the peer
+// does not learn of it. ErrInvalidArgument: above MaxUrgency. ErrStreamNotFound.
+func (c *Conn) SetStreamUrgency(id int64, urgency uint8) error {
+	switch {
+	case c.c == nil:
+		return ErrFreed
+	case urgency > MaxUrgency:
+		return ErrInvalidArgument
+	case C.shim_conn_set_urgency(c.c, C.int64_t(id), C.uint8_t(urgency)) != 0:
+		return ErrStreamNotFound
+	}
+	return nil
+}
+
 // StreamInfo is the state of one stream's send side.
 type StreamInfo struct {
 	Queued  uint64 // bytes queued and not yet sent
