@@ -34,8 +34,7 @@ func SSLSlots() Slots {
 // SetSession gives ssl, a *SSL of the client role that has not begun its
 // handshake, a session to resume, in the form of i2d_SSL_SESSION. earlyData says
 // whether its server takes 0-RTT. It fails for bytes that are none, and for a session
-// whose server was not verified in a context that verifies. The handshake fails when
-// the session was made under other CAs. Owner of ssl only.
+// that was made under other CAs or whose server was not verified. Owner of ssl only.
 func SetSession(ssl unsafe.Pointer, der []byte) (earlyData bool, err error) {
 	var text C.shim_error
 	rv := C.shim_tls_set_session((*C.SSL)(ssl), bytePtr(der), C.size_t(len(der)), &text)

@@ -72,6 +72,10 @@ void shim_tlsctx_set_verify(SSL_CTX *ctx, int mode);
 
 /* --- sessions --- */
 
+/* Whether a session was made under the same session context: OpenSSL ends the
+ * handshake of a client that resumes another. */
+int shim_tlsctx_owns_session(SSL_CTX *ctx, const SSL_SESSION *session);
+
 /* shim_slots are the ex_data indexes of what hangs on an SSL. */
 typedef struct shim_slots {
   int version; /* QUIC version, an integer */

@@ -176,7 +176,8 @@ int shim_tls_set_session(SSL *ssl, const uint8_t *der, size_t len, shim_error *e
   s = len > INT32_MAX ? NULL : d2i_SSL_SESSION(NULL, &der, (long)len);
   /* A session keeps the verdict on its server: one that was not verified must not
    * slip into a context that verifies. */
-  if (s == NULL || SSL_set_session(ssl, s) != 1 ||
+  if (s == NULL || !shim_tlsctx_owns_session(SSL_get_SSL_CTX(ssl), s) ||
+      SSL_set_session(ssl, s) != 1 ||
       ((SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0 &&
        SSL_get_verify_result(ssl) != X509_V_OK)) {
     shim_error_take(err, "set session");

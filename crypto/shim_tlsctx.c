@@ -18,6 +18,8 @@ typedef struct ctx_data {
   size_t alpn_len;
   int keylog_fd; /* -1: no key log */
   int server;    /* role of the SSL_CTX */
+  uint8_t session_context[SSL_MAX_SID_CTX_LENGTH];
+  size_t session_context_len;
 } ctx_data;
 
 static int ctx_data_index = -1;
@@ -278,7 +280,17 @@ int shim_tlsctx_set_session_context(SSL_CTX *ctx, const uint8_t *id, size_t len,
     shim_error_take(err, "SSL_CTX_set_session_id_context");
     return SHIM_FAILED;
   }
+  memcpy(ctx_data_of(ctx)->session_context, id, len);
+  ctx_data_of(ctx)->session_context_len = len;
   return SHIM_OK;
+}
+
+int shim_tlsctx_owns_session(SSL_CTX *ctx, const SSL_SESSION *session) {
+  const ctx_data *d = ctx_data_of(ctx);
+  unsigned int len;
+  const unsigned char *id = SSL_SESSION_get0_id_context(session, &len);
+
+  return len == d->session_context_len && memcmp(id, d->session_context, len) == 0;
 }
 
 void shim_tlsctx_set_verify(SSL_CTX *ctx, int mode) {

@@ -51,7 +51,7 @@ type ConnConfig struct {
 	// Session is what EventSession brought a client of the same server and ALPN; it
 	// is resumed when the server agrees (crypto.ConnectionState.Resumed). One of
 	// another Version is left aside. ErrSessionInvalid: connect without it.
-	// It must have been made under the same CAs and verification. Default none.
+	// Default none.
 	Session []byte
 	// EarlyData lets a client with a Session open streams and send data before the
 	// handshake is complete, when the server's tickets allow it (0-RTT). An attacker

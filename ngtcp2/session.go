@@ -23,8 +23,8 @@ const (
 	maxEarlyParams = C.SHIM_EARLY_PARAMS_MAX // bytes
 )
 
-// ErrSessionInvalid: ConnConfig.Session is not what EventSession brought; connect
-// without it.
+// ErrSessionInvalid says that ConnConfig.Session is not what EventSession brought, or
+// that it was made under other CAs or without verification: connect without it.
 var ErrSessionInvalid = errors.New("ngtcp2: session cannot be read")
 
 type session struct {

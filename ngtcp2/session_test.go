@@ -2,6 +2,7 @@ package ngtcp2
 
 import (
 	"bytes"
+	"os"
 	"testing"
 	"time"
 
@@ -223,7 +224,16 @@ func TestSessionKeepsVerdict(t *testing.T) {
 	assert.True(t, connect(t, options{stls: stls, ctls: blind, session: session}).c.conn.TLSState().Resumed)
 	ev := NewEvents()
 	defer ev.Free()
-	_, err := NewClientConn(ConnConfig{DCID: randomCID(18), SCID: randomCID(testCIDLen), Path: Path{addrClient, addrServer},
-		TLS: clientTLS(t), ServerName: "localhost", Events: ev, Session: session})
+	cfg := ConnConfig{DCID: randomCID(18), SCID: randomCID(testCIDLen), Path: Path{addrClient, addrServer},
+		TLS: clientTLS(t), ServerName: "localhost", Events: ev, Session: session}
+	_, err := NewClientConn(cfg)
+	assert.ErrorIs(t, err, ErrSessionInvalid)
+
+	// Nor is one that was made when other CAs were trusted.
+	cfg.Session = sessionOf(t, options{stls: stls})
+	pem, err := os.ReadFile(testDev.CAFile)
+	require.NoError(t, err)
+	cfg.TLS = newTLS(t, crypto.Config{Role: crypto.Client, CAPEM: append(pem, pem...), ALPN: []string{testALPN}})
+	_, err = NewClientConn(cfg)
 	assert.ErrorIs(t, err, ErrSessionInvalid)
 }
