@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# scripts/bench.sh COUNT FILE: runs every Go benchmark COUNT times, then every scripts/bench/*/run.sh.
+# scripts/bench.sh COUNT FILE: runs every Go benchmark COUNT times, then scripts/bench/run: ngmqd under load beside the
+# bare C stack.
 # FILE is what benchstat reads: benchstat old.out bench.out
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,8 +16,6 @@ bench_folders() {
 for folder in $(bench_folders); do
   (cd "$folder" && go test -run '^$' -bench . -benchmem -count "$count" -timeout 60m .) | tee -a "$file"
 done
-for program in scripts/bench/*/run.sh; do
-  echo "# $program" | tee -a "$file"
-  "$program" | tee -a "$file"
-done
+echo "# scripts/bench/run" | tee -a "$file"
+scripts/bench/run | tee -a "$file"
 echo "bench: kept in $file"

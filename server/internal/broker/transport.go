@@ -34,7 +34,8 @@ type Sink interface {
 	Room() int
 	// Write takes a copy of p.
 	Write(p []byte)
-	// WritePayload takes p, which belongs to m. It copies p, or it keeps p and
+	// WritePayload takes p, the payload of m, which is large enough (4 KiB) for
+	// sharing to pay; smaller ones come with Write. It copies p, or it keeps p and
 	// calls m.Retain now and m.Release when p is no longer referenced.
 	WritePayload(p []byte, m *Message)
 }

@@ -8,16 +8,10 @@ import (
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
-const (
-	// sendBound is how much a control stream holds that is not acknowledged, in
-	// bytes: enough for 20 Mbit/s at 100 ms. The rest waits in the session, where it
-	// is counted and limited.
-	sendBound = 256 << 10
-	// shareFrom is the size from which a payload is put into C memory once and
-	// shared by all its receivers. Smaller ones are copied: they are packed into
-	// packets with their neighbours anyway.
-	shareFrom = 4 << 10
-)
+// sendBound is how much a control stream holds that is not acknowledged, in bytes:
+// enough for 20 Mbit/s at 100 ms. The rest waits in the session, where it is counted
+// and limited.
+const sendBound = 256 << 10
 
 // sink is the control stream as a broker.Sink.
 type sink struct{ s *endpoint.Stream }
@@ -28,12 +22,9 @@ func (k sink) Room() int { return sendBound - k.s.Buffered() }
 // Write implements broker.Sink.
 func (k sink) Write(p []byte) { k.s.Write(p) }
 
-// WritePayload implements broker.Sink.
+// WritePayload implements broker.Sink: the payload is put into C memory once and shared
+// by all its receivers.
 func (k sink) WritePayload(p []byte, m *broker.Message) {
-	if len(p) < shareFrom {
-		k.s.Write(p)
-		return
-	}
 	k.s.WriteBuffer(sharedPayload(p, m), 0, len(p))
 }
 
