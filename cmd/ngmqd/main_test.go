@@ -68,7 +68,8 @@ func command(t *testing.T, env []string, args ...string) *process {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p := &process{Cmd: exec.Command(self, args...), exited: make(chan struct{})}
-	p.Env = append([]string{asServer + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
+	// A binary made for coverage complains on stderr without GOCOVERDIR.
+	p.Env = append([]string{asServer + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GOCOVERDIR=" + t.TempDir()}, env...)
 	p.Dir = t.TempDir()
 	p.Cmd.Stdout, p.Cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.Start())
