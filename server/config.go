@@ -78,14 +78,15 @@ type Config struct {
 	// Workers is the number of QUIC event loops; 0 means one per core.
 	Workers int
 
-	// AlwaysRetry makes every QUIC client prove its address with a Retry before
-	// the server spends anything on it (RFC 9000 section 8.1.2). It costs one round
-	// trip. Without it this is done while very many handshakes are under way.
-	AlwaysRetry bool
+	// Retry says when a QUIC client has to prove its address with a Retry before the
+	// server spends anything on it (RFC 9000 section 8.1.2), which costs one round
+	// trip; default RetryAuto.
+	Retry RetryPolicy
 
-	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC connections in
-	// the NSS key log format, for packet analysers. Whoever reads it reads the
-	// traffic.
+	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC and TLS connections
+	// in the NSS key log format, for packet analysers. Whoever reads it reads the
+	// traffic. It is appended to and made with mode 0600; one that is open to group or
+	// others is refused.
 	KeyLogFile string
 
 	// Logger gets the server's log; nil means none.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
+	"github.com/ngmq/ngmq/crypto/keylog"
 	"github.com/ngmq/ngmq/server/internal/broker"
 	"github.com/ngmq/ngmq/server/internal/listener/stream"
 )
@@ -20,12 +21,12 @@ import (
 // error names every address that could not be opened.
 func (s *Server) open(r resolved) error {
 	id, err := s.identity(r)
-	if err != nil {
+	if err = errors.Join(err, s.openKeyLog()); err != nil {
 		return err
 	}
 	return errors.Join(
 		s.openStreams("TCP", r.tcp, nil),
-		s.openStreams("TLS", r.tls, id.tlsConfig()),
+		s.openStreams("TLS", r.tls, s.tlsConfig(id)),
 		s.openQUIC(r.quic, id),
 	)
 }
@@ -144,11 +145,31 @@ func hosts(lists ...[]netip.AddrPort) []string {
 }
 
 // tlsConfig is for TLS over TCP; clients need not offer an ALPN.
-func (id *identity) tlsConfig() *tls.Config {
+func (s *Server) tlsConfig(id *identity) *tls.Config {
 	if id == nil {
 		return nil
 	}
-	return &tls.Config{Certificates: []tls.Certificate{id.pair}, MinVersion: minTLS, NextProtos: []string{alpn}}
+	c := &tls.Config{Certificates: []tls.Certificate{id.pair}, MinVersion: minTLS, NextProtos: []string{alpn}}
+	if s.keyLog != nil {
+		c.KeyLogWriter = s.keyLog
+	}
+	return c
+}
+
+// openKeyLog opens the key log for TLS over TCP; QUIC opens it again by its name.
+func (s *Server) openKeyLog() (err error) {
+	name := s.cfg.KeyLogFile
+	if name == "" {
+		return nil
+	}
+	if s.keyLog, err = keylog.Open(name); err != nil {
+		return &ConfigError{
+			Field: "KeyLogFile", Value: name, Problem: "cannot be used", Err: err,
+			Remedy: keylog.Remedy + " (ngmqd: --keylog-file)",
+		}
+	}
+	s.log.Warn("INSECURE: the secrets of all connections are written to a file; whoever reads it can decrypt the traffic", "file", name)
+	return nil
 }
 
 // brokerConfig is the part of c that the broker goes by.

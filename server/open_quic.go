@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/listener/quic"
 )
 
@@ -16,6 +17,10 @@ const DefaultQUIC = "127.0.0.1:14567"
 
 // checkQUIC says whether this build can listen on the addresses of Config.QUIC.
 func checkQUIC([]string) error { return nil }
+
+var retryPolicies = [numRetryPolicies]endpoint.RetryPolicy{
+	RetryAuto: endpoint.RetryAuto, RetryNever: endpoint.RetryNever, RetryAlways: endpoint.RetryAlways,
+}
 
 // quicServer is the QUIC listener with the TLS context that it works with.
 type quicServer struct {
@@ -35,14 +40,14 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 	}
 	tls, err := crypto.NewContext(crypto.Config{
 		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
-		KeyLogFile: s.cfg.KeyLogFile, Logger: s.log,
+		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
 	})
 	if err != nil {
 		return err
 	}
 	l, err := quic.Listen(quic.Config{
 		Broker: s.broker, TLS: tls, Addrs: addrs, Logger: s.log,
-		Workers: s.cfg.Workers, AlwaysRetry: s.cfg.AlwaysRetry, MaxConnections: s.cfg.Limits.MaxConnections,
+		Workers: s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
 	})
 	if err != nil {

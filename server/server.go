@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/ngmq/ngmq/server/internal/broker"
@@ -20,6 +21,7 @@ type Server struct {
 	streams []*stream.Listener
 	addrs   Addrs
 	caFile  string
+	keyLog  *os.File // nil without Config.KeyLogFile
 
 	mu      sync.Mutex
 	ending  bool          // Shutdown has been called
@@ -159,5 +161,8 @@ func (s *Server) shutdown(ctx context.Context) error {
 	}
 	s.cancel()
 	s.running.Wait()
+	if s.keyLog != nil {
+		err = errors.Join(err, s.keyLog.Close())
+	}
 	return err
 }

@@ -153,6 +153,9 @@ func (c Config) checkNumbers() error {
 	negative("Timeouts.Write", int64(c.Timeouts.Write))
 	negative("Timeouts.Idle", int64(c.Timeouts.Idle))
 	negative("Timeouts.Shutdown", int64(c.Timeouts.Shutdown))
+	if c.Retry >= numRetryPolicies {
+		errs = append(errs, &ConfigError{Field: "Retry", Value: c.Retry.String(), Problem: "unknown", Remedy: "use RetryAuto, RetryNever or RetryAlways"})
+	}
 	b := c.brokerConfig()
 	if err := b.Validate(); err != nil {
 		errs = append(errs, &ConfigError{Field: "Limits, Timeouts", Problem: "out of range", Err: err, Remedy: "see the documentation of these fields"})

@@ -45,6 +45,7 @@ type connection struct {
 	Key        string `placeholder:"FILE" group:"TLS and QUIC" help:"Key of the client certificate, PEM."`
 	ServerName string `name:"servername" placeholder:"NAME" group:"TLS and QUIC" help:"Name that the server's certificate must have. Default: the host."`
 	Insecure   bool   `group:"TLS and QUIC" help:"Accept ANY server certificate. For tests only."`
+	KeyLogFile string `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
 
 	Debug bool `short:"d" group:"Output" help:"Show what happens."`
 	Quiet bool `group:"Output" help:"Show no errors."`
@@ -147,7 +148,7 @@ func (f *connection) options(c *console) client.Options {
 	o := client.Options{
 		Version: packet.Version(f.Protocol), ClientID: f.clientID(), ResumeSession: f.Persist, SessionExpiry: f.sessionExpiry(),
 		Username: f.Username, KeepAlive: time.Duration(f.KeepAlive) * time.Second,
-		TLS: client.TLS{CAFile: f.CAFile, CertFile: f.Cert, KeyFile: f.Key, ServerName: f.ServerName, Insecure: f.Insecure},
+		TLS: client.TLS{CAFile: f.CAFile, CertFile: f.Cert, KeyFile: f.Key, ServerName: f.ServerName, Insecure: f.Insecure, KeyLogFile: f.KeyLogFile},
 	}
 	if f.Password != "" {
 		o.Password = []byte(f.Password)
@@ -186,6 +187,9 @@ func (f *connection) connect(c *console, address string, o client.Options) (*cli
 	}
 	if f.Insecure {
 		c.warnf("--insecure: the server's certificate is not verified, anybody can be in between")
+	}
+	if f.KeyLogFile != "" && !strings.HasPrefix(address, "mqtt:") {
+		c.warnf("--keylog-file: whoever reads %s can decrypt this connection", f.KeyLogFile)
 	}
 	conn, err := client.Dial(c, address, o)
 	switch {

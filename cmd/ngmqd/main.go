@@ -30,17 +30,21 @@ import (
 var version string
 
 // cli is the command line. Each flag has a variable of the same name in the
-// environment: --log-level is NGMQ_LOG_LEVEL.
+// environment: --log-level is NGMQ_LOG_LEVEL. Other NGMQ_* variables are refused.
 type cli struct {
-	QUIC           []string `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
-	TCP            []string `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
-	TLS            []string `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
-	Cert           string   `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
-	Key            string   `placeholder:"FILE" help:"Private key of the certificate, PEM."`
-	DataDir        string   `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
-	AllowAnonymous bool     `help:"Serve clients without credentials on addresses that other machines can reach."`
-	LogLevel       string   `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
-	LogFormat      string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
+	QUIC           []string           `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
+	TCP            []string           `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
+	TLS            []string           `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
+	Cert           string             `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
+	Key            string             `placeholder:"FILE" help:"Private key of the certificate, PEM."`
+	DataDir        string             `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
+	AllowAnonymous bool               `help:"Serve clients without credentials on addresses that other machines can reach."`
+	Retry          server.RetryPolicy `placeholder:"WHEN" default:"auto" help:"When a QUIC client has to prove its address with one more round trip: never, always, or auto, while very many handshakes are under way. Default: ${default}."`
+	KeyLogFile     string             `name:"keylog-file" env:"NGMQ_KEYLOG_FILE,SSLKEYLOGFILE" placeholder:"FILE" help:"Append the TLS secrets of all QUIC and TLS connections to FILE, to decrypt captures with. Who can read it can read the traffic."`
+	LogLevel       string             `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
+	LogFormat      string             `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
+
+	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
 	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
 	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
@@ -49,6 +53,7 @@ type cli struct {
 type (
 	serve       struct{}
 	showVersion struct{}
+	versionFlag bool
 )
 
 func main() {
@@ -77,7 +82,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ngmqd: %s; see ngmqd --help\n", err)
 		return 1
 	}
-	if err := cmd.Run(); err != nil {
+	if cmd.Command() == "serve" {
+		err = checkEnvironment(parser.Model, os.Environ())
+	}
+	if err == nil {
+		err = cmd.Run()
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "ngmqd: %s\n", err)
 		return 1
 	}
@@ -99,7 +110,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	srv, err := server.New(server.Config{
 		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
-		AllowAnonymous: c.AllowAnonymous, Logger: log,
+		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile, Logger: log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w%s", err, flagsUnderMake())
@@ -129,6 +140,12 @@ func (c *cli) logger(w io.Writer) (*slog.Logger, error) {
 func (showVersion) Run(stdout io.Writer) error {
 	_, err := fmt.Fprintf(stdout, "ngmqd %s\n%s\n", ownVersion(), libraries())
 	return err
+}
+
+// BeforeReset prints the versions instead of running a command.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	defer app.Exit(0)
+	return showVersion{}.Run(app.Stdout)
 }
 
 // ownVersion is what the linker was told, else what the go command knows.

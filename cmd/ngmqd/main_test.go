@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -207,6 +208,10 @@ func TestRefusesToStart(t *testing.T) {
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	require.NoError(t, os.WriteFile(garbage, []byte("not a certificate"), 0o600))
 
+	public := filepath.Join(t.TempDir(), "public")
+	require.NoError(t, os.WriteFile(public, nil, 0o600))
+	require.NoError(t, os.Chmod(public, 0o644))
+
 	off := []string{"--quic", "off", "--tcp", "off"}
 	cases := map[string]struct {
 		args []string
@@ -225,6 +230,9 @@ func TestRefusesToStart(t *testing.T) {
 		"unknown level":        {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		"unknown format":       {[]string{"--log-format", "xml"}, []string{"--log-format", "json"}},
 		"unexpected argument":  {[]string{"start"}, []string{"start", "--help"}},
+		"unknown retry":        {[]string{"--retry", "sometimes"}, []string{"--retry", "sometimes", "auto, never or always"}},
+		"no key log":           {[]string{"--tcp", "127.0.0.1:0", "--tls", "off", "--keylog-file", "/nowhere/keys"}, []string{"/nowhere/keys", "no such", "--keylog-file"}},
+		"public key log":       {[]string{"--tcp", "127.0.0.1:0", "--keylog-file", public}, []string{public, "chmod 600", "--keylog-file"}},
 		"two things at a time": {[]string{"--tcp", "0.0.0.0:0", "--cert", "/nowhere.crt", "--key", "x"}, []string{"--allow-anonymous", "/nowhere.crt"}},
 	}
 	for name, c := range cases {
@@ -318,15 +326,58 @@ func TestHintsAreForAnyFolder(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	p := command(t, nil, "version")
-	assert.Zero(t, p.status(t))
-	assert.Regexp(t, versionLines, p.stdout.String())
+	for _, args := range [][]string{{"version"}, {"--version"}, {"serve", "--version"}} {
+		p := command(t, []string{"NGMQ_NONSENSE=1"}, args...)
+		assert.Zero(t, p.status(t))
+		assert.Regexp(t, versionLines, p.stdout.String())
+		assert.Empty(t, p.stderr.String())
+	}
+}
+
+func TestUnknownVariableIsRefused(t *testing.T) {
+	for variable, want := range map[string]string{
+		"NGMQ_LOG_LEVL=debug": "NGMQ_LOG_LEVL: did you mean NGMQ_LOG_LEVEL?",
+		"NGMQ_QUICK=off":      "NGMQ_QUICK: did you mean NGMQ_QUIC?",
+		"NGMQ_NONSENSE=":      "NGMQ_NONSENSE: unset it",
+		"NGMQ_VERSION=true":   "NGMQ_VERSION: unset it",
+	} {
+		p := command(t, []string{variable}, anyPorts...)
+		assert.Equal(t, 1, p.status(t))
+		assert.Contains(t, p.stderr.String(), want)
+		assert.NotContains(t, p.stderr.String(), "ready")
+	}
+}
+
+// The key log holds the secrets of TLS over TCP, and is announced.
+func TestKeyLog(t *testing.T) {
+	for _, form := range []string{"flag", "NGMQ_KEYLOG_FILE", "SSLKEYLOGFILE"} {
+		t.Run(form, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "keys.log")
+			args, env := anyPorts, []string{form + "=" + file}
+			if form == "flag" {
+				args, env = append([]string{"--keylog-file", file}, args...), nil
+			}
+			p := command(t, env, args...)
+			conn, err := tls.Dial("tcp", p.ready(t)["tls"], &tls.Config{InsecureSkipVerify: true})
+			require.NoError(t, err)
+			conn.Close()
+			require.Eventually(t, func() bool {
+				keys, err := os.ReadFile(file)
+				return err == nil && strings.Contains(string(keys), "SERVER_TRAFFIC_SECRET_0 ")
+			}, patience, 5*time.Millisecond)
+			assert.Equal(t, 1, strings.Count(p.stderr.String(), "INSECURE"))
+			assert.Contains(t, p.stderr.String(), file)
+			info, err := os.Stat(file)
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+		})
+	}
 }
 
 func TestHelp(t *testing.T) {
 	p := command(t, nil, "--help")
 	assert.Zero(t, p.status(t))
-	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version"} {
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "SSLKEYLOGFILE", "--version"} {
 		assert.Contains(t, p.stdout.String(), flag)
 	}
 }

@@ -198,9 +198,11 @@ func TestTLS(t *testing.T) {
 		}
 	}()
 	url := "mqtts://" + l.Addr().String()
+	keys := filepath.Join(t.TempDir(), "keys.log")
 	for name, options := range map[string]TLS{
 		"CA file and server name": {CAFile: file, ServerName: "broker.test"},
 		"insecure":                {Insecure: true},
+		"key log":                 {CAFile: file, ServerName: "broker.test", KeyLogFile: keys},
 	} {
 		c, err := Dial(within(t), url, Options{TLS: options})
 		require.NoError(t, err, name)
@@ -212,10 +214,14 @@ func TestTLS(t *testing.T) {
 		"IP not in cert": {CAFile: file},
 		"no CA file":     {CAFile: file + ".none"},
 		"no key":         {CertFile: file, KeyFile: file},
+		"no key log":     {CAFile: file, ServerName: "broker.test", KeyLogFile: t.TempDir()},
 	} {
 		_, err := Dial(within(t), url, Options{TLS: options})
 		assert.Error(t, err, name)
 	}
+	text, err := os.ReadFile(keys)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "CLIENT_TRAFFIC_SECRET_0 ")
 }
 
 // selfSigned is a certificate for broker.test and the PEM file that trusts it.

@@ -8,12 +8,17 @@ import (
 	"net"
 	"net/url"
 	"os"
+
+	"github.com/ngmq/ngmq/crypto/keylog"
 )
 
 // dial opens the network connection to a server; ctx bounds it.
 func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	if o.TLS.Insecure && srv.scheme != "tcp" {
 		o.Logger.Warn("the server's certificate is NOT verified: TLS.Insecure is set", "server", srv.addr)
+	}
+	if o.TLS.KeyLogFile != "" && srv.scheme != "tcp" {
+		o.Logger.Warn("the secrets of the connection are written to a file: TLS.KeyLogFile is set", "file", o.TLS.KeyLogFile)
 	}
 	switch srv.scheme {
 	case "quic":
@@ -28,6 +33,14 @@ func dialTLS(ctx context.Context, srv server, t *TLS) (net.Conn, error) {
 	config, err := t.config(srv.host)
 	if err != nil {
 		return nil, err
+	}
+	if t.KeyLogFile != "" {
+		f, err := keylog.Open(t.KeyLogFile)
+		if err != nil {
+			return nil, fmt.Errorf("client: TLS.KeyLogFile: %w; %s", err, keylog.Remedy)
+		}
+		defer f.Close() // the handshake alone writes
+		config.KeyLogWriter = f
 	}
 	d := tls.Dialer{Config: config}
 	return d.DialContext(ctx, "tcp", srv.addr)

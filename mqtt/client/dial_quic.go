@@ -35,7 +35,7 @@ func checkQUIC(server) error { return nil }
 func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	tls, err := crypto.NewContext(crypto.Config{
 		Role: crypto.Client, ALPN: []string{alpn}, CAFile: o.TLS.CAFile,
-		CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, InsecureSkipVerify: o.TLS.Insecure,
+		CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, InsecureSkipVerify: o.TLS.Insecure, KeyLogFile: o.TLS.KeyLogFile,
 	})
 	if err != nil {
 		return nil, err

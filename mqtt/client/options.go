@@ -111,7 +111,7 @@ type Options struct {
 	// or Close, by a goroutine of its own, with the cause (a *ReasonError when the
 	// server sent DISCONNECT). It may call Connect.
 	OnConnectionLost func(cause error)
-	// Logger takes debug lines and the warning about TLS.Insecure; nil = none.
+	// Logger takes debug lines and the warnings about TLS.Insecure and TLS.KeyLogFile; nil = none.
 	Logger *slog.Logger
 }
 
@@ -127,6 +127,11 @@ type TLS struct {
 	// Insecure accepts any server certificate: whoever is in between can read and
 	// change everything. For tests only.
 	Insecure bool
+	// KeyLogFile, when not empty, gets the secrets of the connections in the NSS key
+	// log format, for packet analysers: whoever reads it reads the traffic. It is
+	// appended to and made with mode 0600; one that is open to group or others is
+	// refused.
+	KeyLogFile string
 }
 
 // Validate returns all that is wrong, joined.

@@ -5,6 +5,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -37,9 +39,13 @@ func listenQUIC(t *testing.T, alpn string) (url, ca string, accept func() *peer)
 func TestQUIC(t *testing.T) {
 	url, ca, accept := listenQUIC(t, "mqtt")
 	handler, messages := collect()
-	c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca}, OnMessage: handler})
+	keys := filepath.Join(t.TempDir(), "keys.log")
+	c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca, KeyLogFile: keys}, OnMessage: handler})
 	require.NoError(t, err)
 	s, _ := reconnect(t, c, accept, packet.Connack{})
+	text, err := os.ReadFile(keys)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "CLIENT_TRAFFIC_SECRET_0 ")
 
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	for qos := byte(0); qos <= 2; qos++ {

@@ -22,11 +22,11 @@ type Config struct {
 	TLS              *crypto.Context  // server role, ALPN "mqtt"; stays the caller's
 	Addrs            []netip.AddrPort // UDP addresses to listen on
 	Workers          int              // event loops, 0 = one per core
-	AlwaysRetry      bool             // validate every address before a connection is made
-	MaxConnections   int              // 0 = the endpoint's default
-	HandshakeTimeout time.Duration    // 0 = the endpoint's default
-	IdleTimeout      time.Duration    // offered; 0 = the endpoint's default
-	Logger           *slog.Logger     // required
+	Retry            endpoint.RetryPolicy
+	MaxConnections   int           // 0 = the endpoint's default
+	HandshakeTimeout time.Duration // 0 = the endpoint's default
+	IdleTimeout      time.Duration // offered; 0 = the endpoint's default
+	Logger           *slog.Logger  // required
 }
 
 // closeTimeout is how long a closed connection waits until the peer has acknowledged
@@ -48,10 +48,7 @@ func Listen(cfg Config) (*Listener, error) {
 	c := endpoint.Config{
 		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
-		CloseTimeout: closeTimeout, Retry: endpoint.RetryAuto, Logger: cfg.Logger,
-	}
-	if cfg.AlwaysRetry {
-		c.Retry = endpoint.RetryAlways
+		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger,
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())
