@@ -2,6 +2,7 @@
 // per delivery, and memory per idle connection, over QUIC on the loopback interface.
 //
 //	cbench, in-memory Cores   handshake        one thread, no sockets: the binding and the event loop
+//	cbench, two endpoints     bulk             one connection over loopback sockets
 //	generator -> ngmqd        connect          the whole server process
 //	                          1->1, 1->1,000   every message is counted and in order
 //	                          idle             RSS, Go heap, C heap; all answer PINGREQ at the end
@@ -40,13 +41,14 @@ type options struct {
 	subscribers   int           // of the fan-out
 	connections   int           // idle
 	sockets       int           // of the generator
+	megabytes     int           // MiB of a bulk transfer
 	limit         time.Duration // of the whole run
 }
 
 // Sizes of a run, by default and with -quick.
 var (
-	full  = options{rounds: 7, perRound: 200, duration: 2 * time.Second, subscribers: 1000, connections: 2000, sockets: 16, limit: 170 * time.Second}
-	quick = options{rounds: 5, perRound: 60, duration: 500 * time.Millisecond, subscribers: 1000, connections: 500, sockets: 16, limit: 40 * time.Second}
+	full  = options{rounds: 7, perRound: 200, duration: 2 * time.Second, subscribers: 1000, connections: 2000, sockets: 16, megabytes: 1024, limit: 170 * time.Second}
+	quick = options{rounds: 5, perRound: 60, duration: 500 * time.Millisecond, subscribers: 1000, connections: 500, sockets: 16, megabytes: 256, limit: 40 * time.Second}
 )
 
 // row is one measurement.
@@ -59,6 +61,7 @@ type row struct {
 var rows = []row{
 	{"handshake", (*bench).handshakes},
 	{"connect", (*bench).connects},
+	{"bulk", (*bench).bulks},
 	{"relay", (*bench).relays},
 	{"fanout", (*bench).fanouts},
 	{"idle", (*bench).idles},
@@ -86,7 +89,7 @@ func parse(args []string) (options, error) {
 		o = quick
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "rows to measure, separated by commas: handshake, connect, relay, fanout, idle (default all)")
+	only := flags.String("only", "", "rows to measure, separated by commas: handshake, connect, bulk, relay, fanout, idle (default all)")
 	flags.Bool("quick", false, "smaller numbers: less than 40 s in all")
 	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "the server")
 	flags.StringVar(&o.cbench, "cbench", "../../bin/cbench", "the bare C stack (cbench/run.sh builds it)")
@@ -96,6 +99,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.subscribers, "subscribers", o.subscribers, "receivers of the fan-out")
 	flags.IntVar(&o.connections, "connections", o.connections, "idle connections")
 	flags.IntVar(&o.sockets, "sockets", o.sockets, "sockets of the generator; its connections share them evenly")
+	flags.IntVar(&o.megabytes, "megabytes", o.megabytes, "MiB of a bulk transfer")
 	flags.DurationVar(&o.limit, "limit", o.limit, "longest duration of the whole run; a hanging measurement fails then")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -114,7 +118,7 @@ func (o *options) validate() error {
 		}
 	}
 	for name, n := range map[string]int{"rounds": o.rounds, "handshakes": o.perRound,
-		"subscribers": o.subscribers, "connections": o.connections, "sockets": o.sockets} {
+		"subscribers": o.subscribers, "connections": o.connections, "sockets": o.sockets, "megabytes": o.megabytes} {
 		if n < 1 {
 			errs = append(errs, fmt.Errorf("-%s %d: use 1 or more", name, n))
 		}

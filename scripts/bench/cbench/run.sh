@@ -14,6 +14,6 @@ for lib in "${libs[@]}"; do
 done
 mkdir -p "$bin"
 # shellcheck disable=SC2046,SC2086 # flags are words
-"${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra ${CFLAGS:-} -o "$bin/cbench" "$here/cbench.c" \
+"${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra ${CFLAGS:-} -o "$bin/cbench" "$here"/*.c \
   $(pkg-config --cflags --libs "${libs[@]}") -ldl -lpthread
 exec "$bin/cbench" "$@"
