@@ -78,7 +78,8 @@ func (c *Conn) CWNDLeft() uint64 { return uint64(c.values().cwnd_left) }
 func (c *Conn) SendQuantum() int { return int(c.values().send_quantum) }
 
 // PathMaxTxUDPPayloadSize is the datagram size that the path is known to carry,
-// in bytes (ngtcp2_conn_get_path_max_tx_udp_payload_size).
+// in bytes (ngtcp2_conn_get_path_max_tx_udp_payload_size; 1200 after a black hole
+// was detected, RFC 8899 section 4.3).
 func (c *Conn) PathMaxTxUDPPayloadSize() int { return int(c.values().path_max_tx_udp_payload_size) }
 
 // Path is the current path (ngtcp2_conn_get_path).

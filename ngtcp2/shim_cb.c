@@ -172,6 +172,7 @@ static int cb_acked_stream_data(ngtcp2_conn *conn, int64_t id, uint64_t offset,
     return 0;
   }
   shim_stream_acked(s, len);
+  shim_mtu_progress(c, c->last_ts);
   if (s->ack_event != 0 && s->ack_gen == c->ev->gen) {
     c->ev->ev[s->ack_event - 1].a += len;
     return 0;

@@ -32,7 +32,7 @@ static uint64_t max_frame_size(shim_conn *c) {
 // shim_dgram_limit is the longest datagram that the peer takes and that fits in
 // one packet of the path as it is known now.
 uint64_t shim_dgram_limit(shim_conn *c) {
-  uint64_t packet = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
+  uint64_t packet = shim_mtu_limit(c);
   uint64_t overhead = c->state & SHIM_STATE_HANDSHAKE_COMPLETED
                         ? SHORT_OVERHEAD + ngtcp2_conn_get_dcid2(c->conn)->datalen
                         : LONG_OVERHEAD;

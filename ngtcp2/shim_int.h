@@ -129,6 +129,20 @@ typedef struct shim_dgram_queue {
   uint32_t head, len;
 } shim_dgram_queue;
 
+// --- path MTU (shim_mtu.c) ---
+
+typedef struct shim_mtu {
+  uint64_t since;    // last acknowledgement, or the last probe timeout after it
+  uint64_t rtt;      // changes with acknowledgements
+  uint64_t narrowed; // when narrow was set
+  uint32_t ptos;     // probe timeouts without an acknowledgement
+  uint8_t narrow;    // datagrams are held at 1200 bytes
+} shim_mtu;
+
+void shim_mtu_progress(shim_conn *c, uint64_t ts);
+void shim_mtu_expire(shim_conn *c, uint64_t ts);
+size_t shim_mtu_limit(shim_conn *c);
+
 // --- connections (shim_conn.c) ---
 
 struct shim_conn {
@@ -140,6 +154,7 @@ struct shim_conn {
   shim_stream *streams;
   shim_list ready[SHIM_URGENCIES], parked;
   shim_dgram_queue dgrams;
+  shim_mtu mtu;
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time
   int64_t written;  // what the scheduler returned last

@@ -83,6 +83,7 @@ void shim_conn_expire(shim_conn *c, uint64_t ts) {
   shim_conn_begin(c);
   int rv = over(c);
   if (rv == 0) {
+    shim_mtu_expire(c, shim_now(c, ts));
     rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_now(c, ts)));
   }
   shim_conn_finish(c, rv);

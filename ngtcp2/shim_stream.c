@@ -347,7 +347,8 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
                               size_t destlen, ngtcp2_tstamp ts,
                               void *user_data) {
   shim_conn *c = user_data;
-  shim_span out = {dest, destlen};
+  size_t limit = c->mtu.narrow ? shim_mtu_limit(c) : destlen;
+  shim_span out = {dest, destlen < limit ? destlen : limit};
   shim_stream *s;
   turn t;
   (void)conn;
