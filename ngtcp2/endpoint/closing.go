@@ -181,6 +181,7 @@ func (conn *Conn) leave(cause error) {
 	c.live.Add(-1)
 	c.shared.conns.Add(-1)
 	conn.settleHandshake()
+	conn.migration.finish(ErrClosed)
 	if conn.dial != nil {
 		conn.dial.end(cause)
 		conn.dial = nil
@@ -210,5 +211,6 @@ func (c *Core) forget(conn *Conn) {
 	}
 	c.table.remove(conn.initialDCID, conn)
 	c.timers.remove(conn)
+	conn.migration.end(c)
 	conn.closing.cids, conn.closing.packet = nil, nil
 }

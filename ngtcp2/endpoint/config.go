@@ -95,6 +95,9 @@ type Config struct {
 	// them; they must not block.
 	Settings func(*ngtcp2.Settings)
 	Params   func(*ngtcp2.TransportParams)
+	// DisableActiveMigration asks peers not to migrate; a NAT may still change
+	// their address (RFC 9000 section 18.2, disable_active_migration).
+	DisableActiveMigration bool
 	// ResetSecret (16 to 64 bytes) makes stateless reset tokens, TokenSecret
 	// (16 bytes or more) Retry tokens. Servers behind one address share them;
 	// a server that keeps them over a restart can reset old connections. Empty:
@@ -212,6 +215,7 @@ func (c *Config) params() ngtcp2.TransportParams {
 	p.MaxIdleTimeout = c.IdleTimeout
 	p.ActiveConnectionIDLimit = activeCIDLimit
 	p.MaxUDPPayloadSize = udp.MaxDatagram
+	p.DisableActiveMigration = c.DisableActiveMigration
 	if c.Params != nil {
 		c.Params(&p)
 	}

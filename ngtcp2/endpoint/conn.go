@@ -74,6 +74,7 @@ type Conn struct {
 	initialDCID ngtcp2.ConnectionID          // server: the client's first choice
 	tokens      []ngtcp2.StatelessResetToken // of the peer's CIDs in use
 	path        atomic.Pointer[ngtcp2.Path]
+	migration   *migration // nil before the first one
 }
 
 // Wake asks the worker to mark the connection dirty, which leads to OnFlush and

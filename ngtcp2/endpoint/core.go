@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"errors"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,10 @@ type Core struct {
 	limits     limits
 	forward    func(worker int, m Message, pkt []byte) bool // nil: no other workers
 	ending     bool                                         // Shutdown: no new connections
+
+	// In an Endpoint: make and give up the socket of a migration.
+	openLocal  func(local, remote netip.AddrPort) (netip.AddrPort, error)
+	closeLocal func(local netip.AddrPort, at ngtcp2.Timestamp)
 }
 
 type limits struct{ versions, retries, resets, refusals limiter }

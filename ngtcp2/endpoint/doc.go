@@ -50,6 +50,14 @@
 // for the three PTOs after that only its Connection IDs and, when this side
 // closed, its last packet are kept.
 //
+// # Paths
+//
+// A connection keeps its stream of data while its addresses change (RFC 9000
+// section 9). Conn.Migrate moves a client to another local address, on a socket
+// that the worker opens for it and closes when it is left. A NAT's new address
+// for the client needs nobody's help. A ConnHandler that implements PathHandler is
+// told of both; Stats counts PathChanges and PathsFailed.
+//
 // The net.Listener and net.Conn adapters (NewListener, DialConn) make one
 // net.Conn of a connection and its first client stream, for everyone who does
 // not need the callbacks.

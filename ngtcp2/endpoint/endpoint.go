@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
@@ -23,6 +24,7 @@ type Endpoint struct {
 	ending  bool
 	sockets []*udp.Socket // all
 	clients []*udp.Socket // per worker: the socket of outgoing connections
+	refused uint64        // SendRefused of sockets that are closed
 
 	runs    sync.WaitGroup // worker.run
 	reads   sync.WaitGroup // worker.read
@@ -41,8 +43,9 @@ func New(cfg Config) (*Endpoint, error) {
 	}
 	e := &Endpoint{cfg: cfg.withDefaults(), quit: make(chan struct{}),
 		stopped: make(chan struct{}), done: make(chan struct{})}
+	e.shared.done = e.done
 	for i := range e.cfg.Workers {
-		e.workers = append(e.workers, newWorker(newCore(&e.cfg, i, &e.shared), e.quit))
+		e.workers = append(e.workers, e.newWorker(i))
 	}
 	for _, w := range e.workers {
 		w.peers = e.workers
@@ -53,6 +56,15 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+func (e *Endpoint) newWorker(i int) *worker {
+	w := newWorker(newCore(&e.cfg, i, &e.shared), e.quit)
+	w.core.openLocal = func(local, remote netip.AddrPort) (netip.AddrPort, error) {
+		return e.openLocal(w, local, remote)
+	}
+	w.closeSocket = e.dropSocket
+	return w
 }
 
 // listen opens one socket per worker and address, or one for dialing.
@@ -113,17 +125,24 @@ func (e *Endpoint) open(addr string, shared bool) (*udp.Socket, error) {
 	return s, err
 }
 
-// clientSocket is w's socket for outgoing connections, opened when first needed:
-// dual stack where the system has IPv6. Before Start or under mu.
+// openAny opens a socket at a port of the system's choice: dual stack where the
+// system has IPv6.
+func (e *Endpoint) openAny() (*udp.Socket, error) {
+	if s, err := e.open("[::]:0", false); err == nil {
+		return s, nil
+	}
+	return e.open("0.0.0.0:0", false)
+}
+
+// clientSocket is w's socket for outgoing connections, opened when first needed.
+// Before Start or under mu.
 func (e *Endpoint) clientSocket(w *worker) (*udp.Socket, error) {
 	if s := e.clients[w.core.worker]; s != nil {
 		return s, nil
 	}
-	s, err := e.open("[::]:0", false)
+	s, err := e.openAny()
 	if err != nil {
-		if s, err = e.open("0.0.0.0:0", false); err != nil {
-			return nil, fmt.Errorf("endpoint: socket for dialing: %w", err)
-		}
+		return nil, fmt.Errorf("endpoint: socket for dialing: %w", err)
 	}
 	e.clients[w.core.worker] = s
 	if !e.started {
@@ -239,6 +258,7 @@ func (e *Endpoint) Stats() Stats {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	s.SendRefused = e.refused
 	for _, sock := range e.sockets {
 		s.SendRefused += sock.Refused()
 	}

@@ -140,7 +140,12 @@ func (n *nat) addr() string { return n.inner.LocalAddr().String() }
 
 func (n *nat) rebind(t testing.TB) {
 	t.Helper()
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(n.server))
+	n.rebindTo(t, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
+func (n *nat) rebindTo(t testing.TB, ip netip.Addr) {
+	t.Helper()
+	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), net.UDPAddrFromAddrPort(n.server))
 	require.NoError(t, err)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -36,8 +36,11 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		}
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)
+	case ngtcp2.EventBeginPathValidation:
+		c.migration.begun(events.Path(ev))
+		c.followPath()
 	case ngtcp2.EventPathValidation:
-		c.pathValidated(ev)
+		c.pathValidated(events.Path(ev), ev.Flags)
 	}
 }
 
@@ -151,16 +154,6 @@ func (c *Conn) dcidStatus(data []byte, ev *ngtcp2.Event) {
 		c.core.table.removeToken(token, c)
 	} else {
 		c.core.table.addToken(token, c)
-	}
-}
-
-// pathValidated follows the peer to a new address.
-func (c *Conn) pathValidated(ev *ngtcp2.Event) {
-	if ev.Flags&(ngtcp2.FlagFailed|ngtcp2.FlagAborted) != 0 {
-		return
-	}
-	if p := c.nc.Path(); p != *c.path.Load() {
-		c.path.Store(&p)
 	}
 }
 

@@ -105,6 +105,11 @@ func (conn *Conn) flushApp() {
 // write writes one run; false means that the connection has failed.
 func (c *Core) write(conn *Conn) bool {
 	conn.flushApp()
+	if conn.migration != nil && conn.migration.wanted != nil {
+		if c.startMigration(conn); conn.nc == nil || conn.closing != nil && !conn.closing.graceful {
+			return conn.nc != nil
+		}
+	}
 	dst := c.tx.space()
 	w, err := conn.nc.WritePkts(dst[:min(len(dst), udp.MaxRunBytes)], conn.pending, c.now)
 	conn.dropPending()

@@ -95,6 +95,9 @@ func (c *Core) read(conn *Conn, path ngtcp2.Path, base []byte, run []ngtcp2.Data
 		c.fail(conn, err)
 		return
 	}
+	if path != *conn.path.Load() {
+		conn.followPath()
+	}
 	c.markDirty(conn)
 }
 

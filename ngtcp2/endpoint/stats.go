@@ -29,8 +29,10 @@ const (
 	VersionNegotiations
 	Retries
 	StatelessResets
-	Refused   // CONNECTION_REFUSED and INVALID_TOKEN sent without a connection
-	Forwarded // datagrams given to the worker that owns them
+	Refused     // CONNECTION_REFUSED and INVALID_TOKEN sent without a connection
+	Forwarded   // datagrams given to the worker that owns them
+	PathChanges // migrations of either side, NAT rebindings, preferred addresses
+	PathsFailed // paths whose validation failed
 
 	DropMalformed   // no QUIC packet
 	DropTruncated   // longer than a receive slot
@@ -48,7 +50,7 @@ var counterNames = [numCounters]string{
 	"accepted", "dialed", "handshakes_completed",
 	"closed_by_peer", "closed_locally", "closed_by_error", "closed_idle",
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
-	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded",
+	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",
 	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
 	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer",
 }
@@ -95,4 +97,5 @@ func (c *counters) addTo(s *Stats) {
 type shared struct {
 	conns      atomic.Int64
 	handshakes atomic.Int64
+	done       chan struct{} // of the Endpoint; nil without one
 }

@@ -76,6 +76,10 @@ func (s *StreamConn) attach(c *Conn) {
 	s.identity, _ = c.PeerIdentity()
 }
 
+// Conn is the connection below, for what net.Conn has no words for, such as
+// Migrate. It is not to be read from, written to or closed directly.
+func (s *StreamConn) Conn() *Conn { return s.conn }
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -47,7 +47,9 @@ type worker struct {
 	armed   ngtcp2.Timestamp
 	drainBy ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
 
-	sockets []*udp.Socket // run's own; Dial appends through the inbox
+	sockets     []*udp.Socket // run's own; Dial appends through the inbox
+	retiring    []retiring
+	closeSocket func(*udp.Socket)
 }
 
 func newWorker(core *Core, quit <-chan struct{}) *worker {
@@ -57,6 +59,7 @@ func newWorker(core *Core, quit <-chan struct{}) *worker {
 		quit: quit, timer: time.NewTimer(time.Hour), armed: ngtcp2.NoExpiry,
 	}
 	w.timer.Stop()
+	core.closeLocal = w.closeLocal
 	if core.peers > 1 {
 		core.forward = w.forwardTo
 	}
@@ -73,6 +76,7 @@ func (w *worker) run() {
 		w.core.HandleInbox(now)
 		w.core.HandleExpiry(now)
 		w.send(w.core.Poll(now))
+		w.retire(now)
 		if !ok {
 			w.cut(now)
 		}
@@ -126,6 +130,9 @@ func (w *worker) deadline() ngtcp2.Timestamp {
 	at := w.core.Expiry()
 	if w.core.Held() {
 		at = min(at, ngtcp2.Now().Add(retrySend))
+	}
+	for _, r := range w.retiring {
+		at = min(at, r.at)
 	}
 	if w.drainBy != 0 {
 		at = min(at, w.drainBy)

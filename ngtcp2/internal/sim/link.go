@@ -85,11 +85,11 @@ func (n *Net) put(l *linkState, d delivery) {
 		l.stats.Corrupted++
 		d.data[n.rng.IntN(len(d.data))] ^= 1 << n.rng.IntN(8)
 	}
-	d.at = n.arrival(l)
+	d.when = n.arrival(l)
 	n.push(d)
 	if n.chance(l.Duplicate) {
 		l.stats.Duplicated++
-		d.at = d.at.Add(l.Delay / 2)
+		d.when = d.when.Add(l.Delay / 2)
 		n.push(d)
 	}
 }
@@ -142,10 +142,11 @@ func (n *Net) chance(p float64) bool { return p > 0 && n.rng.Float64() < p }
 
 // delivery is a datagram under way.
 type delivery struct {
-	at    ngtcp2.Timestamp
+	when  ngtcp2.Timestamp // of arrival
 	order uint64
 	from  netip.AddrPort
 	to    *Node
+	at    netip.AddrPort // the address of to that was sent to
 	ecn   uint8
 	data  []byte
 }
@@ -164,7 +165,7 @@ func (q deliveries) Len() int { return len(q) }
 
 // Less orders by arrival.
 func (q deliveries) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+	return q[i].when < q[j].when || q[i].when == q[j].when && q[i].order < q[j].order
 }
 
 // Swap swaps two.

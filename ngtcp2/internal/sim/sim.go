@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ngmq/ngmq/ngtcp2"
@@ -44,18 +45,21 @@ type Net struct {
 	queue deliveries
 	batch endpoint.Batch
 	order uint64
+	dead  map[netip.AddrPort]bool
 }
 
-// Node is a Core with an address.
+// Node is a Core with an address, or several (AddAddr).
 type Node struct {
 	Core *endpoint.Core
 	Addr netip.AddrPort
 	nat  netip.AddrPort // the address that others see, when it was rebound
+	more []netip.AddrPort
 }
 
 // New makes an empty network whose chances follow seed.
 func New(seed uint64) *Net {
-	return &Net{Seed: seed, now: epoch, rng: rand.New(rand.NewPCG(seed, 0)), paths: make(map[[2]*Node]*linkState)}
+	return &Net{Seed: seed, now: epoch, rng: rand.New(rand.NewPCG(seed, 0)), paths: make(map[[2]*Node]*linkState),
+		dead: make(map[netip.AddrPort]bool)}
 }
 
 // Now is the virtual time.
@@ -70,6 +74,35 @@ func (n *Net) Add(core *endpoint.Core, addr string) *Node {
 	node := &Node{Core: core, Addr: a, nat: a}
 	n.nodes = append(n.nodes, node)
 	return node
+}
+
+// AddAddr gives node another address: to migrate to, or to be preferred.
+func (n *Net) AddAddr(node *Node, addr string) netip.AddrPort {
+	a := netip.MustParseAddrPort(addr)
+	node.more = append(node.more, a)
+	return a
+}
+
+// Cut loses everything to and from addr from now on; Mend ends that.
+func (n *Net) Cut(addr netip.AddrPort) { n.dead[addr] = true }
+
+// Mend ends Cut.
+func (n *Net) Mend(addr netip.AddrPort) { delete(n.dead, addr) }
+
+// source is the address that others see of what node sends from local.
+func (node *Node) source(local netip.AddrPort) netip.AddrPort {
+	if slices.Contains(node.more, local) {
+		return local
+	}
+	return node.nat
+}
+
+// local is the address of node that a datagram to addr reaches.
+func (node *Node) local(addr netip.AddrPort) netip.AddrPort {
+	if slices.Contains(node.more, addr) {
+		return addr
+	}
+	return node.Addr
 }
 
 // Remove takes a node out, as a crash does: what is sent to it is lost.
@@ -138,20 +171,20 @@ func (n *Net) turn(node *Node) {
 
 // sendRun cuts a run into datagrams and puts them on their link.
 func (n *Net) sendRun(from *Node, buf []byte, t *endpoint.Transmit) {
-	to := n.find(t.Remote)
-	if to == nil {
+	to, src := n.find(t.Remote), from.source(t.Local)
+	if to == nil || n.dead[src] || n.dead[t.Remote] {
 		return
 	}
 	link := n.link(from, to)
 	for off := 0; off < t.Len; off += t.SegmentSize {
 		size := min(t.SegmentSize, t.Len-off)
-		n.put(link, delivery{from: from.nat, to: to, ecn: t.ECN, data: buf[t.Off+off : t.Off+off+size]})
+		n.put(link, delivery{from: src, to: to, at: to.local(t.Remote), ecn: t.ECN, data: buf[t.Off+off : t.Off+off+size]})
 	}
 }
 
 func (n *Net) find(addr netip.AddrPort) *Node {
 	for _, node := range n.nodes {
-		if node.nat == addr {
+		if node.nat == addr || slices.Contains(node.more, addr) {
 			return node
 		}
 	}
@@ -160,14 +193,14 @@ func (n *Net) find(addr netip.AddrPort) *Node {
 
 // Send puts one datagram on the link of two nodes, as if from had sent it.
 func (n *Net) Send(from, to *Node, data []byte) {
-	n.put(n.link(from, to), delivery{from: from.nat, to: to, data: data})
+	n.put(n.link(from, to), delivery{from: from.nat, to: to, at: to.Addr, data: data})
 }
 
 // next is the time of the next arrival or deadline.
 func (n *Net) next() ngtcp2.Timestamp {
 	at := ngtcp2.NoExpiry
 	if len(n.queue) > 0 {
-		at = n.queue[0].at
+		at = n.queue[0].when
 	}
 	for _, node := range n.nodes {
 		at = min(at, node.Core.Expiry())
@@ -177,13 +210,13 @@ func (n *Net) next() ngtcp2.Timestamp {
 
 // deliver hands over everything that has arrived by now, a batch per node.
 func (n *Net) deliver() {
-	for len(n.queue) > 0 && n.queue[0].at <= n.now {
+	for len(n.queue) > 0 && n.queue[0].when <= n.now {
 		to := n.queue[0].to
 		b := &n.batch
 		b.Buf, b.Msgs = b.Buf[:0], b.Msgs[:0]
-		for len(n.queue) > 0 && n.queue[0].at <= n.now && n.queue[0].to == to {
+		for len(n.queue) > 0 && n.queue[0].when <= n.now && n.queue[0].to == to {
 			d := heap.Pop(&n.queue).(delivery)
-			b.Msgs = append(b.Msgs, endpoint.Message{Local: to.Addr, Remote: d.from, ECN: d.ecn,
+			b.Msgs = append(b.Msgs, endpoint.Message{Local: d.at, Remote: d.from, ECN: d.ecn,
 				Off: uint32(len(b.Buf)), Len: uint32(len(d.data)), Stride: uint32(len(d.data))})
 			b.Buf = append(b.Buf, d.data...)
 		}

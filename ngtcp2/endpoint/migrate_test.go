@@ -1,0 +1,166 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// transferSize is what the tests move while addresses change, each way, in bytes.
+const transferSize = 10 << 20
+
+// transfer starts an echo of transferSize bytes; wait returns when it is over,
+// over tells.
+func transfer(t testing.TB, c net.Conn) (wait func(), over *atomic.Bool) {
+	t.Helper()
+	msg := make([]byte, transferSize)
+	for i := range msg {
+		msg[i] = byte(i * 2654435761 >> 13)
+	}
+	done := make(chan error, 1)
+	over = new(atomic.Bool)
+	go func() {
+		got, err := roundTrip(c, msg)
+		if err == nil && string(got) != string(msg) {
+			err = errors.New("other bytes came back")
+		}
+		over.Store(true)
+		done <- err
+	}()
+	return func() {
+		t.Helper()
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		case <-time.After(2 * waitLimit):
+			require.Fail(t, "the transfer did not end")
+		}
+	}, over
+}
+
+// migrate retries while the handshake is not confirmed or no spare CID is there.
+func migrate(t testing.TB, c *Conn, m Migration) {
+	t.Helper()
+	ctx := within(t)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := c.Migrate(ctx, m)
+		if !errors.Is(err, ErrNotConfirmed) && !errors.Is(err, ngtcp2.ErrConnIDBlocked) {
+			require.NoError(t, err)
+			return
+		}
+		<-tick.C
+	}
+}
+
+func sockets(e *Endpoint) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.sockets)
+}
+
+func TestMigrateEndpoint(t *testing.T) {
+	leakCheck(t)
+	l := echoServer(t, Config{Workers: 3, Addrs: []string{"0.0.0.0:0"}})
+	client := start(t, Config{Workers: 1})
+	c := dial(t, client, net.JoinHostPort("127.0.0.1", portOf(l.Addr())))
+	wait, _ := transfer(t, c)
+	for _, m := range []Migration{
+		{Local: netip.MustParseAddrPort("127.0.0.2:0")},
+		{Local: netip.MustParseAddrPort("127.0.0.3:0"), Immediate: true},
+		{},
+	} {
+		before := c.conn.Path()
+		migrate(t, c.conn, m)
+		now := c.conn.Path()
+		assert.NotEqual(t, before.Local, now.Local)
+		if m.Local.IsValid() {
+			assert.Equal(t, m.Local.Addr(), now.Local.Addr())
+		} else {
+			assert.Equal(t, "127.0.0.1", now.Local.Addr().String())
+		}
+	}
+	wait()
+	s := client.Stats()
+	assert.Equal(t, uint64(3), s.Count(PathChanges))
+	s = l.Endpoint().Stats()
+	assert.Equal(t, uint64(1), s.Count(Accepted))
+	eventually(t, func() bool { return sockets(client) == 2 }, "sockets that were left are still open")
+	require.NoError(t, c.Close())
+	eventually(t, func() bool { return sockets(client) == 1 }, "the socket of a closed connection is still open")
+}
+
+func TestMigrateEndpointFails(t *testing.T) {
+	leakCheck(t)
+	l := echoServer(t, Config{Workers: 1})
+	client := start(t, Config{Workers: 1})
+	c := dial(t, client, l.Addr().String())
+	ask(t, c, []byte("x"))
+	eventually(t, func() bool {
+		return !errors.Is(c.conn.Migrate(within(t), Migration{Local: netip.MustParseAddrPort("[::1]:0")}), ErrNotConfirmed)
+	}, "never confirmed")
+	before := c.conn.Path()
+	for _, bad := range []string{"[::1]:0", "192.0.2.1:0", before.Local.String()} {
+		assert.Error(t, c.conn.Migrate(within(t), Migration{Local: netip.MustParseAddrPort(bad)}), bad)
+	}
+	assert.Equal(t, before, c.conn.Path())
+	eventually(t, func() bool { return sockets(client) == 1 }, "a socket is left")
+	ctx, cancel := context.WithCancel(within(t))
+	cancel()
+	_ = c.conn.Migrate(ctx, Migration{}) // either way: nothing hangs
+	assert.Equal(t, []byte("y"), ask(t, c, []byte("y")))
+	require.NoError(t, c.Close())
+	closed(t, c)
+	require.ErrorIs(t, c.conn.Migrate(within(t), Migration{}), ErrClosed)
+}
+
+// pathLog is a server's connection that echoes and counts path changes.
+type pathLog struct {
+	silentHandler
+	changes *atomic.Int32
+}
+
+func (p pathLog) OnStreamData(s *Stream, data []byte, fin bool) {
+	s.Consume(len(data))
+	_, _ = s.Write(data)
+}
+func (p pathLog) OnPathChanged(_, _ ngtcp2.Path) { p.changes.Add(1) }
+func (p pathLog) OnPathFailed(ngtcp2.Path)       {}
+
+// The client's port, then its address, change under way, as behind a NAT, while
+// both sides send. SO_REUSEPORT then hands its datagrams to any worker.
+func TestTransferOverRebindings(t *testing.T) {
+	leakCheck(t)
+	var changes atomic.Int32
+	server := start(t, Config{Workers: 4, TLS: serverTLS(t), Addrs: []string{"0.0.0.0:0"},
+		Handler: onConn(func(*Conn) ConnHandler { return pathLog{changes: &changes} })})
+	to := netip.MustParseAddrPort(net.JoinHostPort("127.0.0.1", portOf(server.Addrs()[0])))
+	nat := newNAT(t, to)
+	c := dial(t, start(t, Config{Workers: 1}), nat.addr())
+	wait, over := transfer(t, c)
+	for i := range 8 {
+		was := changes.Load()
+		if i%2 == 0 {
+			nat.rebind(t)
+		} else {
+			nat.rebindTo(t, netip.AddrFrom4([4]byte{127, 0, 0, byte(10 + i)}))
+		}
+		eventually(t, func() bool { return changes.Load() > was || over.Load() }, "the server did not follow")
+	}
+	wait()
+	assert.Positive(t, changes.Load())
+	s := server.Stats()
+	assert.Positive(t, s.Count(Forwarded))
+	assert.Equal(t, uint64(1), s.Count(Accepted))
+	assert.Zero(t, s.Count(StatelessResets))
+}
