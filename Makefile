@@ -1,6 +1,7 @@
 # ngmq. `make run` and `make test` work from nothing but make, git and Go on Debian 12 and newer.
 #
 # Variables: ARGS (run), FUZZTIME (fuzz, per target), COUNT (bench repetitions), RUN (a test name pattern),
+# REPEATS, ROWS, PEERS and IDLE (bench-peers: rounds, row numbers, servers, connections of the idle rows),
 # SYSTEM_LIBS (1: the system's OpenSSL and ngtcp2 or failure; 0: the pinned copy; unset: the system's if new enough),
 # THIRD_PARTY_CACHE (a folder of release tarballs to look in first).
 
@@ -12,6 +13,10 @@ MAKEFLAGS += --no-print-directory
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 20s
 COUNT    ?= 6
+REPEATS  ?= 5
+ROWS     ?=
+PEERS    ?= ngmqd,null-quic,mochi-quic,mosq-tls
+IDLE     ?= 5000
 RUN      ?= .
 
 # Every Go command that may compile C runs with the native libraries in sight.
@@ -66,7 +71,7 @@ test-noquic: ## a server and a client without QUIC and cgo, and their tests
 	$(NOQUIC) go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/noquic/ ./cmd/...
 	$(NOQUIC) go test -timeout 10m -run '$(RUN)' $(NOQUIC_PACKAGES)
 
-test-modules: native
+test-modules: native deps-test
 	@$(NATIVE) for m in $(filter-out scripts/tools scripts/interop,$(MODULES)); do \
 	  echo "== $$m"; (cd $$m && go test -timeout 10m ./...); done
 
@@ -103,6 +108,11 @@ fuzz: native ## every fuzz target for FUZZTIME (20s) each
 .PHONY: bench
 bench: build ## all benchmarks COUNT (6) times, kept in bench.out for benchstat
 	@$(NATIVE) scripts/bench.sh $(COUNT) bench.out
+
+.PHONY: bench-peers
+bench-peers: build deps-test ## ngmqd beside other servers, as ratios: ROWS=1,4 REPEATS=5, kept in bench-peers.out
+	@cd scripts/peers && go run . -rows '$(ROWS)' -repeats '$(REPEATS)' -peers '$(PEERS)' -idle '$(IDLE)' \
+	  -ngmqd ../../bin/ngmqd -out ../../bench-peers.out
 
 .PHONY: cover
 cover: native ## statement coverage across packages: cover.out and the total
@@ -143,5 +153,5 @@ check: lint tidy-check race ## lint, go mod tidy -diff, race
 
 .PHONY: clean
 clean: ## remove bin, reports and Go test results; the native libraries stay (third_party/build)
-	rm -rf bin bench.out cover.out
+	rm -rf bin bench.out bench-peers.out cover.out
 	go clean -testcache

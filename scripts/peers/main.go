@@ -1,0 +1,208 @@
+// Command peers compares ngmqd with other MQTT servers, all measured by one generator:
+//
+//	ngmqd        bin/ngmqd
+//	null-quic    the cheapest broker that quic-go allows; the ratios are to this one (null.go)
+//	mochi-quic   mochi-mqtt v2 behind quic-go
+//	mosq-tls     Debian's mosquitto over TLS 1.3 (also mosq-tcp)
+//
+// The generator is built on quic-go and on crypto/tls and speaks MQTT 3.1.1 with code of
+// its own. Each server is a fresh process in each round; the peers take turns, so that
+// what else the machine does hits all of them. What counts is the CPU time, user and
+// system, of the server process per unit of work. Every message is counted and wanted in
+// order; a lost one ends the row with an error.
+//
+// Rows and goals have the numbers of the list of benchmarks. Linux only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto/devcert"
+)
+
+// asServer in the environment makes this program, or its test, one of the servers.
+const asServer = "NGMQ_PEERS_SERVER"
+
+// options say what is measured.
+type options struct {
+	sizes
+	rows      []string // ids, or the numbers alone; empty: all that need not be asked for
+	peers     []string
+	repeats   int
+	ngmqd     string
+	mosquitto string
+	out       string // file for the table; empty: none
+	limit     time.Duration
+}
+
+func main() {
+	if os.Getenv(asServer) != "" {
+		exit(serve(os.Args[2:])) // PROGRAM serve ...
+	}
+	o, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(o, os.Stdout)
+	}
+	exit(err)
+}
+
+func exit(err error) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func parse(args []string) (options, error) {
+	o := options{sizes: fullSize}
+	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
+	list := flags.String("rows", "", "rows to measure, by number, separated by commas (default all but 5)")
+	peers := flags.String("peers", strings.Join(defaultPeers, ","), "servers, separated by commas")
+	flags.IntVar(&o.repeats, "repeats", 5, "rounds, of which the median counts")
+	flags.IntVar(&o.idle, "idle", o.idle, "connections of rows 4 and 6")
+	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "our server")
+	flags.StringVar(&o.mosquitto, "mosquitto", "/usr/sbin/mosquitto", "mosquitto")
+	flags.StringVar(&o.out, "out", "", "file that gets the table")
+	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "longest duration of the whole run")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.rows, o.peers = words(*list), words(*peers)
+	return o, o.validate()
+}
+
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func (o *options) validate() error {
+	var errs []error
+	for _, id := range o.rows {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.is(id) }) {
+			errs = append(errs, fmt.Errorf("-rows %s: there is no such row", id))
+		}
+	}
+	for _, name := range o.peers {
+		if !slices.ContainsFunc(peers, func(p peer) bool { return p.name == name }) {
+			errs = append(errs, fmt.Errorf("-peers %s: there is no such server", name))
+		}
+	}
+	for name, n := range map[string]int{"repeats": o.repeats, "idle": o.idle} {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("-%s %d: use 1 or more", name, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// is tells whether a row has this id or, 9 for 9a and 9b, this number.
+func (r *row) is(id string) bool { return r.id == id || strings.TrimRight(r.id, "ab") == id }
+
+func (r *row) excludes(peer string) bool { return slices.Contains(r.not, peer) }
+
+func (r *row) wanted(o *options) bool {
+	if len(o.rows) == 0 {
+		return !r.asked
+	}
+	return slices.ContainsFunc(o.rows, r.is)
+}
+
+// bench is one run.
+type bench struct {
+	options
+	cert devcert.Cert
+	log  io.Writer
+}
+
+func run(o options, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "ngmq-peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, log: out}
+	if b.ngmqd, err = filepath.Abs(o.ngmqd); err != nil {
+		return err
+	}
+	if b.cert, err = devcert.Generate(dir); err != nil {
+		return err
+	}
+	t := newTable(&b.options)
+	var errs []error
+	for i := range rows {
+		if r := &rows[i]; r.wanted(&o) {
+			results, err := b.measure(ctx, r)
+			errs = append(errs, err)
+			t.add(r, results)
+		}
+	}
+	return errors.Join(append(errs, t.write(out, o.out))...)
+}
+
+// results of a row: by peer and figure, the values of all rounds.
+type results map[string][][]float64
+
+// measure runs all rounds of a row, forwards and backwards through the peers. What fails is
+// left out of the table and told.
+func (b *bench) measure(ctx context.Context, r *row) (results, error) {
+	all := results{}
+	var errs []error
+	rounds := b.repeats
+	if r.rounds > 0 {
+		rounds = min(rounds, r.rounds)
+	}
+	order := slices.Clone(b.options.peers)
+	for range rounds {
+		for _, name := range order {
+			if r.excludes(name) {
+				continue
+			}
+			values, err := b.round(ctx, r, name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("row %s, %s: %w", r.id, name, err))
+				continue
+			}
+			if all[name] == nil {
+				all[name] = make([][]float64, len(r.figures))
+			}
+			for i, v := range values {
+				all[name][i] = append(all[name][i], v)
+				fmt.Fprintf(b.log, "row %s%s %s %s %s\n", r.id, r.figures[i].of, name, number(v), r.figures[i].unit)
+			}
+		}
+		slices.Reverse(order)
+	}
+	return all, errors.Join(errs...)
+}
+
+// round is one measurement of one peer.
+func (b *bench) round(ctx context.Context, r *row, name string) ([]float64, error) {
+	p := peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == name })]
+	runtime.GC() // what rounds before have left is not collected while one runs
+	s, err := b.start(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	values, err := r.run(b, ctx, s)
+	if err == nil && closed(s.ended) {
+		err = errors.New("the server ended")
+	}
+	return values, err
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// tiny is a run of everything in seconds.
+var tiny = sizes{connects: 4, idle: 8, messages: 200, deliveries: 64, subscribers: 4, bulk: 20, pongs: 20, paced: 20 * time.Millisecond, quiet: time.Millisecond}
+
+// TestMain makes the test program a server when it is started as one.
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		exit(serve(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// tinyOptions build ngmqd, since the tests of a module run before or after anything else.
+func tinyOptions(t *testing.T) options {
+	o, err := parse([]string{"-repeats", "1", "-limit", "60s"})
+	require.NoError(t, err)
+	o.sizes = tiny
+	o.ngmqd = filepath.Join(t.TempDir(), "ngmqd")
+	build := exec.Command("go", "build", "-o", o.ngmqd, "./cmd/ngmqd")
+	build.Dir = filepath.Join("..", "..")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return o
+}
+
+// Every peer serves every row that is its own, with all messages there and in order.
+func TestRows(t *testing.T) {
+	o := tinyOptions(t)
+	o.out = filepath.Join(t.TempDir(), "table.md")
+	o.rows = nil
+	for i := range rows {
+		o.rows = append(o.rows, rows[i].id)
+	}
+	var out bytes.Buffer
+	require.NoError(t, run(o, &out), "%s", out.String())
+	text, err := os.ReadFile(o.out)
+	require.NoError(t, err)
+	for i := range rows {
+		r := &rows[i]
+		at := strings.Index(string(text), "| "+r.id+" | ")
+		require.GreaterOrEqual(t, at, 0, "row %s is not in the table:\n%s", r.id, text)
+		line, _, _ := strings.Cut(string(text)[at:], "\n")
+		none := 0
+		for _, p := range o.peers {
+			if r.excludes(p) {
+				none++
+			}
+		}
+		assert.Equal(t, none, strings.Count(line, " - "), "peers without a figure: %s", line)
+	}
+}
+
+// deliver gives packets to a subscriber of the flow.
+func deliver(t *testing.T, f *flow, messages ...[]byte) error {
+	t.Helper()
+	s := &subscriber{flows: []*flow{f}, next: make([]int, 1)}
+	in := frames{r: bytes.NewReader(bytes.Join(messages, nil))}
+	for {
+		m, err := in.next()
+		require.NoError(t, err)
+		if m.whole == nil {
+			if in.fill() != nil {
+				return nil
+			}
+			continue
+		}
+		if _, err := s.received(m); err != nil {
+			return err
+		}
+	}
+}
+
+// sentBy gives the packets of n messages of a flow.
+func sentBy(t *testing.T, n int) (*flow, [][]byte) {
+	t.Helper()
+	f := plan{publishers: 1, subscribers: 1, window: 10}.flow(0)
+	var packets [][]byte
+	for range n {
+		var out bytes.Buffer
+		f.pub = &client{link: recorder{&out}}
+		require.NoError(t, f.write(1))
+		packets = append(packets, out.Bytes())
+	}
+	return f, packets
+}
+
+// recorder is a link that keeps what is written.
+type recorder struct{ io.Writer }
+
+func (recorder) Read([]byte) (int, error)   { return 0, io.EOF }
+func (recorder) state() tls.ConnectionState { return tls.ConnectionState{} }
+func (recorder) end()                       {}
+
+// A message that is lost, doubled, out of order or changed is a fault.
+func TestFaultsAreFound(t *testing.T) {
+	f, p := sentBy(t, 3)
+	require.NoError(t, deliver(t, f, p...))
+	assert.EqualValues(t, 3, f.arrived.Load())
+
+	f, p = sentBy(t, 3)
+	require.ErrorContains(t, deliver(t, f, p[0], p[2]), "message 2 came where 1 was next")
+	f, p = sentBy(t, 3)
+	require.ErrorContains(t, deliver(t, f, p[0], p[0]), "message 0 came where 1 was next")
+	f, p = sentBy(t, 1)
+	p[0][len(p[0])-1]++
+	require.ErrorContains(t, deliver(t, f, p[0]), "was changed")
+
+	f, _ = sentBy(t, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	require.ErrorContains(t, f.all(ctx), "0 of 1 messages have arrived")
+}
+
+// A PUBACK that does not belong to the oldest message is a fault.
+func TestAcknowledgementsAreInOrder(t *testing.T) {
+	f := plan{publishers: 1, subscribers: 1, window: 10, qos: 1}.flow(0)
+	require.NoError(t, f.acknowledged(packetID(0)))
+	require.ErrorContains(t, f.acknowledged(packetID(2)), "PUBACK")
+}
+
+func TestOptions(t *testing.T) {
+	_, err := parse([]string{"-rows", "1,99", "-peers", "emqx", "-repeats", "0"})
+	require.ErrorContains(t, err, "-rows 99")
+	require.ErrorContains(t, err, "-peers emqx")
+	require.ErrorContains(t, err, "-repeats 0")
+	o, err := parse([]string{"-rows", "1,9"})
+	require.NoError(t, err)
+	var ids []string
+	for i := range rows {
+		if rows[i].wanted(&o) {
+			ids = append(ids, rows[i].id)
+		}
+	}
+	assert.Equal(t, []string{"1", "9a", "9b"}, ids)
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// figure is one number of a row.
+type figure struct {
+	of    string // what it is, where a row has several
+	unit  string
+	ratio float64 // goal: at most so many times the baseline's; 0: none
+	most  float64 // goal: at most this; 0: none
+}
+
+// row is one measurement. It gives a value for each figure.
+type row struct {
+	id      string // number in the list of goals, and a letter where it has parts
+	name    string
+	figures []figure
+	not     []string // peers that cannot do it
+	asked   bool     // only measured when asked for
+	rounds  int      // at most so many; 0: as many as there are
+	run     func(*bench, context.Context, *server) ([]float64, error)
+}
+
+// rows are all of them, in order.
+var rows = []row{
+	{id: "1", name: "full handshake + CONNECT, X25519", figures: []figure{{unit: "ms", ratio: 0.42}}, run: (*bench).full},
+	{id: "2", name: "full handshake + CONNECT, X25519MLKEM768", figures: []figure{{unit: "ms", ratio: 0.5}},
+		not: []string{"mosq-tls", "mosq-tcp"}, run: (*bench).hybrid}, // Debian 12's OpenSSL has no ML-KEM
+	{id: "3", name: "resumed connect", figures: []figure{{unit: "ms", ratio: 0.42}}, not: []string{"mosq-tcp"}, run: (*bench).resumed},
+	{id: "4", name: "RSS per idle connection", figures: []figure{{unit: "KB", ratio: 0.6}}, rounds: 3, run: (*bench).idle},
+	{id: "6", name: "PINGREQ over cold connections", figures: []figure{{unit: "us", ratio: 0.4}}, rounds: 3, run: (*bench).cold},
+	{id: "7", name: "1->1 QoS 0 saturated", figures: []figure{{unit: "us", ratio: 0.7}},
+		run: flows(plan{publishers: 1, subscribers: 1, window: 1000}, func(s sizes) int { return s.messages })},
+	{id: "8", name: "1->1 QoS 1", figures: []figure{{unit: "us", ratio: 1.4}},
+		run: flows(plan{publishers: 1, subscribers: 1, window: 100, qos: 1}, func(s sizes) int { return s.messages / 2 })},
+	{id: "9a", name: "50->1 fan-in QoS 0", figures: []figure{{unit: "us", ratio: 0.7}},
+		run: flows(plan{publishers: 50, subscribers: 1, window: 20}, func(s sizes) int { return s.messages / 50 })},
+	{id: "9b", name: "50 pairs QoS 0", figures: []figure{{unit: "us", ratio: 0.7}},
+		run: flows(plan{publishers: 50, subscribers: 50, pairs: true, window: 20}, func(s sizes) int { return s.messages / 50 })},
+	{id: "10", name: "1->1,000 fan-out, 16 in flight, per delivery", figures: []figure{{unit: "us", ratio: 0.5}},
+		run: fanout(16, func(s sizes) int { return s.deliveries })},
+	{id: "11", name: "1->1,000 fan-out, one at a time, per delivery", figures: []figure{{unit: "us", ratio: 0.35}},
+		run: fanout(1, func(s sizes) int { return s.deliveries / 4 })},
+	{id: "12", name: "10 pairs x 500/s", figures: []figure{{of: ": CPU", unit: "us", ratio: 0.45}, {of: ": p99", unit: "ms", most: 0.6}}, run: (*bench).paced},
+	{id: "13", name: "ping-pong QoS 0", figures: []figure{{of: ": p50", unit: "us", ratio: 0.5}, {of: ": p99", unit: "us", ratio: 0.5}}, run: (*bench).pingPong},
+	{id: "14", name: "64 KiB relay", figures: []figure{{unit: "us", ratio: 0.35}},
+		run: flows(plan{publishers: 1, subscribers: 1, window: 16, size: bulkSize}, func(s sizes) int { return s.bulk })},
+}
+
+// sizes say how much is done in a round.
+type sizes struct {
+	connects    int // handshakes
+	idle        int // connections
+	messages    int // of the cheapest row; others have fractions
+	deliveries  int // of the fan-out
+	subscribers int // of the fan-out
+	bulk        int // messages of 64 KiB
+	pongs       int
+	paced       time.Duration
+	quiet       time.Duration // for which connections are left alone before memory counts
+}
+
+// fullSize keeps a run of everything below ten minutes.
+var fullSize = sizes{connects: 300, idle: 5000, messages: 100_000, deliveries: 160_000, subscribers: 1000,
+	bulk: 1500, pongs: 3000, paced: 2 * time.Second, quiet: 2 * time.Second}
+
+// flows measures the CPU per message of a plan; count says how many a publisher sends.
+func flows(p plan, count func(sizes) int) func(*bench, context.Context, *server) ([]float64, error) {
+	return func(b *bench, ctx context.Context, s *server) ([]float64, error) {
+		n := max(1, count(b.sizes))
+		cpu, err := b.flowCPU(ctx, s, p, n)
+		return []float64{micros(cpu) / float64(n*p.publishers)}, err
+	}
+}
+
+// fanout measures the CPU per delivery to all subscribers.
+func fanout(window int, count func(sizes) int) func(*bench, context.Context, *server) ([]float64, error) {
+	return func(b *bench, ctx context.Context, s *server) ([]float64, error) {
+		n := max(1, count(b.sizes)/b.subscribers)
+		cpu, err := b.flowCPU(ctx, s, plan{publishers: 1, subscribers: b.subscribers, window: window}, n)
+		return []float64{micros(cpu) / float64(n*b.subscribers)}, err
+	}
+}
+
+// flowCPU is what n messages per publisher cost the server, after some that do not count.
+func (b *bench) flowCPU(ctx context.Context, s *server, p plan, n int) (time.Duration, error) {
+	f, err := newFleet(s, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	flows, err := newFlows(ctx, f, p)
+	if err != nil {
+		return 0, err
+	}
+	if err := sendAll(ctx, flows, 1+n/10); err != nil {
+		return 0, err
+	}
+	return cpuOf(s, func() error { return sendAll(ctx, flows, n) })
+}
+
+// paced is row 12: the load of a quiet server.
+func (b *bench) paced(ctx context.Context, s *server) ([]float64, error) {
+	const pairs, interval = 10, 2 * time.Millisecond
+	f, err := newFleet(s, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	flows, err := newFlows(ctx, f, plan{publishers: pairs, subscribers: pairs, pairs: true, window: 1000})
+	if err != nil {
+		return nil, err
+	}
+	if err := sendAll(ctx, flows, 10); err != nil {
+		return nil, err
+	}
+	keepLatency(flows)
+	n := int(b.sizes.paced / interval)
+	cpu, err := cpuOf(s, func() error {
+		return together(flows, func(f *flow) error { return f.pace(ctx, n, interval) })
+	})
+	var all []time.Duration
+	for _, f := range flows {
+		all = append(all, f.latency...)
+	}
+	return []float64{micros(cpu) / float64(n*pairs), quantile(all, 0.99) / 1000}, err
+}
+
+// keepLatency begins to; nothing is on its way.
+func keepLatency(flows []*flow) {
+	for _, f := range flows {
+		f.keep = true
+	}
+}
+
+// pingPong is row 13: from one publishing client to the other, one message at a time.
+func (b *bench) pingPong(ctx context.Context, s *server) ([]float64, error) {
+	f, err := newFleet(s, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	flows, err := newFlows(ctx, f, plan{publishers: 1, subscribers: 1, window: 1})
+	if err != nil {
+		return nil, err
+	}
+	if err := sendAll(ctx, flows, 1+b.pongs/10); err != nil {
+		return nil, err
+	}
+	keepLatency(flows)
+	err = sendAll(ctx, flows, b.pongs)
+	latency := flows[0].latency
+	return []float64{quantile(latency, 0.5), quantile(latency, 0.99)}, err
+}

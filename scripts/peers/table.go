@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// table is the result, in markdown.
+type table struct {
+	o     *options
+	lines []string
+	began time.Time
+	cpu   machine
+}
+
+func newTable(o *options) *table {
+	return &table{o: o, began: time.Now(), cpu: machineNow()}
+}
+
+// number has three digits where a value is small.
+func number(v float64) string {
+	switch {
+	case v < 1:
+		return fmt.Sprintf("%.3f", v)
+	case v < 100:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// add makes a line of each figure of a row.
+func (t *table) add(r *row, all results) {
+	for i, f := range r.figures {
+		cells := []string{r.id, r.name + f.of + ", " + f.unit}
+		base := 0.0
+		if of := all[baseline]; of != nil {
+			base = median(of[i])
+		}
+		for _, name := range t.o.peers {
+			cells = append(cells, cell(all[name], i, base))
+		}
+		cells = append(cells, verdict(f, all["ngmqd"], i, base))
+		t.lines = append(t.lines, "| "+strings.Join(cells, " | ")+" |")
+	}
+}
+
+// cell is a median, its ratio to the baseline and the range of the rounds.
+func cell(of [][]float64, i int, base float64) string {
+	if of == nil {
+		return "-"
+	}
+	m := median(of[i]) // puts them in order
+	text := number(m)
+	if base > 0 {
+		text += fmt.Sprintf(" = %.2fx", m/base)
+	}
+	return fmt.Sprintf("%s (%s..%s)", text, number(of[i][0]), number(of[i][len(of[i])-1]))
+}
+
+// verdict says what the goal is and whether ngmqd reaches it.
+func verdict(f figure, of [][]float64, i int, base float64) string {
+	goal, reached := "", false
+	switch {
+	case f.most > 0:
+		goal = fmt.Sprintf("<= %s %s", number(f.most), f.unit)
+		reached = of != nil && median(of[i]) <= f.most
+	case f.ratio > 0:
+		goal = fmt.Sprintf("<= %.2fx", f.ratio)
+		reached = of != nil && median(of[i]) <= f.ratio*base
+		if base == 0 {
+			return goal
+		}
+	}
+	switch {
+	case goal == "" || of == nil:
+		return goal
+	case reached:
+		return goal + " yes"
+	}
+	return goal + " **no**"
+}
+
+// write prints the table and keeps it in a file, unless that has no name.
+func (t *table) write(out io.Writer, file string) error {
+	text := t.environment()
+	head := append([]string{"row", "server CPU, RSS or latency per unit: median = ratio to " + baseline + " (min..max)"}, t.o.peers...)
+	text += "\n| " + strings.Join(append(head, "goal for ngmqd"), " | ") + " |\n|" + strings.Repeat("---|", len(head)+1) + "\n"
+	text += strings.Join(t.lines, "\n") + "\n"
+	fmt.Fprint(out, "\n", text)
+	if file == "" {
+		return nil
+	}
+	return os.WriteFile(file, []byte(text), 0o644)
+}
+
+// environment says what was measured, and how much others had of the machine.
+func (t *table) environment() string {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		load = []byte("unknown")
+	}
+	now := machineNow()
+	others := "unknown"
+	if all := now.all - t.cpu.all; all > 0 {
+		others = fmt.Sprintf("%.0f %%", 100*max(0, now.busy-t.cpu.busy-ownTicks())/all)
+	}
+	return fmt.Sprintf("%s; %s; quic-go %s, mochi-mqtt %s\n\n%d cores, load average %s; CPU time of other processes: %s; %d rounds, %s\n",
+		t.versions(), runtime.Version(), dependency("quic-go/quic-go"), dependency("mochi-mqtt/server/v2"),
+		runtime.NumCPU(), strings.Join(strings.Fields(string(load))[:3], " "), others, t.o.repeats,
+		time.Since(t.began).Round(time.Second))
+}
+
+// ownTicks is the CPU time of the generator and the servers that have ended.
+func ownTicks() float64 {
+	const perSecond = 100 // USER_HZ
+	var sum float64
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) == nil {
+			sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9 * perSecond
+		}
+	}
+	return sum
+}
+
+// versions of ngmqd and mosquitto as they tell them.
+func (t *table) versions() string {
+	ours, _ := exec.Command(t.o.ngmqd, "version").Output()
+	theirs, _ := exec.Command(t.o.mosquitto, "-h").Output()
+	line, _, _ := strings.Cut(string(theirs), "\n")
+	if !slices.ContainsFunc(t.o.peers, func(p string) bool { return strings.HasPrefix(p, "mosq") }) {
+		line = ""
+	}
+	parts := append(strings.FieldsFunc(string(ours), func(r rune) bool { return r == '\n' }), line)
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}
+
+func dependency(suffix string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, d := range info.Deps {
+		if strings.HasSuffix(d.Path, suffix) {
+			return d.Version
+		}
+	}
+	return filepath.Base(suffix) + " unknown"
+}
