@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -58,7 +57,7 @@ func TestSettingsEveryField(t *testing.T) {
 	}
 	got, err := settingsThroughC(s)
 	require.NoError(t, err)
-	s.Token, s.QlogPath, s.LogPath = nil, "", "" // passed separately; tested below
+	s.Token = nil // passed separately; tested below
 	assert.Equal(t, s, got)
 
 	_, err = settingsThroughC(Settings{PreferredVersions: make([]uint32, 17)})
@@ -246,37 +245,6 @@ func TestIPv6Path(t *testing.T) {
 	w, err := p.c.conn.WritePkts(p.c.dst, []StreamChunk{{StreamID: p.c.open(), Fin: true}}, p.now)
 	require.NoError(t, err)
 	assert.Equal(t, p.c.path, w.Path)
-}
-
-func TestLogs(t *testing.T) {
-	dir := t.TempDir()
-	qlog, log := filepath.Join(dir, "c.sqlog"), filepath.Join(dir, "c.log")
-	p := connect(t, options{cset: func(s *Settings) { s.QlogPath, s.LogPath = qlog, log }})
-	p.close(p.c, ApplicationClose(0, ""))
-	p.c.conn.Free()
-	text, err := os.ReadFile(qlog)
-	require.NoError(t, err)
-	assert.Contains(t, string(text), "transport:packet_sent")
-	text, err = os.ReadFile(log)
-	require.NoError(t, err)
-	assert.Contains(t, string(text), "Initial")
-	assert.Greater(t, strings.Count(string(text), "\n"), 20)
-	info, err := os.Stat(qlog)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-
-	blocks := HeapBlocks()
-	set := DefaultSettings()
-	for _, change := range []func(){
-		func() { set.QlogPath = filepath.Join(dir, "no", "dir") },
-		func() { set.QlogPath, set.LogPath = qlog, filepath.Join(dir, "no", "dir") },
-	} {
-		change()
-		_, err = NewClientConn(ConnConfig{DCID: randomCID(18), SCID: randomCID(10), Path: p.c.path,
-			Settings: &set, TLS: clientTLS(t), ServerName: "localhost", Events: p.c.ev})
-		require.ErrorIs(t, err, os.ErrNotExist)
-	}
-	assert.Equal(t, blocks, HeapBlocks())
 }
 
 func TestErrorTable(t *testing.T) {

@@ -1,8 +1,6 @@
 package ngtcp2
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,17 +22,18 @@ func (p *pair) exchange(n int) {
 }
 
 // confirmedUpdates counts the updates of the peer that a side has seen through.
-func confirmedUpdates(t *testing.T, log string) int {
-	t.Helper()
-	text, err := os.ReadFile(log)
-	require.NoError(t, err)
-	return strings.Count(string(text), "key update confirmed")
+func confirmedUpdates(side *side) (n int) {
+	side.ev.TakeLogs(func(r LogRecord) {
+		if strings.Contains(string(r.Data), "key update confirmed") {
+			n++
+		}
+	})
+	return n
 }
 
 func TestKeyUpdateFromBothSides(t *testing.T) {
 	for _, released := range []bool{false, true} {
-		log := filepath.Join(t.TempDir(), "s.log")
-		p := connect(t, options{sset: func(s *Settings) { s.LogPath = log }})
+		p := connect(t, options{sset: func(s *Settings) { s.Log = true }})
 		p.runFor(time.Second)
 		if released { // key updates need no TLS object
 			require.True(t, p.s.conn.ReleaseTLS())
@@ -49,7 +48,7 @@ func TestKeyUpdateFromBothSides(t *testing.T) {
 			p.runFor(time.Second) // 3 PTO
 			p.exchange(1000)
 		}
-		assert.Equal(t, rounds, confirmedUpdates(t, log))
+		assert.Equal(t, rounds, confirmedUpdates(p.s))
 		require.NoError(t, p.c.err)
 		require.NoError(t, p.s.err)
 	}

@@ -43,6 +43,8 @@ var (
 // Constants that both sides spell out.
 var (
 	_ = zeroIndex[MaxWritePkts-C.SHIM_WRITE_PKTS_MAX]
+	_ = zeroIndex[C.SHIM_LOG_QLOG-LogQlog]
+	_ = zeroIndex[C.SHIM_LOG_DEBUG-LogDebug]
 	_ = zeroIndex[C.SHIM_EV_EARLY_DATA_REJECTED-EventEarlyDataRejected]
 	_ = zeroIndex[C.SHIM_EV_SESSION-EventSession]
 	_ = zeroIndex[C.SHIM_EV_DATAGRAM-EventDatagram]

@@ -6,7 +6,6 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"syscall"
 	"unsafe"
 
 	"github.com/ngmq/ngmq/crypto"
@@ -119,10 +118,6 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 		C.shim_conn_ssl_free(ssl)
 		return nil, err
 	}
-	if err := openLogs(&c.settings, cfg.settings()); err != nil {
-		C.shim_conn_ssl_free(ssl)
-		return nil, err
-	}
 	p := C.shim_conn_new(&c, span(cfg.settings().Token), ssl, cfg.Events.c)
 	if p == nil {
 		return nil, fmt.Errorf("ngtcp2: new connection: %w", cfg.Events.err())
@@ -131,7 +126,7 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 	return conn, conn.done()
 }
 
-// toC fills everything but SSL, token and files.
+// toC fills everything but SSL and token.
 func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.server = boolToC(server)
 	c.follow_preferred = boolToC(!server && cfg.PreferredAddr == PreferredAddrFollow)
@@ -141,35 +136,4 @@ func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.secret_len = C.uint8_t(copy((*[maxResetSecret]byte)(unsafe.Pointer(&c.secret))[:], cfg.ResetSecret))
 	return errors.Join(pathToC(&c.path, cfg.Path),
 		settingsToC(&c.settings, cfg.settings()), paramsToC(&c.params, cfg.params()))
-}
-
-// logMode: the files hold addresses and, in qlog, traffic patterns.
-const logMode = 0o600
-
-// openLogs opens the files of s; the conn will own the descriptors.
-func openLogs(c *C.shim_settings, s *Settings) (err error) {
-	c.qlog_fd, c.log_fd = -1, -1
-	if s.QlogPath != "" {
-		if c.qlog_fd, err = openLog(s.QlogPath, syscall.O_TRUNC); err != nil {
-			return fmt.Errorf("ngtcp2: Settings.QlogPath: %w", err)
-		}
-	}
-	if s.LogPath == "" {
-		return nil
-	}
-	if c.log_fd, err = openLog(s.LogPath, syscall.O_APPEND); err != nil {
-		if c.qlog_fd >= 0 {
-			syscall.Close(int(c.qlog_fd))
-		}
-		return fmt.Errorf("ngtcp2: Settings.LogPath: %w", err)
-	}
-	return nil
-}
-
-func openLog(path string, flag int) (C.int, error) {
-	fd, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_CLOEXEC|flag, logMode)
-	if err != nil {
-		return -1, fmt.Errorf("open %s: %w", path, err)
-	}
-	return C.int(fd), nil
 }

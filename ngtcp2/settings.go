@@ -68,9 +68,9 @@ type Settings struct {
 	GlitchRatelimBurst uint64
 	GlitchRatelimRate  uint64
 
-	// QlogPath, if not empty, is the file to which C writes qlog (JSON text
-	// sequences); it is created or truncated. Writes block: for debugging only.
-	QlogPath string
-	// LogPath, if not empty, is the file to which C appends ngtcp2's debug log.
-	LogPath string
+	// Qlog and Log have what ngtcp2 writes about the connection, qlog and debug
+	// log, collected for Events.TakeLogs, whose records carry LogID. Default off:
+	// it costs some microseconds per packet.
+	Qlog, Log bool
+	LogID     uint64
 }

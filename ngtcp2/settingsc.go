@@ -17,8 +17,7 @@ func DefaultSettings() Settings {
 	return settingsFromC(&s)
 }
 
-// settingsToC fills everything but the token and the files, which are passed
-// separately.
+// settingsToC fills everything but the token, which is passed separately.
 func settingsToC(out *C.shim_settings, s *Settings) error {
 	if len(s.PreferredVersions) > C.SHIM_VERSIONS_MAX || len(s.AvailableVersions) > C.SHIM_VERSIONS_MAX {
 		return fmt.Errorf("ngtcp2: Settings: at most %d versions allowed", C.SHIM_VERSIONS_MAX)
@@ -46,6 +45,7 @@ func settingsToC(out *C.shim_settings, s *Settings) error {
 	n.preferred_versionslen = C.size_t(copy(versions(&out.preferred_versions), s.PreferredVersions))
 	n.available_versionslen = C.size_t(copy(versions(&out.available_versions), s.AvailableVersions))
 	n.pmtud_probeslen = C.size_t(copy(probes(out), s.PMTUDProbes))
+	out.qlog, out.log, out.log_id = boolToC(s.Qlog), boolToC(s.Log), C.uint64_t(s.LogID)
 	return nil
 }
 
@@ -71,6 +71,9 @@ func settingsFromC(c *C.shim_settings) Settings {
 		PreferredVersions:         append([]uint32(nil), versions(&c.preferred_versions)[:n.preferred_versionslen]...),
 		AvailableVersions:         append([]uint32(nil), versions(&c.available_versions)[:n.available_versionslen]...),
 		PMTUDProbes:               append([]uint16(nil), probes(c)[:n.pmtud_probeslen]...),
+		Qlog:                      c.qlog != 0,
+		Log:                       c.log != 0,
+		LogID:                     uint64(c.log_id),
 	}
 }
 

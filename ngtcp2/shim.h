@@ -111,8 +111,20 @@ typedef struct shim_events {
   uint32_t arena_len, arena_cap;
   uint32_t quiet; // calls in a row that needed little: shrink when large
   uint32_t gen;   // number of resets, wraps
+  uint8_t *logs;  // records: shim_log, then its bytes
+  uint32_t logs_len, logs_cap;
+  uint64_t logs_lost; // records for which there was no room
   shim_result res;
 } shim_events;
+
+// shim_log heads a record of what ngtcp2 wrote about a connection (Go: LogRecord).
+typedef struct shim_log {
+  uint64_t id; // shim_settings.log_id
+  uint32_t kind;
+  uint32_t len;
+} shim_log;
+
+enum { SHIM_LOG_QLOG = 1, SHIM_LOG_DEBUG };
 
 enum {
   SHIM_EV_HANDSHAKE_COMPLETED = 1,

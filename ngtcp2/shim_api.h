@@ -61,15 +61,14 @@ typedef struct shim_params {
 } shim_params;
 
 // shim_settings is ngtcp2_settings with its arrays in place; the pointers and
-// callbacks inside s are set by C. Descriptors are -1 when not wanted, and owned
-// by the conn from shim_conn_new on.
+// callbacks inside s are set by C.
 typedef struct shim_settings {
   ngtcp2_settings s;
   uint32_t preferred_versions[SHIM_VERSIONS_MAX];
   uint32_t available_versions[SHIM_VERSIONS_MAX];
   uint16_t pmtud_probes[SHIM_PROBES_MAX];
-  int qlog_fd;
-  int log_fd;
+  uint64_t log_id; // of the records below
+  uint8_t qlog, log; // what to write into the events' logs
 } shim_settings;
 
 typedef struct shim_config {

@@ -1,10 +1,7 @@
 // The callbacks of ngtcp2: they append events, and keep the send queues.
 #include "shim_int.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/rand.h>
 
@@ -391,41 +388,6 @@ static void cb_rand(uint8_t *dst, size_t n, const ngtcp2_rand_ctx *ctx) {
   (void)ctx;
   shim_random(dst, n);
 }
-
-// A log that cannot be written is lost: the connection matters more.
-static void write_log(int fd, const void *p, size_t n) {
-  ssize_t rv = write(fd, p, n);
-  (void)rv;
-}
-
-void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
-                  size_t len) {
-  shim_conn *c = user_data;
-  (void)flags;
-  if (len > 0) {
-    write_log(c->qlog_fd, data, len);
-  }
-}
-
-#if NGTCP2_VERSION_NUM >= 0x011700
-void shim_cb_log(void *user_data, char *msg, size_t len) {
-  shim_conn *c = user_data;
-  msg[len] = '\n';
-  write_log(c->log_fd, msg, len + 1);
-}
-#else
-void shim_cb_log(void *user_data, const char *format, ...) {
-  shim_conn *c = user_data;
-  char line[1024];
-  va_list args;
-  va_start(args, format);
-  int n = vsnprintf(line, sizeof(line) - 1, format, args);
-  va_end(args);
-  size_t len = n < 0 ? 0 : (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
-  line[len] = '\n';
-  write_log(c->log_fd, line, len + 1);
-}
-#endif
 
 const ngtcp2_callbacks shim_callbacks = {
   .client_initial = cb_client_initial,

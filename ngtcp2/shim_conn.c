@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -116,14 +115,7 @@ static void fill_settings(ngtcp2_settings *out, const shim_settings *s,
   out->preferred_versions = out->preferred_versionslen > 0 ? s->preferred_versions : NULL;
   out->available_versions = out->available_versionslen > 0 ? s->available_versions : NULL;
   out->pmtud_probes = out->pmtud_probeslen > 0 ? s->pmtud_probes : NULL;
-  out->qlog_write = s->qlog_fd >= 0 ? shim_cb_qlog : NULL;
-  if (s->log_fd >= 0) {
-#if NGTCP2_VERSION_NUM >= 0x011700
-    out->log_write = shim_cb_log;
-#else
-    out->log_printf = shim_cb_log;
-#endif
-  }
+  shim_log_settings(out, s);
 }
 
 static int fill_params(shim_conn *c, ngtcp2_transport_params *out,
@@ -177,15 +169,6 @@ static int conn_make(shim_conn *c, const shim_config *cfg, shim_span token) {
   return rv;
 }
 
-static void close_logs(int qlog_fd, int log_fd) {
-  if (qlog_fd >= 0) {
-    close(qlog_fd);
-  }
-  if (log_fd >= 0) {
-    close(log_fd);
-  }
-}
-
 static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->ev = e;
   c->server = cfg->server;
@@ -197,8 +180,7 @@ static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->secret_len = cfg->secret_len;
   memcpy(c->prefix, cfg->prefix, sizeof(c->prefix));
   memcpy(c->secret, cfg->secret, sizeof(c->secret));
-  c->qlog_fd = cfg->settings.qlog_fd;
-  c->log_fd = cfg->settings.log_fd;
+  c->log_id = cfg->settings.log_id;
   c->last_ts = cfg->settings.s.initial_ts;
 }
 
@@ -209,7 +191,6 @@ shim_conn *shim_conn_new(const shim_config *cfg, shim_span token, void *ssl,
   memset(&e->res, 0, offsetof(shim_result, text));
   if (c == NULL) {
     SSL_free(ssl);
-    close_logs(cfg->settings.qlog_fd, cfg->settings.log_fd);
     shim_fail(&e->res, NGTCP2_ERR_NOMEM, 0, NULL);
     return NULL;
   }
@@ -232,7 +213,6 @@ void shim_conn_del(shim_conn *c) {
   ngtcp2_conn_del(c->conn); // may write qlog; its frames point into our queues
   shim_streams_del(c);
   shim_dgrams_del(c);
-  close_logs(c->qlog_fd, c->log_fd);
   shim_release(c);
 }
 

@@ -42,6 +42,7 @@ void shim_events_del(shim_events *e) {
   }
   shim_release(e->ev);
   shim_release(e->arena);
+  shim_release(e->logs);
   shim_release(e);
 }
 

@@ -160,8 +160,7 @@ struct shim_conn {
   int64_t written;  // what the scheduler returned last
   int32_t fatal;    // how the connection failed: only a close may follow
   uint32_t state;   // SHIM_STATE_* that callbacks set
-  int qlog_fd;
-  int log_fd;
+  uint64_t log_id;
   int version_slot;
   int session_slot;
   uint8_t server;
@@ -190,13 +189,7 @@ int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid);
 
 int shim_cb_preferred_addr(ngtcp2_conn *conn, ngtcp2_path *dest,
                            const ngtcp2_preferred_addr *addr, void *user_data);
-void shim_cb_qlog(void *user_data, uint32_t flags, const void *data,
-                  size_t len);
-#if NGTCP2_VERSION_NUM >= 0x011700
-void shim_cb_log(void *user_data, char *msg, size_t len);
-#else
-void shim_cb_log(void *user_data, const char *format, ...);
-#endif
+void shim_log_settings(ngtcp2_settings *out, const shim_settings *s); // shim_log.c
 
 shim_stream *shim_stream_new(shim_conn *c, int64_t id);
 void shim_stream_del(shim_conn *c, shim_stream *s);
