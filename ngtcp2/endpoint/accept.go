@@ -119,18 +119,20 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 		settings.Token, settings.TokenType = h.Token, val.tokenType
 	}
 	scid := newCID(c.worker)
+	record := c.startRecord(&settings, QlogInfo{ODCID: val.odcid, Server: true, Remote: d.path.Remote})
 	nc, err := ngtcp2.NewServerConn(ngtcp2.ConnConfig{
 		DCID: h.SCID, SCID: scid, Path: d.path, Version: h.Version,
 		Settings: &settings, Params: &params, TLS: c.cfg.TLS, Events: c.events,
 		CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
 	})
 	if err != nil {
+		c.endRecord(record)
 		c.cfg.Logger.Error("endpoint: a connection could not be made", "err", err)
 		c.refuse(d, h, ngtcp2.InternalError)
 		return
 	}
 	conn := c.adopt(nc, true, d.path)
-	conn.initialDCID = h.DCID
+	conn.initialDCID, conn.recordID = h.DCID, record
 	c.table.add(h.DCID, conn)
 	c.table.add(scid, conn)
 	c.shared.handshakes.Add(1)

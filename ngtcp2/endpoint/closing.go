@@ -178,6 +178,7 @@ func (conn *Conn) leave(cause error) {
 	c.table.removeTokens(conn)
 	conn.nc.Free()
 	conn.nc = nil
+	c.endRecord(conn.recordID)
 	c.live.Add(-1)
 	c.shared.conns.Add(-1)
 	conn.settleHandshake()

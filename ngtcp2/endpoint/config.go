@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -109,6 +110,16 @@ type Config struct {
 	NoGRO, NoGSO bool
 	// Logger gets what an operator should see: failing sockets. nil: silent.
 	Logger *slog.Logger
+	// Qlog, when set, makes the file that a connection's qlog goes to (qlog 0.3 as a
+	// JSON text sequence, RFC 7464); QlogDir makes files in a directory. An error is
+	// logged, and the connection goes without. It is called, written to and closed by
+	// one goroutine of the Endpoint, whose end waits for it. 512 connections at a time
+	// are recorded; what is left out, or comes faster than it is written, is counted
+	// (LogsMissed). It costs some microseconds per packet. Default: none.
+	Qlog func(QlogInfo) (io.WriteCloser, error)
+	// LogQUIC sends ngtcp2's own log to Logger, at debug level, with the connection's
+	// ODCID: several lines per packet. Limits and costs are as for Qlog. Default off.
+	LogQUIC bool
 }
 
 // Validate returns everything that is wrong with c, joined, each naming the
@@ -144,6 +155,7 @@ func (c *Config) Validate() error {
 	bad(c.ConnWindow < 0 || c.ConnWindow > maxWindow, "ConnWindow", "use 0 (default) to 1 GiB")
 	bad(badSecret(c.ResetSecret), "ResetSecret", "use 16 to 64 random bytes, or none")
 	bad(badSecret(c.TokenSecret), "TokenSecret", "use 16 to 64 random bytes, or none")
+	bad(c.LogQUIC && c.Logger == nil, "LogQUIC", "needs a Logger: set it")
 	bad(c.ReceiveBuffer < 0, "ReceiveBuffer", "must not be negative")
 	bad(c.SendBuffer < 0, "SendBuffer", "must not be negative")
 	return errors.Join(errs...)

@@ -75,6 +75,7 @@ type Conn struct {
 	tokens      []ngtcp2.StatelessResetToken // of the peer's CIDs in use
 	path        atomic.Pointer[ngtcp2.Path]
 	migration   *migration // nil before the first one
+	recordID    uint64     // in Core.records; 0: not recorded
 }
 
 // Wake asks the worker to mark the connection dirty, which leads to OnFlush and

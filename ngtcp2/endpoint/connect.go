@@ -83,16 +83,19 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 	}
 	settings, params := c.cfg.settings(now), c.cfg.params()
 	settings.Token = cfg.Token
-	scid := newCID(c.worker)
+	dcid, scid := randomCID(), newCID(c.worker)
+	record := c.startRecord(&settings, QlogInfo{ODCID: dcid, Remote: path.Remote})
 	nc, err := ngtcp2.NewClientConn(ngtcp2.ConnConfig{
-		DCID: randomCID(), SCID: scid, Path: path, Version: cfg.Version,
+		DCID: dcid, SCID: scid, Path: path, Version: cfg.Version,
 		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
 		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
 	})
 	if err != nil {
+		c.endRecord(record)
 		return nil, err
 	}
 	conn := c.adopt(nc, false, path)
+	conn.recordID = record
 	conn.onToken = cfg.OnToken
 	conn.dial = &dialing{cfg: cfg, ended: ended}
 	c.table.add(scid, conn)

@@ -76,6 +76,9 @@ type Core struct {
 	// In an Endpoint: make and give up the socket of a migration.
 	openLocal  func(local, remote netip.AddrPort) (netip.AddrPort, error)
 	closeLocal func(local netip.AddrPort, at ngtcp2.Timestamp)
+	alone      bool                 // made by NewCore
+	records    map[uint64]*recorded // by Conn.recordID
+	recordID   uint64               // the last one
 }
 
 type limits struct{ versions, retries, resets, refusals limiter }
@@ -88,7 +91,9 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	cfg = cfg.withDefaults()
 	cfg.Workers = 1
-	return newCore(&cfg, 0, &shared{}), nil
+	c := newCore(&cfg, 0, &shared{recorder: newRecorder(&cfg)})
+	c.alone = true
+	return c, nil
 }
 
 func newCore(cfg *Config, worker int, sh *shared) *Core {
@@ -123,6 +128,9 @@ func (c *Core) Free() {
 	}
 	c.buffers = nil
 	c.events.Free()
+	if c.alone {
+		c.shared.recorder.stop()
+	}
 }
 
 // conns lists the connections, closing ones included.
@@ -147,8 +155,9 @@ func (c *Core) Closing() int { return c.closed }
 
 // Stats is a snapshot of this Core's counters (any).
 func (c *Core) Stats() Stats {
-	s := Stats{Conns: c.shared.conns.Load(), Handshakes: c.shared.handshakes.Load()}
+	var s Stats
 	c.stats.addTo(&s)
+	c.shared.addTo(&s)
 	return s
 }
 
@@ -197,6 +206,7 @@ func (c *Core) rearm(conn *Conn) { c.timers.set(conn, conn.expiry()) }
 
 // drain hands the events of the last call for conn to it.
 func (c *Core) drain(conn *Conn) {
+	c.takeRecords()
 	for i := range c.events.Len() {
 		conn.handleEvent(c.events, c.events.At(i))
 	}

@@ -44,6 +44,7 @@ func New(cfg Config) (*Endpoint, error) {
 	e := &Endpoint{cfg: cfg.withDefaults(), quit: make(chan struct{}),
 		stopped: make(chan struct{}), done: make(chan struct{})}
 	e.shared.done = e.done
+	e.shared.recorder = newRecorder(&e.cfg)
 	for i := range e.cfg.Workers {
 		e.workers = append(e.workers, e.newWorker(i))
 	}
@@ -240,6 +241,7 @@ func (e *Endpoint) release() {
 	for _, w := range e.workers {
 		w.core.Free()
 	}
+	e.shared.recorder.stop()
 	close(e.done)
 }
 
@@ -252,10 +254,11 @@ func (e *Endpoint) Addrs() []net.Addr { return e.addrs }
 
 // Stats is a snapshot.
 func (e *Endpoint) Stats() Stats {
-	s := Stats{Conns: e.shared.conns.Load(), Handshakes: e.shared.handshakes.Load()}
+	var s Stats
 	for _, w := range e.workers {
 		w.core.stats.addTo(&s)
 	}
+	e.shared.addTo(&s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.SendRefused = e.refused

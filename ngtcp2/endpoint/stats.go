@@ -42,6 +42,8 @@ const (
 	DropForwardFull // the owner's inbox was full
 	DropShutdown    // new connections during Shutdown
 	DropNoBuffer    // no room for an answer
+
+	LogsMissed // records of qlog and of ngtcp2's log, and connections without, see Config.Qlog
 	numCounters
 )
 
@@ -52,7 +54,7 @@ var counterNames = [numCounters]string{
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
 	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",
 	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
-	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer",
+	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer", "logs_missed",
 }
 
 // String is the counter's name in snake case.
@@ -98,4 +100,13 @@ type shared struct {
 	conns      atomic.Int64
 	handshakes atomic.Int64
 	done       chan struct{} // of the Endpoint; nil without one
+	recorder   *recorder     // nil without Config.Qlog and LogQUIC
+}
+
+// addTo adds what the workers have in common.
+func (sh *shared) addTo(s *Stats) {
+	s.Conns, s.Handshakes = sh.conns.Load(), sh.handshakes.Load()
+	if sh.recorder != nil {
+		s.counts[LogsMissed] = sh.recorder.missed.Load()
+	}
 }
