@@ -89,6 +89,15 @@ type Config struct {
 	// others is refused.
 	KeyLogFile string
 
+	// QlogDir, when not empty, is the directory for a qlog file per QUIC connection,
+	// ODCID_server.sqlog, closed when the connection ends. It is made with mode 0700
+	// when missing. 512 connections at a time are recorded. For looking at problems: it
+	// costs time and disk space for each packet.
+	QlogDir string
+	// LogQUIC sends the QUIC library's own log to Logger at debug level: several lines
+	// per packet. As costly as QlogDir.
+	LogQUIC bool
+
 	// Logger gets the server's log; nil means none.
 	Logger *slog.Logger
 }

@@ -21,7 +21,7 @@ import (
 // error names every address that could not be opened.
 func (s *Server) open(r resolved) error {
 	id, err := s.identity(r)
-	if err = errors.Join(err, s.openKeyLog()); err != nil {
+	if err = errors.Join(err, s.openKeyLog(), checkQlogDir(s.cfg.QlogDir)); err != nil {
 		return err
 	}
 	return errors.Join(

@@ -24,3 +24,14 @@ func checkQUIC(addrs []string) error {
 
 // openQUIC has nothing to open: checkQUIC lets no address through.
 func (s *Server) openQUIC([]netip.AddrPort, *identity) error { return nil }
+
+// checkQlogDir refuses to promise files that are never made.
+func checkQlogDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return &ConfigError{
+		Field: "QlogDir", Value: dir, Problem: "this program was built without QUIC (build tag noquic)",
+		Remedy: "leave it out (ngmqd: --qlog-dir)",
+	}
+}

@@ -38,6 +38,10 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 	if len(addrs) == 0 {
 		return nil
 	}
+	qlog, err := openQlog(s.cfg.QlogDir)
+	if err != nil {
+		return err
+	}
 	tls, err := crypto.NewContext(crypto.Config{
 		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
 		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
@@ -49,6 +53,7 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 		Broker: s.broker, TLS: tls, Addrs: addrs, Logger: s.log,
 		Workers: s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
+		Qlog: qlog, LogQUIC: s.cfg.LogQUIC,
 	})
 	if err != nil {
 		tls.Close()
@@ -56,4 +61,24 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
 	return nil
+}
+
+// checkQlogDir says whether qlog files can be made in dir, before anything listens.
+func checkQlogDir(dir string) error {
+	_, err := openQlog(dir)
+	return err
+}
+
+// openQlog is what makes the qlog files in dir; nil without a directory.
+func openQlog(dir string) (qlog endpoint.Qlog, err error) {
+	if dir == "" {
+		return nil, nil
+	}
+	if qlog, err = endpoint.QlogDir(dir); err != nil {
+		return nil, &ConfigError{
+			Field: "QlogDir", Value: dir, Problem: "no file can be made there", Err: err,
+			Remedy: "name a directory that can be written to, or made (ngmqd: --qlog-dir)",
+		}
+	}
+	return qlog, nil
 }

@@ -47,8 +47,9 @@ type connection struct {
 	Insecure   bool   `group:"TLS and QUIC" help:"Accept ANY server certificate. For tests only."`
 	KeyLogFile string `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
 
-	Debug bool `short:"d" group:"Output" help:"Show what happens."`
-	Quiet bool `group:"Output" help:"Show no errors."`
+	QlogDir string `placeholder:"DIR" group:"Output" help:"Write a qlog file of a QUIC connection into DIR."`
+	Debug   bool   `short:"d" group:"Output" help:"Show what happens."`
+	Quiet   bool   `group:"Output" help:"Show no errors."`
 }
 
 // protocol is the value of -V.
@@ -148,7 +149,8 @@ func (f *connection) options(c *console) client.Options {
 	o := client.Options{
 		Version: packet.Version(f.Protocol), ClientID: f.clientID(), ResumeSession: f.Persist, SessionExpiry: f.sessionExpiry(),
 		Username: f.Username, KeepAlive: time.Duration(f.KeepAlive) * time.Second,
-		TLS: client.TLS{CAFile: f.CAFile, CertFile: f.Cert, KeyFile: f.Key, ServerName: f.ServerName, Insecure: f.Insecure, KeyLogFile: f.KeyLogFile},
+		TLS:     client.TLS{CAFile: f.CAFile, CertFile: f.Cert, KeyFile: f.Key, ServerName: f.ServerName, Insecure: f.Insecure, KeyLogFile: f.KeyLogFile},
+		QlogDir: f.QlogDir,
 	}
 	if f.Password != "" {
 		o.Password = []byte(f.Password)

@@ -2,6 +2,21 @@
 
 package main
 
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/client"
+)
+
 var (
 	transports = []string{"quic", "tcp", "tls"}
 	anyQUIC    = []string{"--quic", "127.0.0.1:0"}
@@ -11,3 +26,46 @@ const (
 	badQUIC      = "--allow-anonymous" // in what is said about --quic :0
 	versionLines = `^ngmqd \S+\nngtcp2 1\.\d+\.\d+\S*\nOpenSSL 3\.\d+`
 )
+
+// over connects to p over QUIC, publishes a message and disconnects.
+func over(t *testing.T, p *process, opts client.Options) {
+	t.Helper()
+	opts.TLS.CAFile = filepath.Join(p.home(), ".local", "share", "ngmq", "dev-ca.crt")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := client.Dial(ctx, "quic://"+p.ready(t)["quic"], opts)
+	require.NoError(t, err)
+	_, err = c.Publish(ctx, client.Message{Topic: "t", Payload: []byte("hello"), QoS: 1})
+	require.NoError(t, err)
+	require.NoError(t, c.Disconnect(ctx))
+}
+
+// Each connection has a qlog file of its own, which is complete while the server goes on.
+func TestQlogDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "qlog")
+	p := command(t, []string{"NGMQ_QLOG_DIR=" + dir}, anyPorts...)
+	theirs := t.TempDir()
+	for range 2 {
+		over(t, p, client.Options{QlogDir: theirs})
+	}
+	clients, err := filepath.Glob(filepath.Join(theirs, "*_client.sqlog"))
+	require.NoError(t, err)
+	require.Len(t, clients, 2)
+	for _, file := range clients {
+		odcid := strings.TrimSuffix(filepath.Base(file), "_client.sqlog")
+		require.Eventually(t, func() bool {
+			text, err := os.ReadFile(filepath.Join(dir, odcid+"_server.sqlog"))
+			return err == nil && bytes.HasPrefix(text, []byte("\x1e{\"qlog_format\"")) &&
+				bytes.Contains(text, []byte(`"frame_type":"connection_close"`)) && bytes.HasSuffix(text, []byte("}\n"))
+		}, patience, 10*time.Millisecond)
+	}
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}
+
+func TestLogQUIC(t *testing.T) {
+	p := command(t, nil, append([]string{"--log-quic", "--log-level", "debug"}, anyPorts...)...)
+	over(t, p, client.Options{})
+	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), `"msg":"ngtcp2: I`) }, patience, 10*time.Millisecond)
+}

@@ -41,6 +41,8 @@ type cli struct {
 	AllowAnonymous bool               `help:"Serve clients without credentials on addresses that other machines can reach."`
 	Retry          server.RetryPolicy `placeholder:"WHEN" default:"auto" help:"When a QUIC client has to prove its address with one more round trip: never, always, or auto, while very many handshakes are under way. Default: ${default}."`
 	KeyLogFile     string             `name:"keylog-file" env:"NGMQ_KEYLOG_FILE,SSLKEYLOGFILE" placeholder:"FILE" help:"Append the TLS secrets of all QUIC and TLS connections to FILE, to decrypt captures with. Who can read it can read the traffic."`
+	QlogDir        string             `placeholder:"DIR" help:"Write a qlog file per QUIC connection into DIR, for tools such as qvis; 512 at a time. Costs time and space for each packet."`
+	LogQUIC        bool               `name:"log-quic" help:"Log what the QUIC library says, several lines per packet; with --log-level debug."`
 	LogLevel       string             `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
 	LogFormat      string             `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
@@ -107,10 +109,14 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	if err != nil {
 		return err
 	}
+	if c.LogQUIC && !log.Enabled(ctx, slog.LevelDebug) {
+		return errors.New("--log-quic logs at debug level: add --log-level debug")
+	}
 	srv, err := server.New(server.Config{
 		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
-		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile, Logger: log,
+		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
+		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w%s", err, flagsUnderMake())

@@ -85,6 +85,16 @@ func command(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
+// home is the home directory that command made for p.
+func (p *process) home() string {
+	for _, v := range p.Env {
+		if home, found := strings.CutPrefix(v, "HOME="); found {
+			return home
+		}
+	}
+	return ""
+}
+
 // status waits for the end of the process.
 func (p *process) status(t *testing.T) int {
 	t.Helper()
@@ -232,6 +242,8 @@ func TestRefusesToStart(t *testing.T) {
 		"unexpected argument":  {[]string{"start"}, []string{"start", "--help"}},
 		"unknown retry":        {[]string{"--retry", "sometimes"}, []string{"--retry", "sometimes", "auto, never or always"}},
 		"no key log":           {[]string{"--tcp", "127.0.0.1:0", "--tls", "off", "--keylog-file", "/nowhere/keys"}, []string{"/nowhere/keys", "no such", "--keylog-file"}},
+		"no qlog directory":    {[]string{"--tcp", "127.0.0.1:0", "--quic", "off", "--qlog-dir", garbage}, []string{garbage, "--qlog-dir"}},
+		"--log-quic unseen":    {[]string{"--tcp", "127.0.0.1:0", "--log-quic"}, []string{"--log-level debug"}},
 		"public key log":       {[]string{"--tcp", "127.0.0.1:0", "--keylog-file", public}, []string{public, "chmod 600", "--keylog-file"}},
 		"two things at a time": {[]string{"--tcp", "0.0.0.0:0", "--cert", "/nowhere.crt", "--key", "x"}, []string{"--allow-anonymous", "/nowhere.crt"}},
 	}
@@ -377,7 +389,7 @@ func TestKeyLog(t *testing.T) {
 func TestHelp(t *testing.T) {
 	p := command(t, nil, "--help")
 	assert.Zero(t, p.status(t))
-	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "SSLKEYLOGFILE", "--version"} {
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SSLKEYLOGFILE", "--version"} {
 		assert.Contains(t, p.stdout.String(), flag)
 	}
 }

@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -33,6 +34,10 @@ func checkQUIC(server) error { return nil }
 
 // dialQUIC opens a QUIC connection and its first stream, which carries MQTT.
 func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+	qlog, err := openQlog(o.QlogDir)
+	if err != nil {
+		return nil, err
+	}
 	tls, err := crypto.NewContext(crypto.Config{
 		Role: crypto.Client, ALPN: []string{alpn}, CAFile: o.TLS.CAFile,
 		CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, InsecureSkipVerify: o.TLS.Insecure, KeyLogFile: o.TLS.KeyLogFile,
@@ -41,7 +46,7 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 		return nil, err
 	}
 	defer tls.Close() // the connection keeps what it needs
-	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, Logger: o.Logger})
+	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, Logger: o.Logger, Qlog: qlog})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +58,18 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
 	go c.release(e)
 	return c, nil
+}
+
+// openQlog is what makes the qlog files in dir; nil without a directory.
+func openQlog(dir string) (endpoint.Qlog, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	qlog, err := endpoint.QlogDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("client: Options.QlogDir: %w", err)
+	}
+	return qlog, nil
 }
 
 // release ends the endpoint after the connection.

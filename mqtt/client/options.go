@@ -111,6 +111,9 @@ type Options struct {
 	// or Close, by a goroutine of its own, with the cause (a *ReasonError when the
 	// server sent DISCONNECT). It may call Connect.
 	OnConnectionLost func(cause error)
+	// QlogDir, when not empty, is the directory for a qlog file per QUIC connection,
+	// ODCID_client.sqlog. It is made with mode 0700 when missing.
+	QlogDir string
 	// Logger takes debug lines and the warnings about TLS.Insecure and TLS.KeyLogFile; nil = none.
 	Logger *slog.Logger
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -116,7 +115,7 @@ type Config struct {
 	// one goroutine of the Endpoint, whose end waits for it. 512 connections at a time
 	// are recorded; what is left out, or comes faster than it is written, is counted
 	// (LogsMissed). It costs some microseconds per packet. Default: none.
-	Qlog func(QlogInfo) (io.WriteCloser, error)
+	Qlog Qlog
 	// LogQUIC sends ngtcp2's own log to Logger, at debug level, with the connection's
 	// ODCID: several lines per packet. Limits and costs are as for Qlog. Default off.
 	LogQUIC bool

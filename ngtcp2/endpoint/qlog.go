@@ -19,6 +19,9 @@ type QlogInfo struct {
 	Remote netip.AddrPort      // the peer's address at the start
 }
 
+// Qlog makes the file that the qlog of a connection goes to; see Config.Qlog.
+type Qlog func(QlogInfo) (io.WriteCloser, error)
+
 // Role is "server" or "client", the vantage point of the qlog.
 func (i QlogInfo) Role() string {
 	if i.Server {
@@ -37,11 +40,11 @@ const (
 // chooses the ODCID, and may do so badly.
 const maxSameODCID = 10
 
-// QlogDir is a Config.Qlog that makes a file ODCID_server.sqlog or ODCID_client.sqlog
+// QlogDir gives a Qlog that makes a file ODCID_server.sqlog or ODCID_client.sqlog
 // in dir per connection, with a number behind the ODCID when there is one of that name.
 // dir is made with mode 0700 when missing; the error says that no file can be made
 // there.
-func QlogDir(dir string) (func(QlogInfo) (io.WriteCloser, error), error) {
+func QlogDir(dir string) (Qlog, error) {
 	if err := os.MkdirAll(dir, qlogDirMode); err != nil {
 		return nil, err
 	}

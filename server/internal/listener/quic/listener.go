@@ -23,6 +23,8 @@ type Config struct {
 	Addrs            []netip.AddrPort // UDP addresses to listen on
 	Workers          int              // event loops, 0 = one per core
 	Retry            endpoint.RetryPolicy
+	Qlog             endpoint.Qlog // nil = none
+	LogQUIC          bool          // ngtcp2's own log to Logger
 	MaxConnections   int           // 0 = the endpoint's default
 	HandshakeTimeout time.Duration // 0 = the endpoint's default
 	IdleTimeout      time.Duration // offered; 0 = the endpoint's default
@@ -48,7 +50,7 @@ func Listen(cfg Config) (*Listener, error) {
 	c := endpoint.Config{
 		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
-		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger,
+		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())
