@@ -72,13 +72,13 @@ type Core struct {
 	limits     limits
 	forward    func(worker int, m Message, pkt []byte) bool // nil: no other workers
 	ending     bool                                         // Shutdown: no new connections
+	alone      bool                                         // made by NewCore
+	records    map[uint64]*recorded                         // by Conn.recordID
+	recordID   uint64                                       // the last one
 
 	// In an Endpoint: make and give up the socket of a migration.
 	openLocal  func(local, remote netip.AddrPort) (netip.AddrPort, error)
 	closeLocal func(local netip.AddrPort, at ngtcp2.Timestamp)
-	alone      bool                 // made by NewCore
-	records    map[uint64]*recorded // by Conn.recordID
-	recordID   uint64               // the last one
 }
 
 type limits struct{ versions, retries, resets, refusals limiter }
