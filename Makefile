@@ -2,6 +2,7 @@
 #
 # Variables: ARGS (run), FUZZTIME (fuzz, per target), COUNT (bench repetitions), RUN (a test name pattern),
 # REPEATS, ROWS, PEERS and IDLE (bench-peers: rounds, row numbers, servers, connections of the idle rows),
+# MANY (bench-many: connections),
 # SYSTEM_LIBS (1: the system's OpenSSL and ngtcp2 or failure; 0: the pinned copy; unset: the system's if new enough),
 # THIRD_PARTY_CACHE (a folder of release tarballs to look in first).
 
@@ -17,6 +18,7 @@ REPEATS  ?= 5
 ROWS     ?=
 PEERS    ?= ngmqd,null-quic,mochi-quic,mosq-tls
 IDLE     ?= 5000
+MANY     ?= 20000
 RUN      ?= .
 
 # Every Go command that may compile C runs with the native libraries in sight.
@@ -113,6 +115,10 @@ bench: build ## all benchmarks COUNT (6) times, kept in bench.out for benchstat
 bench-peers: build deps-test ## ngmqd beside other servers, as ratios: ROWS=1,4 REPEATS=5, kept in bench-peers.out
 	@cd scripts/peers && go run . -rows '$(ROWS)' -repeats '$(REPEATS)' -peers '$(PEERS)' -idle '$(IDLE)' \
 	  -ngmqd ../../bin/ngmqd -out ../../bench-peers.out
+
+.PHONY: bench-many
+bench-many: build ## MANY (20000) connections come up, idle, ping and go without a leak
+	@cd scripts/peers && go run . -rows 5 -repeats 1 -peers ngmqd -many '$(MANY)' -ngmqd ../../bin/ngmqd
 
 .PHONY: cover
 cover: native ## statement coverage across packages: cover.out and the total

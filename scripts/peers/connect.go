@@ -135,50 +135,43 @@ func (t *tickets) wait(ctx context.Context, n int) error {
 	}
 }
 
-// idle is row 4.
+// sweeps are how often row 6 asks everyone.
+const sweeps = 3
+
+// idle is rows 4 and 6.
 func (b *bench) idle(ctx context.Context, s *server) ([]float64, error) {
 	f, err := newFleet(s, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
-	grown, _, err := b.idleClients(ctx, f, b.sizes.idle)
-	return []float64{grown / 1024 / float64(b.sizes.idle)}, err
+	before, err := residentBytes(s.pid())
+	if err != nil {
+		return nil, err
+	}
+	clients, after, err := b.connected(ctx, f, b.sizes.idle)
+	if err != nil {
+		return nil, err
+	}
+	ping, err := pingCPU(ctx, s, slices.Repeat(clients, sweeps))
+	return []float64{(after - before) / 1024 / float64(len(clients)), ping}, err
 }
 
-// idleClients makes n connections and gives what the server's RSS grew by, in bytes.
-func (b *bench) idleClients(ctx context.Context, f *fleet, n int) (float64, []*client, error) {
-	before, err := residentBytes(f.server.pid())
-	if err != nil {
-		return 0, nil, err
-	}
+// connected makes n connections and gives the server's RSS with them, in bytes.
+func (b *bench) connected(ctx context.Context, f *fleet, n int) ([]*client, float64, error) {
 	clients, err := f.connect(ctx, n)
 	if err != nil {
-		return 0, nil, err
+		return nil, 0, err
 	}
 	time.Sleep(b.quiet)
-	after, err := residentBytes(f.server.pid())
-	return after - before, clients, err
+	rss, err := residentBytes(f.server.pid())
+	return clients, rss, err
 }
 
-// sweeps are how often row 6 asks everyone.
-const sweeps = 3
-
-// cold is row 6.
-func (b *bench) cold(ctx context.Context, s *server) ([]float64, error) {
-	f, err := newFleet(s, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer f.close()
-	clients, err := f.connect(ctx, b.sizes.idle)
-	if err != nil {
-		return nil, err
-	}
-	cpu, err := cpuOf(s, func() error { return pingAll(ctx, slices.Repeat(clients, sweeps)) })
-	return []float64{micros(cpu) / float64(sweeps*len(clients))}, err
-}
-
-func pingAll(ctx context.Context, clients []*client) error {
-	return each(len(clients), func(i int) error { return clients[i].ping(ctx) })
+// pingCPU is what a PINGREQ costs the server, in us; every client is to answer.
+func pingCPU(ctx context.Context, s *server, clients []*client) (float64, error) {
+	cpu, err := cpuOf(s, func() error {
+		return each(len(clients), func(i int) error { return clients[i].ping(ctx) })
+	})
+	return micros(cpu) / float64(len(clients)), err
 }

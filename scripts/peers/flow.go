@@ -50,7 +50,6 @@ type flow struct {
 type subscriber struct {
 	flows []*flow
 	next  []int
-	seen  uint16 // packet identifier
 }
 
 // plan says how flows and clients belong together.

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -72,6 +73,7 @@ func parse(args []string) (options, error) {
 	peers := flags.String("peers", strings.Join(defaultPeers, ","), "servers, separated by commas")
 	flags.IntVar(&o.repeats, "repeats", 5, "rounds, of which the median counts")
 	flags.IntVar(&o.idle, "idle", o.idle, "connections of rows 4 and 6")
+	flags.IntVar(&o.many, "many", o.many, "connections of row 5")
 	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "our server")
 	flags.StringVar(&o.mosquitto, "mosquitto", "/usr/sbin/mosquitto", "mosquitto")
 	flags.StringVar(&o.out, "out", "", "file that gets the table")
@@ -99,7 +101,7 @@ func (o *options) validate() error {
 			errs = append(errs, fmt.Errorf("-peers %s: there is no such server", name))
 		}
 	}
-	for name, n := range map[string]int{"repeats": o.repeats, "idle": o.idle} {
+	for name, n := range map[string]int{"repeats": o.repeats, "idle": o.idle, "many": o.many} {
 		if n < 1 {
 			errs = append(errs, fmt.Errorf("-%s %d: use 1 or more", name, n))
 		}
@@ -108,7 +110,13 @@ func (o *options) validate() error {
 }
 
 // is tells whether a row has this id or, 9 for 9a and 9b, this number.
-func (r *row) is(id string) bool { return r.id == id || strings.TrimRight(r.id, "ab") == id }
+func (r *row) is(id string) bool {
+	return r.id == id || strings.TrimRight(r.id, "ab") == id ||
+		slices.ContainsFunc(r.figures, func(f figure) bool { return f.id != "" && f.id == id })
+}
+
+// idOf is the number of a figure.
+func (r *row) idOf(f figure) string { return cmp.Or(f.id, r.id) }
 
 func (r *row) excludes(peer string) bool { return slices.Contains(r.not, peer) }
 
@@ -163,12 +171,8 @@ type results map[string][][]float64
 func (b *bench) measure(ctx context.Context, r *row) (results, error) {
 	all := results{}
 	var errs []error
-	rounds := b.repeats
-	if r.rounds > 0 {
-		rounds = min(rounds, r.rounds)
-	}
 	order := slices.Clone(b.options.peers)
-	for range rounds {
+	for range b.repeats {
 		for _, name := range order {
 			if r.excludes(name) {
 				continue
@@ -183,7 +187,7 @@ func (b *bench) measure(ctx context.Context, r *row) (results, error) {
 			}
 			for i, v := range values {
 				all[name][i] = append(all[name][i], v)
-				fmt.Fprintf(b.log, "row %s%s %s %s %s\n", r.id, r.figures[i].of, name, number(v), r.figures[i].unit)
+				fmt.Fprintf(b.log, "row %s%s %s %s %s\n", r.idOf(r.figures[i]), r.figures[i].of, name, number(v), r.figures[i].unit)
 			}
 		}
 		slices.Reverse(order)

@@ -17,7 +17,7 @@ import (
 )
 
 // tiny is a run of everything in seconds.
-var tiny = sizes{connects: 4, idle: 8, messages: 200, deliveries: 64, subscribers: 4, bulk: 20, pongs: 20, paced: 20 * time.Millisecond, quiet: time.Millisecond}
+var tiny = sizes{connects: 4, idle: 8, many: 8, messages: 200, deliveries: 64, subscribers: 4, bulk: 20, pongs: 20, paced: 20 * time.Millisecond, quiet: time.Millisecond}
 
 // TestMain makes the test program a server when it is started as one.
 func TestMain(m *testing.M) {
@@ -149,4 +149,16 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"1", "9a", "9b"}, ids)
+}
+
+func TestTable(t *testing.T) {
+	o := options{peers: []string{"ngmqd", baseline, "mosq-tls"}, repeats: 3}
+	table := newTable(&o)
+	r := row{id: "4", name: "a row", figures: []figure{{unit: "us", ratio: 0.5}, {id: "6", of: ": rate", unit: "1/s", least: 100}, {unit: "ms", most: 2}}}
+	table.add(&r, results{"ngmqd": {{3, 1, 2}, {99}, {2}}, baseline: {{5, 3, 4}, {99}, {3}}})
+	assert.Equal(t, []string{
+		"| 4 | a row, us | 2.00 = 0.50x (1.00..3.00) | 4.00 = 1.00x (3.00..5.00) | - | <= 0.50x yes |",
+		"| 6 | a row: rate, 1/s | 99.00 = 1.00x (99.00..99.00) | 99.00 = 1.00x (99.00..99.00) | - | >= 100 1/s **no** |",
+		"| 4 | a row, ms | 2.00 = 0.67x (2.00..2.00) | 3.00 = 1.00x (3.00..3.00) | - | <= 2.00 ms yes |",
+	}, table.lines)
 }

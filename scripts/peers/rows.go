@@ -7,10 +7,12 @@ import (
 
 // figure is one number of a row.
 type figure struct {
+	id    string // number of its own; empty: that of the row
 	of    string // what it is, where a row has several
 	unit  string
 	ratio float64 // goal: at most so many times the baseline's; 0: none
 	most  float64 // goal: at most this; 0: none
+	least float64 // goal: at least this; 0: none
 }
 
 // row is one measurement. It gives a value for each figure.
@@ -20,7 +22,6 @@ type row struct {
 	figures []figure
 	not     []string // peers that cannot do it
 	asked   bool     // only measured when asked for
-	rounds  int      // at most so many; 0: as many as there are
 	run     func(*bench, context.Context, *server) ([]float64, error)
 }
 
@@ -30,8 +31,10 @@ var rows = []row{
 	{id: "2", name: "full handshake + CONNECT, X25519MLKEM768", figures: []figure{{unit: "ms", ratio: 0.5}},
 		not: []string{"mosq-tls", "mosq-tcp"}, run: (*bench).hybrid}, // Debian 12's OpenSSL has no ML-KEM
 	{id: "3", name: "resumed connect", figures: []figure{{unit: "ms", ratio: 0.42}}, not: []string{"mosq-tcp"}, run: (*bench).resumed},
-	{id: "4", name: "RSS per idle connection", figures: []figure{{unit: "KB", ratio: 0.6}}, rounds: 3, run: (*bench).idle},
-	{id: "6", name: "PINGREQ over cold connections", figures: []figure{{unit: "us", ratio: 0.4}}, rounds: 3, run: (*bench).cold},
+	{id: "4", name: "idle connections", figures: []figure{{of: ": RSS each", unit: "KB", ratio: 0.6}, {id: "6", of: ": PINGREQ", unit: "us", ratio: 0.4}},
+		run: (*bench).idle},
+	{id: "5", name: "many connections", asked: true, figures: []figure{{of: ": RSS", unit: "GB"}, {of: ": RSS each", unit: "KB", most: 44}, {of: ": PINGREQ", unit: "us"},
+		{of: ": connects", unit: "1/s", least: 1200}, {of: ": RSS when made again", unit: "GB"}, {of: ": RSS when all are gone", unit: "GB"}}, run: (*bench).many},
 	{id: "7", name: "1->1 QoS 0 saturated", figures: []figure{{unit: "us", ratio: 0.7}},
 		run: flows(plan{publishers: 1, subscribers: 1, window: 1000}, func(s sizes) int { return s.messages })},
 	{id: "8", name: "1->1 QoS 1", figures: []figure{{unit: "us", ratio: 1.4}},
@@ -53,7 +56,8 @@ var rows = []row{
 // sizes say how much is done in a round.
 type sizes struct {
 	connects    int // handshakes
-	idle        int // connections
+	idle        int // connections of rows 4 and 6
+	many        int // connections of row 5
 	messages    int // of the cheapest row; others have fractions
 	deliveries  int // of the fan-out
 	subscribers int // of the fan-out
@@ -64,7 +68,7 @@ type sizes struct {
 }
 
 // fullSize keeps a run of everything below ten minutes.
-var fullSize = sizes{connects: 300, idle: 5000, messages: 100_000, deliveries: 160_000, subscribers: 1000,
+var fullSize = sizes{connects: 300, idle: 5000, many: 20_000, messages: 100_000, deliveries: 160_000, subscribers: 1000,
 	bulk: 1500, pongs: 3000, paced: 2 * time.Second, quiet: 2 * time.Second}
 
 // flows measures the CPU per message of a plan; count says how many a publisher sends.

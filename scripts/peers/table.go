@@ -41,7 +41,7 @@ func number(v float64) string {
 // add makes a line of each figure of a row.
 func (t *table) add(r *row, all results) {
 	for i, f := range r.figures {
-		cells := []string{r.id, r.name + f.of + ", " + f.unit}
+		cells := []string{r.idOf(f), r.name + f.of + ", " + f.unit}
 		base := 0.0
 		if of := all[baseline]; of != nil {
 			base = median(of[i])
@@ -69,25 +69,36 @@ func cell(of [][]float64, i int, base float64) string {
 
 // verdict says what the goal is and whether ngmqd reaches it.
 func verdict(f figure, of [][]float64, i int, base float64) string {
-	goal, reached := "", false
-	switch {
-	case f.most > 0:
-		goal = fmt.Sprintf("<= %s %s", number(f.most), f.unit)
-		reached = of != nil && median(of[i]) <= f.most
-	case f.ratio > 0:
-		goal = fmt.Sprintf("<= %.2fx", f.ratio)
-		reached = of != nil && median(of[i]) <= f.ratio*base
-		if base == 0 {
-			return goal
-		}
-	}
-	switch {
-	case goal == "" || of == nil:
+	goal := f.goal()
+	if goal == "" || of == nil || f.ratio > 0 && base == 0 {
 		return goal
-	case reached:
+	}
+	if f.reached(median(of[i]), base) {
 		return goal + " yes"
 	}
 	return goal + " **no**"
+}
+
+func (f *figure) goal() string {
+	switch {
+	case f.most > 0:
+		return fmt.Sprintf("<= %s %s", number(f.most), f.unit)
+	case f.least > 0:
+		return fmt.Sprintf(">= %s %s", number(f.least), f.unit)
+	case f.ratio > 0:
+		return fmt.Sprintf("<= %.2fx", f.ratio)
+	}
+	return ""
+}
+
+func (f *figure) reached(value, base float64) bool {
+	switch {
+	case f.most > 0:
+		return value <= f.most
+	case f.least > 0:
+		return value >= f.least
+	}
+	return value <= f.ratio*base
 }
 
 // write prints the table and keeps it in a file, unless that has no name.

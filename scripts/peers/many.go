@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+const (
+	gb = 1 << 30
+	// leakRSS is how much more memory the server may have when all connections have been made
+	// a second time: a Go heap may grow by what has not been collected. What leaks
+	// connections doubles.
+	leakRSS = 1.25
+)
+
+// many is row 5: connections come up, are idle, ping and go, twice. File descriptors must be
+// as many after that as before, and memory must not have grown the second time.
+func (b *bench) many(ctx context.Context, s *server) ([]float64, error) {
+	empty, err := residentBytes(s.pid())
+	if err != nil {
+		return nil, err
+	}
+	files, err := openFiles(s.pid())
+	if err != nil {
+		return nil, err
+	}
+	first, err := b.comeAndGo(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	second, err := b.comeAndGo(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	filesLeft, err := openFiles(s.pid())
+	switch {
+	case err != nil:
+		return nil, err
+	case filesLeft > files:
+		return nil, fmt.Errorf("file descriptors leaked: %d before, %d after", files, filesLeft)
+	case second.full-empty > leakRSS*(first.full-empty)+leakSlack:
+		return nil, fmt.Errorf("memory leaked: RSS was %.0f, then %.0f bytes with %d connections", first.full, second.full, b.sizes.many)
+	}
+	return []float64{first.full / gb, (first.full - empty) / 1024 / float64(b.sizes.many), first.ping,
+		first.rate, second.full / gb, second.empty / gb}, nil
+}
+
+// leakSlack keeps a run of few connections from finding leaks, in bytes.
+const leakSlack = 8 << 20
+
+// cycle is what became of the server when many came and went.
+type cycle struct {
+	full, empty float64 // RSS in bytes, with all connections and without
+	ping        float64 // us of CPU
+	rate        float64 // connections a second
+}
+
+func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
+	f, err := newFleet(s, nil)
+	if err != nil {
+		return c, err
+	}
+	defer f.close()
+	start := time.Now()
+	clients, err := f.connect(ctx, b.sizes.many)
+	if err != nil {
+		return c, err
+	}
+	c.rate = float64(len(clients)) / time.Since(start).Seconds()
+	time.Sleep(b.quiet)
+	if c.full, err = residentBytes(s.pid()); err != nil {
+		return c, err
+	}
+	if c.ping, err = pingCPU(ctx, s, clients); err != nil {
+		return c, err
+	}
+	f.close()
+	time.Sleep(b.quiet)
+	c.empty, err = residentBytes(s.pid())
+	return c, err
+}
+
+func openFiles(pid int) (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	return len(entries), err
+}
