@@ -5,7 +5,10 @@
 
 #include <openssl/rand.h>
 
-enum { TLS_ALERT_UNEXPECTED_MESSAGE = 10 }; // RFC 8446 section 6
+enum { // RFC 8446 section 6
+  TLS_ALERT_UNEXPECTED_MESSAGE = 10,
+  TLS_ALERT_MISSING_EXTENSION = 109,
+};
 
 static int emit(shim_conn *c, uint32_t type, int64_t id, uint64_t a,
                 uint64_t b) {
@@ -42,6 +45,38 @@ static int cb_recv_client_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid,
   return rv;
 }
 
+static int cb_recv_tx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level,
+                          void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  c->answered |= level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE;
+  return 0;
+}
+
+// cb_recv_rx_key notes at which level TLS expects its next message. The keys of
+// 0-RTT say nothing about that: no CRYPTO frames come there.
+static int cb_recv_rx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level,
+                          void *user_data) {
+  shim_conn *c = user_data;
+  (void)conn;
+  if (level != NGTCP2_ENCRYPTION_LEVEL_0RTT) {
+    c->rx_level = (uint8_t)level;
+  }
+  return 0;
+}
+
+// check_params refuses a ClientHello without transport parameters (RFC 9001
+// section 8.2). OpenSSL lets it pass, and ngtcp2 aborts when it writes the first
+// 1-RTT packet of such a connection.
+static int check_params(shim_conn *c) {
+  if (!c->answered ||
+      ngtcp2_conn_get_remote_transport_params2(c->conn) != NULL) {
+    return 0;
+  }
+  ngtcp2_conn_set_tls_alert(c->conn, TLS_ALERT_MISSING_EXTENSION);
+  return NGTCP2_ERR_CRYPTO;
+}
+
 static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
                                uint64_t offset, const uint8_t *data, size_t len,
                                void *user_data) {
@@ -50,12 +85,20 @@ static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
     ngtcp2_conn_set_tls_alert(conn, TLS_ALERT_UNEXPECTED_MESSAGE);
     return NGTCP2_ERR_CRYPTO;
   }
+  // RFC 9001 section 4.1.3. OpenSSL does not know the level, and ngtcp2 crashes
+  // when a Finished of Initial packets completes the handshake.
+  if (level != c->rx_level) {
+    return NGTCP2_ERR_PROTO;
+  }
   if (c->server) {
     shim_session_version(c);
   }
   int rv = ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
                                              user_data);
-  return rv != 0 || c->server ? rv : shim_session_take(c);
+  if (rv != 0) {
+    return rv;
+  }
+  return c->server ? check_params(c) : shim_session_take(c);
 }
 
 static int confirmed(shim_conn *c) {
@@ -393,6 +436,8 @@ const ngtcp2_callbacks shim_callbacks = {
   .client_initial = cb_client_initial,
   .recv_client_initial = cb_recv_client_initial,
   .recv_crypto_data = cb_recv_crypto_data,
+  .recv_rx_key = cb_recv_rx_key,
+  .recv_tx_key = cb_recv_tx_key,
   .handshake_completed = cb_handshake_completed,
   .recv_version_negotiation = cb_recv_version_negotiation,
   .encrypt = ngtcp2_crypto_encrypt_cb,

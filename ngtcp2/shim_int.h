@@ -167,6 +167,8 @@ struct shim_conn {
   uint8_t early; // a client that sends 0-RTT
   uint8_t follow_preferred;
   uint8_t keyed;      // the keys of the first packets exist
+  uint8_t answered;   // TLS has the keys of Handshake packets to send
+  uint8_t rx_level;   // where TLS expects its next message
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t prefix_len;
   uint8_t secret_len;
