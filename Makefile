@@ -34,14 +34,14 @@ NOQUIC_PACKAGES := ./cmd/... ./server ./server/examples/... ./server/internal/li
 
 .PHONY: help
 help: ## what there is (default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/[$$][$$]/, "$$", $$2); printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##### build
 
-.PHONY: deps deps-build deps-test deps-check deps-npm
+.PHONY: deps deps-build deps-test deps-check deps-npm deps-wireshark
 deps: ## install what is missing for all targets (as root; else print the command)
 	@scripts/deps.sh build test check
-deps-build deps-test deps-check deps-npm: deps-%:
+deps-build deps-test deps-check deps-npm deps-wireshark: deps-%:
 	@scripts/deps.sh $*
 
 .PHONY: native
@@ -88,6 +88,10 @@ interop: build deps-test ## our binaries against QUIC stacks and MQTT clients of
 .PHONY: interop-quiche
 interop-quiche: build deps-npm ## the same with quiche, which npm brings (node 18 or newer)
 	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -tags quiche -run TestQuiche
+
+.PHONY: test-wireshark
+test-wireshark: build deps-wireshark ## tshark decrypts a capture with our key logs (as root)
+	@scripts/wireshark_test.sh
 
 .PHONY: test-system
 test-system: ## root module's tests with the libraries of Debian 13 (as root; needs debootstrap)

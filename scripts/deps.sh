@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the machine needs besides Go and git.
 #
-#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check, npm; the first three by default)
+#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check, npm, wireshark; the first three by default)
 #
 # As root, through apt and by package name. Without root it prints the exact command and stops with status 1.
 set -euo pipefail
@@ -22,6 +22,9 @@ build debian-archive-keyring test -r /usr/share/keyrings/debian-archive-keyring.
 test  mosquitto              command -v mosquitto || test -x /usr/sbin/mosquitto
 test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub
 npm   npm                    command -v npm
+wireshark tshark             command -v tshark && command -v dumpcap
+wireshark ethtool            command -v ethtool
+wireshark iproute2           command -v ip
 check shellcheck             command -v shellcheck
 EOT
 }
