@@ -86,7 +86,7 @@ func (e *Endpoint) listen() error {
 }
 
 func (e *Endpoint) listenOn(addr string) error {
-	first, err := e.open(addr, false)
+	first, err := e.open(udp.Config{Addr: addr})
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (e *Endpoint) listenOn(addr string) error {
 		return err
 	}
 	for _, w := range e.workers[1:] {
-		s, err := e.open(first.LocalAddr().String(), true)
+		s, err := e.open(udp.Config{Addr: first.LocalAddr().String(), ReusePort: true})
 		if err != nil {
 			return err
 		}
@@ -110,16 +110,13 @@ func (e *Endpoint) listenOn(addr string) error {
 
 // open opens a socket; one for dialing gets small batches, as a process may
 // have many client Endpoints.
-func (e *Endpoint) open(addr string, shared bool) (*udp.Socket, error) {
-	slots := 0
+func (e *Endpoint) open(cfg udp.Config) (*udp.Socket, error) {
 	if len(e.cfg.Addrs) == 0 {
-		slots = clientSlots
+		cfg.Slots = clientSlots
 	}
-	s, err := udp.Listen(udp.Config{
-		Addr: addr, ReusePort: shared, Slots: slots,
-		ReceiveBuffer: e.cfg.ReceiveBuffer, SendBuffer: e.cfg.SendBuffer,
-		NoGRO: e.cfg.NoGRO, NoGSO: e.cfg.NoGSO,
-	})
+	cfg.ReceiveBuffer, cfg.SendBuffer = e.cfg.ReceiveBuffer, e.cfg.SendBuffer
+	cfg.NoGRO, cfg.NoGSO = e.cfg.NoGRO, e.cfg.NoGSO
+	s, err := udp.Listen(cfg)
 	if err == nil {
 		e.sockets = append(e.sockets, s)
 	}
@@ -129,10 +126,10 @@ func (e *Endpoint) open(addr string, shared bool) (*udp.Socket, error) {
 // openAny opens a socket at a port of the system's choice: dual stack where the
 // system has IPv6.
 func (e *Endpoint) openAny() (*udp.Socket, error) {
-	if s, err := e.open("[::]:0", false); err == nil {
+	if s, err := e.open(udp.Config{Addr: "[::]:0", Errors: true}); err == nil {
 		return s, nil
 	}
-	return e.open("0.0.0.0:0", false)
+	return e.open(udp.Config{Addr: "0.0.0.0:0", Errors: true})
 }
 
 // clientSocket is w's socket for outgoing connections, opened when first needed.

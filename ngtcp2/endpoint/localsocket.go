@@ -47,7 +47,7 @@ func (e *Endpoint) openLocal(w *worker, local, remote netip.AddrPort) (netip.Add
 // openAt opens a socket at local; zero: any. Under mu.
 func (e *Endpoint) openAt(local netip.AddrPort) (*udp.Socket, error) {
 	if local.IsValid() {
-		return e.open(local.String(), false)
+		return e.open(udp.Config{Addr: local.String(), Errors: true})
 	}
 	return e.openAny()
 }

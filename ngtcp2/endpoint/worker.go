@@ -163,6 +163,7 @@ func (w *worker) receive(in received, now ngtcp2.Timestamp) {
 		return
 	}
 	w.core.receive(in.Batch, now, in.forwarded)
+	w.core.Unreachable(in.Errors, now)
 	if in.free != nil {
 		in.free <- in
 	} else {
@@ -183,6 +184,7 @@ func (w *worker) send(buf []byte, runs []Transmit) {
 			continue
 		}
 		rest, err := s.WriteBatch(buf, runs[:n])
+		w.core.Unreachable(s.SendErrors(), w.core.now)
 		runs = runs[n-len(rest):]
 		if errors.Is(err, udp.ErrBlocked) {
 			w.core.stats.inc(SendBlocked)

@@ -30,13 +30,14 @@ type slot struct {
 
 // Socket is one UDP socket. See the package comment for who may call what.
 type Socket struct {
-	conn  *net.UDPConn
-	raw   syscall.RawConn
-	local netip.AddrPort
-	is6   bool        // an AF_INET6 socket: IPv4 peers are IPv4-mapped
-	gro   bool        // receives may be coalesced
-	slots int         // of a Batch
-	gso   atomic.Bool // sends may be coalesced
+	conn   *net.UDPConn
+	raw    syscall.RawConn
+	local  netip.AddrPort
+	is6    bool        // an AF_INET6 socket: IPv4 peers are IPv4-mapped
+	gro    bool        // receives may be coalesced
+	slots  int         // of a Batch
+	errors bool        // Config.Errors
+	gso    atomic.Bool // sends may be coalesced
 
 	rx      rxState
 	tx      txState
@@ -59,6 +60,7 @@ type txState struct {
 	errno syscall.Errno
 	write func(fd uintptr) bool
 	send  func(fd uintptr, hdrs []mmsghdr) (int, syscall.Errno) // tests inject errors here
+	errs  []Unreachable                                         // see SendErrors
 }
 
 // Listen opens a socket. The caller closes it.
@@ -118,6 +120,9 @@ func (s *Socket) setup(fd int, cfg Config) error {
 	s.is6 = domain == unix.AF_INET6
 	if err := s.setupInfo(fd); err != nil {
 		return err
+	}
+	if cfg.Errors {
+		s.errors = s.setupErrors(fd) == nil
 	}
 	setBuffer(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, cfg.ReceiveBuffer)
 	setBuffer(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, cfg.SendBuffer)
@@ -188,17 +193,25 @@ func (s *Socket) NewBatch() *Batch {
 	return &Batch{Buf: make([]byte, n*size), Msgs: make([]Message, 0, n), slots: make([]slot, n)}
 }
 
-// ReadBatch waits until at least one datagram is there and reads as many as
+// ReadBatch waits until at least one datagram (or ICMP error) is there and reads as many as
 // fit into b without waiting again. It returns net.ErrClosed after Close.
 func (s *Socket) ReadBatch(b *Batch) error {
-	b.Msgs, b.Truncated = b.Msgs[:0], 0
+	b.Msgs, b.Truncated, b.Errors = b.Msgs[:0], 0, b.Errors[:0]
 	s.armReceive(b)
 	for {
 		if err := s.raw.Read(s.rx.read); err != nil {
-			return net.ErrClosed
+			if err := s.pollFailed(b, err); err != nil || len(b.Errors) > 0 {
+				return err
+			}
+			continue
 		}
 		if s.rx.errno == 0 {
 			break
+		}
+		if s.errors && pending(s.rx.errno) {
+			if b.Errors = s.drainErrors(b.Errors); len(b.Errors) > 0 {
+				return nil
+			}
 		}
 		if !transient(s.rx.errno) {
 			return fmt.Errorf("udp: recvmmsg: %w", s.rx.errno)
@@ -280,7 +293,7 @@ func (s *Socket) collect(b *Batch) {
 // kernel refuses for good are dropped and counted (Refused): to QUIC they are
 // lost datagrams.
 func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err error) {
-	gso := s.gso.Load()
+	gso, again := s.gso.Load(), false
 	for len(ts) > 0 {
 		if ts[0].Len == 0 {
 			ts = ts[1:]
@@ -293,8 +306,14 @@ func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err err
 		for i := range s.tx.sent {
 			ts = advance(ts, s.tx.lens[i])
 		}
+		if s.errors && s.tx.sent < s.tx.n { // an ICMP error may have been in the way
+			s.tx.errs = s.drainErrors(s.tx.errs)
+		}
+		again = again && s.tx.sent == 0
 		switch e := s.tx.errno; {
 		case e == 0 || e == unix.EINTR:
+		case s.errors && !again && pending(e):
+			again = true
 		case e == unix.EAGAIN || e == unix.ENOBUFS:
 			return ts, ErrBlocked
 		case gso && !ts[0].single() && gsoRefused(e):
@@ -308,6 +327,14 @@ func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err err
 		}
 	}
 	return ts, nil
+}
+
+// SendErrors are the ICMP errors that WriteBatch came across since the last call;
+// valid until the next one. The goroutine of WriteBatch only.
+func (s *Socket) SendErrors() []Unreachable {
+	list := s.tx.errs
+	s.tx.errs = s.tx.errs[:0]
+	return list
 }
 
 // gsoRefused tells errors of UDP_SEGMENT from errors of the destination.

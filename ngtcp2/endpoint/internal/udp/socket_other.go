@@ -53,6 +53,9 @@ func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 // DualStack reports whether the socket reaches IPv6 peers.
 func (s *Socket) DualStack() bool { return s.local.Addr().Is6() }
 
+// SendErrors: there are none here.
+func (s *Socket) SendErrors() []Unreachable { return nil }
+
 // Refused is the number of runs that the kernel refused for good.
 func (s *Socket) Refused() uint64 { return s.refused.Load() }
 

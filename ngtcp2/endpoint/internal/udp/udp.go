@@ -20,6 +20,7 @@ package udp
 import (
 	"errors"
 	"net/netip"
+	"syscall"
 )
 
 const (
@@ -61,6 +62,8 @@ type Config struct {
 	ReceiveBuffer, SendBuffer int
 	// Slots is the number of messages in a Batch; 0 = 16 with GRO, 64 without.
 	Slots int
+	// Errors asks for ICMP errors: Batch.Errors, SendErrors. Only Linux has them.
+	Errors bool
 	// NoGRO and NoGSO switch kernel coalescing off.
 	NoGRO, NoGSO bool
 }
@@ -98,8 +101,18 @@ type Batch struct {
 	// Truncated counts datagrams of this read that were longer than a slot
 	// and are therefore not in Msgs.
 	Truncated int
+	// Errors are ICMP errors that have come since; Msgs may be empty then.
+	Errors []Unreachable
 
 	slots []slot
+}
+
+// Unreachable is an ICMP error. It may be forged: see whether Quote is something
+// that an outsider can not know.
+type Unreachable struct {
+	Remote netip.AddrPort // where the datagram was sent
+	Err    syscall.Errno  // ECONNREFUSED: nobody listens; EHOSTUNREACH, ENETUNREACH, ...
+	Quote  []byte         // its first bytes, as far as quoted
 }
 
 // Transmit is a run of datagrams for one path: Len bytes at Off of a shared
