@@ -38,10 +38,10 @@ help: ## what there is (default)
 
 ##### build
 
-.PHONY: deps deps-build deps-test deps-check deps-npm deps-wireshark
+.PHONY: deps deps-build deps-test deps-check deps-npm deps-wireshark deps-netns
 deps: ## install what is missing for all targets (as root; else print the command)
 	@scripts/deps.sh build test check
-deps-build deps-test deps-check deps-npm deps-wireshark: deps-%:
+deps-build deps-test deps-check deps-npm deps-wireshark deps-netns: deps-%:
 	@scripts/deps.sh $*
 
 .PHONY: native
@@ -74,7 +74,7 @@ test-noquic: ## a server and a client without QUIC and cgo, and their tests
 	$(NOQUIC) go test -timeout 10m -run '$(RUN)' $(NOQUIC_PACKAGES)
 
 test-modules: native deps-test
-	@$(NATIVE) for m in $(filter-out scripts/tools scripts/interop,$(MODULES)); do \
+	@$(NATIVE) for m in $(filter-out scripts/tools scripts/interop scripts/netns,$(MODULES)); do \
 	  echo "== $$m"; (cd $$m && go test -timeout 10m ./...); done
 
 test-scripts: deps-build
@@ -92,6 +92,10 @@ interop-quiche: build deps-npm ## the same with quiche, which npm brings (node 1
 .PHONY: test-wireshark
 test-wireshark: build deps-wireshark ## tshark decrypts a capture with our key logs (as root)
 	@scripts/wireshark_test.sh
+
+.PHONY: test-netns
+test-netns: build deps-netns ## our binaries in network namespaces: loss, NAT, MTU, uplinks (as root)
+	@$(NATIVE) scripts/netns.sh run -run '$(RUN)'
 
 .PHONY: test-system
 test-system: ## root module's tests with the libraries of Debian 13 (as root; needs debootstrap)

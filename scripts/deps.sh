@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the machine needs besides Go and git.
 #
-#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check, npm, wireshark; the first three by default)
+#   scripts/deps.sh [GROUP...]   install what is missing of the groups (build, test, check, npm, wireshark, netns; the first three by default)
 #
 # As root, through apt and by package name. Without root it prints the exact command and stops with status 1.
 set -euo pipefail
@@ -26,6 +26,9 @@ wireshark tshark             command -v tshark && command -v dumpcap
 wireshark ethtool            command -v ethtool
 wireshark iproute2           command -v ip
 check shellcheck             command -v shellcheck
+netns iproute2               PATH=$PATH:/usr/sbin:/sbin; command -v ip && command -v tc
+netns nftables               PATH=$PATH:/usr/sbin:/sbin; command -v nft
+netns conntrack              PATH=$PATH:/usr/sbin:/sbin; command -v conntrack
 EOT
 }
 
