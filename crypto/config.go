@@ -94,9 +94,10 @@ type Config struct {
 
 	// EarlyData lets a server accept 0-RTT, and announce it in its tickets. An
 	// attacker can replay 0-RTT data: use it only for what may happen twice, and
-	// hold back the rest until the handshake is complete (RFC 9001, 9.2). Tickets of
-	// a server with larger stream and data limits must not outlive a change to
-	// smaller ones: a client closes such a connection. Default off. Server role only.
+	// hold back the rest until the handshake is complete (RFC 9001, 9.2).
+	// Nothing here keeps an attacker from that: a ticket is good for any number of
+	// connections, on every server that has its key. Early data of a ticket that was
+	// made under other transport parameters is rejected. Default off. Server role only.
 	EarlyData bool
 
 	// TicketKeys encrypt the session tickets, each of [TicketKeyLen] random bytes:

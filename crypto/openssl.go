@@ -189,14 +189,15 @@ func readState(ssl unsafe.Pointer) ConnectionState {
 	var st C.shim_tls_state
 	C.shim_tls_read_state((*C.SSL)(ssl), &st)
 	return ConnectionState{
-		Version:     goText(st.version[:]),
-		CipherSuite: goText(st.cipher[:]),
-		Group:       goText(st.group[:]),
-		ServerName:  goText(st.server_name[:]),
-		ALPN:        string(charBytes(st.alpn[:st.alpn_len])),
-		Resumed:     st.resumed != 0,
-		EarlyData:   st.early_data != 0,
-		Verified:    st.verified != 0,
+		Version:           goText(st.version[:]),
+		CipherSuite:       goText(st.cipher[:]),
+		Group:             goText(st.group[:]),
+		ServerName:        goText(st.server_name[:]),
+		ALPN:              string(charBytes(st.alpn[:st.alpn_len])),
+		Resumed:           st.resumed != 0,
+		EarlyData:         st.early_data != 0,
+		EarlyDataRejected: st.early_rejected != 0,
+		Verified:          st.verified != 0,
 	}
 }
 

@@ -15,7 +15,10 @@ type ConnectionState struct {
 	ServerName  string // SNI, empty: none
 	Resumed     bool   // the handshake used a session ticket
 	EarlyData   bool   // the client sent 0-RTT data and the server accepted it
-	Verified    bool   // the peer presented a certificate and it was verified
+	// EarlyDataRejected: the client sent 0-RTT data, or meant to, and the server
+	// refused it: it had no effect.
+	EarlyDataRejected bool
+	Verified          bool // the peer presented a certificate and it was verified
 }
 
 // State reads the state of ssl, a *SSL that must not have been freed. Complete

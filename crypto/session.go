@@ -20,6 +20,10 @@ type Slots struct {
 	// Version holds the QUIC version as an integer. A server's driver sets it
 	// before it hands in TLS messages: tickets are bound to it.
 	Version int
+	// Limits holds an integer that stands for the server's transport parameters: the
+	// early data of a ticket that was made under another one is rejected. A server's
+	// driver sets it together with Version.
+	Limits int
 	// Session holds a *SSL_SESSION that a client has got, the newest one, or NULL.
 	// Whoever takes it out puts NULL there and frees it.
 	Session int
@@ -28,7 +32,7 @@ type Slots struct {
 // SSLSlots returns the indexes, which are the same for the life of the process.
 func SSLSlots() Slots {
 	s := C.shim_ssl_slots()
-	return Slots{Version: int(s.version), Session: int(s.session)}
+	return Slots{Version: int(s.version), Limits: int(s.limits), Session: int(s.session)}
 }
 
 // SetSession gives ssl, a *SSL of the client role that has not begun its

@@ -79,6 +79,7 @@ int shim_tlsctx_owns_session(SSL_CTX *ctx, const SSL_SESSION *session);
 /* shim_slots are the ex_data indexes of what hangs on an SSL. */
 typedef struct shim_slots {
   int version; /* QUIC version, an integer */
+  int limits;  /* stands for a server's transport parameters, an integer */
   int session; /* SSL_SESSION of a client, freed with the SSL */
 } shim_slots;
 
@@ -111,6 +112,7 @@ typedef struct shim_tls_state {
   uint32_t alpn_len;
   uint32_t resumed;
   uint32_t early_data;
+  uint32_t early_rejected;
   uint32_t verified;
 } shim_tls_state;
 

@@ -1,5 +1,6 @@
 /* Sessions: tickets that a server makes and takes back, and those that a client
- * keeps. A ticket is bound to the QUIC version of its connection (RFC 9369, 5). */
+ * keeps. A ticket is bound to the QUIC version of its connection (RFC 9369, 5), and
+ * its early data to the server's limits (RFC 9000, 7.4.1). */
 #include "shim.h"
 
 #include <pthread.h>
@@ -22,7 +23,13 @@ typedef struct ticket_keys {
   ticket_key key[];
 } ticket_keys;
 
-static shim_slots slots = {-1, -1};
+/* What hangs on a ticket. */
+typedef struct ticket_data {
+  uint64_t version;
+  uint64_t limits;
+} ticket_data;
+
+static shim_slots slots = {-1, -1, -1};
 static int keys_index = -1;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -44,6 +51,7 @@ static void keys_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
 
 static void register_slots(void) {
   slots.version = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+  slots.limits = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
   slots.session = SSL_get_ex_new_index(0, NULL, NULL, NULL, session_free);
   keys_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, keys_free);
 }
@@ -53,37 +61,57 @@ shim_slots shim_ssl_slots(void) {
   return slots;
 }
 
-static uint32_t version_of(const SSL *ssl) {
-  return (uint32_t)(uintptr_t)SSL_get_ex_data(ssl, slots.version);
+static ticket_data data_of(const SSL *ssl) {
+  return (ticket_data){(uintptr_t)SSL_get_ex_data(ssl, slots.version),
+                       (uintptr_t)SSL_get_ex_data(ssl, slots.limits)};
+}
+
+/* 0: the ticket has none. */
+static int ticket_data_of(const SSL_SESSION *session, ticket_data *out) {
+  void *data;
+  size_t len;
+
+  if (!SSL_SESSION_get0_ticket_appdata((SSL_SESSION *)(uintptr_t)session, &data, &len) ||
+      len != sizeof(*out)) {
+    return 0;
+  }
+  memcpy(out, data, len);
+  return 1;
 }
 
 /* --- server --- */
 
 static int bind_ticket(SSL *ssl, void *arg) {
-  uint32_t version = version_of(ssl);
+  ticket_data data = data_of(ssl);
   (void)arg;
 
-  return SSL_SESSION_set1_ticket_appdata(SSL_get0_session(ssl), &version,
-                                         sizeof(version));
+  return SSL_SESSION_set1_ticket_appdata(SSL_get0_session(ssl), &data, sizeof(data));
 }
 
 static SSL_TICKET_RETURN check_ticket(SSL *ssl, SSL_SESSION *session,
                                       const unsigned char *name, size_t name_len,
                                       SSL_TICKET_STATUS status, void *arg) {
-  uint32_t version = version_of(ssl);
-  void *data;
-  size_t len;
+  ticket_data data;
   (void)name, (void)name_len, (void)arg;
 
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  if (!SSL_SESSION_get0_ticket_appdata(session, &data, &len) ||
-      len != sizeof(version) || memcmp(data, &version, len) != 0) {
+  if (!ticket_data_of(session, &data) || data.version != data_of(ssl).version) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
                                       : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+/* Early data was sent within the limits that came with the ticket: these must hold
+ * still. */
+static int allow_early(SSL *ssl, void *arg) {
+  ticket_data data;
+  (void)arg;
+
+  return ticket_data_of(SSL_get0_session(ssl), &data) &&
+         data.limits == data_of(ssl).limits;
 }
 
 static int use_key(const ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
@@ -165,6 +193,7 @@ void shim_tlsctx_use_sessions(SSL_CTX *ctx, int server, int early_data) {
      * against replay would need a cache of all sessions. */
     SSL_CTX_set_max_early_data(ctx, UINT32_MAX);
     SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+    SSL_CTX_set_allow_early_data_cb(ctx, allow_early, NULL);
   }
 }
 

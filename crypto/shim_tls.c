@@ -71,6 +71,7 @@ void shim_tls_read_state(SSL *ssl, shim_tls_state *out) {
   }
   out->resumed = (uint32_t)SSL_session_reused(ssl);
   out->early_data = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
+  out->early_rejected = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_REJECTED;
   out->verified = (uint32_t)peer_verified(ssl);
 }
 

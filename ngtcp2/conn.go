@@ -58,6 +58,9 @@ type ConnConfig struct {
 	// can replay such data. crypto.ConnectionState.EarlyData tells that it was
 	// accepted, EventEarlyDataRejected that it must be sent again. Default off.
 	EarlyData bool
+	// RejectEarlyData lets a server turn down the 0-RTT that crypto.Config.EarlyData
+	// allows, for this connection and in the tickets that it makes. Default off.
+	RejectEarlyData bool
 	// PreferredAddr says whether a client follows its server's preferred address;
 	// default PreferredAddrIgnore. A server announces one in Params.
 	PreferredAddr PreferredAddrPolicy
@@ -88,6 +91,7 @@ type Conn struct {
 	close  error       // why it ended, when known from a call's result
 	tls    *tlsCache   // set by ReleaseTLS
 	server bool
+	early  bool
 }
 
 type connState uint32

@@ -49,6 +49,14 @@ func (c *Conn) QueueDatagram(id uint64, b Buffer, off, n int) error {
 	return dgramError(C.shim_conn_queue_dgram(c.c, d))
 }
 
+// QueuedDatagrams is the number of datagrams that wait to be sent.
+func (c *Conn) QueuedDatagrams() int {
+	if c.c == nil {
+		return 0
+	}
+	return int(C.shim_conn_queued_dgrams(c.c))
+}
+
 func dgramError(rv C.int) error {
 	switch rv {
 	case 0:

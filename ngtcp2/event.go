@@ -77,7 +77,8 @@ const (
 	EventVersionNegotiation
 	// EventEarlyDataRejected: the server refused 0-RTT; all streams are gone
 	// without EventStreamClose, and what was sent on them has had no effect: open
-	// streams again (tls_early_data_rejected; ngtcp2_conn_tls_early_data_rejected).
+	// streams again. Datagrams that were sent are lost, without EventDatagramLost
+	// (tls_early_data_rejected; ngtcp2_conn_tls_early_data_rejected).
 	EventEarlyDataRejected
 	// EventSession: Data = a session for ConnConfig.Session of a later client, the
 	// newest when several came in one call (RFC 8446 section 4.6.1).

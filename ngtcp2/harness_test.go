@@ -110,12 +110,13 @@ type dgram struct {
 
 // pair is two sides and the link between them.
 type pair struct {
-	t      testing.TB
-	now    Timestamp
-	c, s   *side
-	stls   *crypto.Context
-	sset   Settings
-	sparam TransportParams
+	rejectEarly bool
+	t           testing.TB
+	now         Timestamp
+	c, s        *side
+	stls        *crypto.Context
+	sset        Settings
+	sparam      TransportParams
 	// link, when set, may drop (nil), change or multiply a datagram.
 	link func(from *side, d dgram) []dgram
 	// accept, when set, sees a datagram for a server that does not exist; it
@@ -136,6 +137,7 @@ type options struct {
 	preferred      PreferredAddrPolicy
 	session        []byte
 	early          bool
+	rejectEarly    bool   // of the server
 	serverName     string // that the client asks for; default localhost
 }
 
@@ -153,7 +155,7 @@ func testParams() TransportParams {
 
 func newPair(t testing.TB, o options) *pair {
 	t.Helper()
-	p := &pair{t: t, now: 1, paths: map[Path]bool{}, stls: o.stls, sset: DefaultSettings(), sparam: testParams()}
+	p := &pair{t: t, now: 1, paths: map[Path]bool{}, stls: o.stls, sset: DefaultSettings(), sparam: testParams(), rejectEarly: o.rejectEarly}
 	if p.stls == nil {
 		p.stls = serverTLS(t)
 	}
@@ -359,7 +361,7 @@ func (p *pair) newServer(pkt []byte) bool {
 	conn, err := NewServerConn(ConnConfig{
 		DCID: h.SCID, SCID: randomCID(testCIDLen), Path: p.s.path, Version: h.Version,
 		Settings: &p.sset, Params: &params, TLS: p.stls, Events: p.s.ev,
-		CIDPrefix: p.prefix, ResetSecret: testSecret,
+		CIDPrefix: p.prefix, ResetSecret: testSecret, RejectEarlyData: p.rejectEarly,
 	})
 	require.NoError(p.t, err)
 	p.s.conn = conn

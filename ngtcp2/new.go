@@ -60,6 +60,8 @@ func (cfg *ConnConfig) validateRole(server bool) error {
 	switch {
 	case server && cfg.SCID == cfg.params().OriginalDCID:
 		return errors.New("ngtcp2: ConnConfig.SCID: a server must choose its own, not the client's DCID")
+	case !server && cfg.RejectEarlyData:
+		return errors.New("ngtcp2: ConnConfig.RejectEarlyData is for servers: a client leaves EarlyData off")
 	case server && (len(cfg.Session) > 0 || cfg.EarlyData):
 		return errors.New("ngtcp2: ConnConfig.Session and EarlyData are for clients: a server sets crypto.Config.EarlyData")
 	case !server && cfg.DCID.Len() < MinInitialDCIDLen && len(cfg.settings().Token) == 0:
@@ -122,13 +124,14 @@ func newConn(cfg *ConnConfig, server bool) (*Conn, error) {
 	if p == nil {
 		return nil, fmt.Errorf("ngtcp2: new connection: %w", cfg.Events.err())
 	}
-	conn := &Conn{c: p, ev: cfg.Events, path: cfg.Path, cpath: c.path, server: server}
+	conn := &Conn{c: p, ev: cfg.Events, path: cfg.Path, cpath: c.path, server: server, early: c.early_len > 0}
 	return conn, conn.done()
 }
 
 // toC fills everything but SSL and token.
 func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.server = boolToC(server)
+	c.reject_early = boolToC(server && cfg.RejectEarlyData)
 	c.follow_preferred = boolToC(!server && cfg.PreferredAddr == PreferredAddrFollow)
 	c.dcid, c.scid = cidToC(cfg.DCID), cidToC(cfg.SCID)
 	c.version = C.uint32_t(cfg.version())

@@ -51,11 +51,16 @@ func SessionVersion(b []byte) uint32 {
 	return s.version
 }
 
+// CanSendEarlyData reports whether this is a client that may open streams and send
+// before its handshake is complete: with ConnConfig.EarlyData and a Session that
+// allows it. It stays true after the handshake.
+func (c *Conn) CanSendEarlyData() bool { return c.early }
+
 // resume gives ssl the session of cfg, and c the parameters when 0-RTT is to be
 // sent. A session of another version is left aside.
 func (cfg *ConnConfig) resume(c *C.shim_config, ssl unsafe.Pointer) error {
 	slots := crypto.SSLSlots()
-	c.version_slot, c.session_slot = C.int(slots.Version), C.int(slots.Session)
+	c.version_slot, c.limits_slot, c.session_slot = C.int(slots.Version), C.int(slots.Limits), C.int(slots.Session)
 	if len(cfg.Session) == 0 {
 		return nil
 	}

@@ -135,6 +135,54 @@ func TestEarlyDataTurnedOff(t *testing.T) {
 	p.exchange(1000)
 }
 
+// The same when only this server turns it down; its tickets do not allow it either.
+func TestEarlyDataTurnedDownByConn(t *testing.T) {
+	o := options{stls: earlyTLS(t, nil), ctls: clientTLS(t), early: true}
+	o.session = sessionOf(t, o)
+	o.rejectEarly = true
+	p := newPair(t, o)
+	assert.True(t, p.c.conn.CanSendEarlyData())
+	p.c.write(p.c.open(), []byte("early"), true)
+	p.handshake()
+	assert.True(t, p.c.has(EventEarlyDataRejected))
+	for _, s := range []*side{p.c, p.s} {
+		assert.True(t, s.conn.TLSState().Resumed)
+		assert.True(t, s.conn.TLSState().EarlyDataRejected)
+		assert.False(t, s.conn.TLSState().EarlyData)
+	}
+	p.exchange(1000)
+	o.session = nil // an OpenSSL client keeps what an earlier ticket of the session allowed
+	o.session = sessionOf(t, o)
+	p = newPair(t, o)
+	assert.False(t, p.c.conn.CanSendEarlyData())
+	p.handshake()
+	assert.True(t, p.c.conn.TLSState().Resumed)
+	assert.False(t, p.c.conn.TLSState().EarlyDataRejected)
+	ev := NewEvents()
+	defer ev.Free()
+	cfg := ConnConfig{TLS: o.ctls, Events: ev, RejectEarlyData: true}
+	assert.ErrorContains(t, cfg.Validate(false), "RejectEarlyData is for servers")
+}
+
+// Early data was sent within limits that no longer hold: the server rejects it, in
+// place of the client closing the connection (RFC 9000 section 7.4.1).
+func TestEarlyDataLimitsChanged(t *testing.T) {
+	o := options{stls: earlyTLS(t, nil), ctls: clientTLS(t)}
+	o.session, o.early = sessionOf(t, o), true
+	for name, change := range map[string]func(*TransportParams){
+		"data": func(p *TransportParams) { p.InitialMaxData-- }, "streams": func(p *TransportParams) { p.InitialMaxStreamsBidi = 1 },
+		"datagrams": func(p *TransportParams) { p.MaxDatagramFrameSize = 100 }, "more": func(p *TransportParams) { p.InitialMaxData++ },
+	} {
+		o.sparam = change
+		p := newPair(t, o)
+		p.c.write(p.c.open(), []byte("early"), true)
+		p.handshake()
+		assert.True(t, p.c.has(EventEarlyDataRejected), name)
+		assert.True(t, p.c.conn.TLSState().Resumed, name)
+		p.exchange(1000)
+	}
+}
+
 func TestTicketKeysRotate(t *testing.T) {
 	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, crypto.TicketKeyLen) }
 	with := func(keys ...[]byte) options {

@@ -79,10 +79,12 @@ typedef struct shim_config {
   shim_cid scid;
   uint32_t version;
   int version_slot; // ex_data indexes of the SSL, see crypto.Slots
+  int limits_slot;
   int session_slot;
   uint32_t early_len; // above 0: a client sends 0-RTT
   uint8_t early_params[SHIM_EARLY_PARAMS_MAX];
   uint8_t server;
+  uint8_t reject_early; // a server turns 0-RTT down, and its tickets do not allow it
   uint8_t follow_preferred; // a client goes to its server's preferred address
   uint8_t prefix_len;
   uint8_t secret_len;
@@ -169,6 +171,7 @@ enum {
 };
 
 // 0 or SHIM_DGRAM_*; takes over the reference of d in every case.
+uint32_t shim_conn_queued_dgrams(const shim_conn *c);
 int shim_conn_queue_dgram(shim_conn *c, shim_dgram_out d);
 uint64_t shim_dgram_limit(shim_conn *c);
 

@@ -174,7 +174,9 @@ static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->server = cfg->server;
   c->follow_preferred = cfg->follow_preferred;
   c->early = cfg->early_len > 0;
+  c->reject_early = cfg->reject_early;
   c->version_slot = cfg->version_slot;
+  c->limits_slot = cfg->limits_slot;
   c->session_slot = cfg->session_slot;
   c->prefix_len = cfg->prefix_len;
   c->secret_len = cfg->secret_len;

@@ -78,6 +78,8 @@ int shim_conn_queue_dgram(shim_conn *c, shim_dgram_out d) {
   return rv;
 }
 
+uint32_t shim_conn_queued_dgrams(const shim_conn *c) { return c->dgrams.len; }
+
 static void pop(shim_conn *c) {
   shim_dgram_queue *q = &c->dgrams;
   shim_buf_unref(q->ring[q->head].buf);

@@ -162,9 +162,11 @@ struct shim_conn {
   uint32_t state;   // SHIM_STATE_* that callbacks set
   uint64_t log_id;
   int version_slot;
+  int limits_slot;
   int session_slot;
   uint8_t server;
   uint8_t early; // a client that sends 0-RTT
+  uint8_t reject_early;
   uint8_t follow_preferred;
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t answered;   // TLS has the keys of Handshake packets to send

@@ -4,7 +4,20 @@
 
 #include <string.h>
 
-// shim_session_version tells TLS the version that tickets are bound to: what is
+// limits stands for the parameters that a client may rely on in 0-RTT (FNV-1a): they
+// must be the same as when its ticket was made (RFC 9000 section 7.4.1).
+static uintptr_t limits(shim_conn *c) {
+  uint8_t params[SHIM_EARLY_PARAMS_MAX];
+  ngtcp2_ssize n =
+    ngtcp2_conn_encode_0rtt_transport_params2(c->conn, params, sizeof(params));
+  uint64_t h = 14695981039346656037ULL;
+  for (ngtcp2_ssize i = 0; i < n; ++i) {
+    h = (h ^ params[i]) * 1099511628211ULL;
+  }
+  return (uintptr_t)h;
+}
+
+// shim_session_version tells TLS what tickets are bound to: the limits, and the version that is
 // negotiated, or what the client chose before that.
 void shim_session_version(shim_conn *c) {
   uint32_t v = ngtcp2_conn_get_negotiated_version2(c->conn);
@@ -12,10 +25,14 @@ void shim_session_version(shim_conn *c) {
     v = ngtcp2_conn_get_client_chosen_version2(c->conn);
   }
   SSL_set_ex_data(c->ssl, c->version_slot, (void *)(uintptr_t)v);
+  SSL_set_ex_data(c->ssl, c->limits_slot, (void *)limits(c));
 }
 
 // shim_session_enable_early: after the SSL was configured for QUIC.
 int shim_session_enable_early(shim_conn *c, SSL *ssl) {
+  if (c->reject_early && SSL_set_max_early_data(ssl, 0) != 1) {
+    return 0;
+  }
   int wanted = c->server ? SSL_get_max_early_data(ssl) > 0 : c->early;
   return !wanted || SSL_set_quic_tls_early_data_enabled(ssl, 1) == 1;
 }
