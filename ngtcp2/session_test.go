@@ -95,6 +95,27 @@ func TestEarlyDataOverRoughLink(t *testing.T) {
 	}
 }
 
+// An Initial packet of a client is padded also when the early data behind it has to
+// wait for the congestion window; otherwise a lost one would never be made up for.
+func TestEarlyDataLeavesInitialPadded(t *testing.T) {
+	o := options{stls: earlyTLS(t, nil), ctls: clientTLS(t)}
+	o.session, o.early = sessionOf(t, o), true
+	p := newPair(t, o)
+	first := p.now
+	p.link = func(from *side, d dgram) []dgram {
+		if from == p.c && d.data[0]&0xf0 == 0xc0 {
+			assert.GreaterOrEqual(t, len(d.data), 1200)
+		}
+		if p.now == first {
+			return nil // the whole window is lost
+		}
+		return []dgram{d}
+	}
+	id := p.c.open()
+	p.c.write(id, make([]byte, 100_000), true)
+	p.run(func() bool { return p.s.fin[id] })
+}
+
 // A server that cannot read the ticket: the data has no effect, and is sent again.
 func TestEarlyDataRejectedAndResent(t *testing.T) {
 	ctls := clientTLS(t)

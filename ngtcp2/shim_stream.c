@@ -341,6 +341,16 @@ static ngtcp2_ssize turn_write(shim_conn *c, turn *t, ngtcp2_path *path,
   return rv;
 }
 
+// early_full reports whether a client's early data does not fit the congestion
+// window beside an Initial packet. ngtcp2 leaves the padding of that packet to the
+// 0-RTT packet behind it, which then is not written, and a server drops the short
+// datagram (RFC 9000 section 14.1): so no early data is offered.
+static int early_full(shim_conn *c) {
+  return c->early && !(c->state & SHIM_STATE_HANDSHAKE_COMPLETED) &&
+         ngtcp2_conn_get_cwnd_left2(c->conn) <
+           ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
+}
+
 // shim_sched_write is the callback that makes one packet.
 ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
                               ngtcp2_pkt_info *pi, uint8_t *dest,
@@ -351,8 +361,9 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
   shim_span out = {dest, destlen < limit ? destlen : limit};
   shim_stream *s;
   turn t;
+  int full = early_full(c);
   (void)conn;
-  while (shim_dgrams_ready(c)) {
+  while (!full && shim_dgrams_ready(c)) {
     c->written = shim_dgram_write(c, path, pi, out, ts);
     if (c->written != NGTCP2_ERR_WRITE_MORE) {
       return c->written;
@@ -362,7 +373,7 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
     t.s = NULL;
     t.cnt = 0;
     t.flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
-    if ((s = next_ready(c)) != NULL) {
+    if (!full && (s = next_ready(c)) != NULL) {
       turn_fill(&t, s);
     }
     c->written = turn_write(c, &t, path, pi, out, ts);
