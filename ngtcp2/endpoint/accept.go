@@ -124,6 +124,7 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 		DCID: h.SCID, SCID: scid, Path: d.path, Version: h.Version,
 		Settings: &settings, Params: &params, TLS: c.cfg.TLS, Events: c.events,
 		CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
+		RejectEarlyData: !c.cfg.EarlyData,
 	})
 	if err != nil {
 		c.endRecord(record)

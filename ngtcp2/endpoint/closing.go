@@ -188,7 +188,7 @@ func (conn *Conn) leave(cause error) {
 		conn.dial = nil
 	}
 	if h := conn.handler; h != nil {
-		conn.handler = nil
+		conn.handler, conn.datagramHandler = nil, nil
 		h.OnClosed(cause)
 	}
 }

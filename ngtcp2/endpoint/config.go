@@ -49,6 +49,9 @@ const (
 	minSecret  = 16  // bytes
 	maxSecret  = 64  // bytes; the binding's limit
 	maxWindow  = 1 << 30
+	// maxDatagram is the largest DATAGRAM frame in bytes: more fits no UDP datagram
+	// (RFC 9221 section 3).
+	maxDatagram = 65535
 )
 
 // Config describes an Endpoint. The zero value is a client. All limits hold for
@@ -90,6 +93,22 @@ type Config struct {
 	// may send ahead of Stream.Consume. 0 = DefaultStreamWindow,
 	// DefaultConnWindow. They are not tuned up unless Settings sets MaxWindow.
 	StreamWindow, ConnWindow int
+	// MaxDatagram is the largest DATAGRAM frame in bytes that is accepted (RFC 9221):
+	// the payload and 3 bytes. At most 65535, which is the usual choice, whatever fits
+	// a packet; 0 = none. See DatagramHandler.
+	MaxDatagram int
+	// EarlyData lets clients of the server role send before their handshake is
+	// complete (0-RTT); TLS has to allow it too (crypto.Config.EarlyData). Handler
+	// then gets connections as soon as such data has arrived. Anybody who saw the
+	// first packets of a client can send a copy of them, to this server or another
+	// one with the same ticket keys, as often as the ticket is valid, and the
+	// application will see the same early data again on a connection that never
+	// completes its handshake (RFC 8446 section 8, RFC 9001 section 9.2). Nothing
+	// below the application prevents it. So act on early data (Stream.Early) only if
+	// that may happen twice; hold back everything else, and answers that tell what
+	// nobody else may know, until HandshakeHandler.OnHandshakeCompleted. Default
+	// off: early data is rejected, and new tickets do not allow it.
+	EarlyData bool
 	// Settings and Params, when set, change what the fields above made of the
 	// defaults, for each new connection. Any goroutine of the Endpoint calls
 	// them; they must not block.
@@ -152,6 +171,8 @@ func (c *Config) Validate() error {
 	}
 	bad(c.StreamWindow < 0 || c.StreamWindow > maxWindow, "StreamWindow", "use 0 (default) to 1 GiB")
 	bad(c.ConnWindow < 0 || c.ConnWindow > maxWindow, "ConnWindow", "use 0 (default) to 1 GiB")
+	bad(c.MaxDatagram < 0 || c.MaxDatagram > maxDatagram, "MaxDatagram", "use 0 (none) to 65535")
+	bad(c.EarlyData && !server, "EarlyData", "is for the server role: clients set DialConfig.EarlyData")
 	bad(badSecret(c.ResetSecret), "ResetSecret", "use 16 to 64 random bytes, or none")
 	bad(badSecret(c.TokenSecret), "TokenSecret", "use 16 to 64 random bytes, or none")
 	bad(c.LogQUIC && c.Logger == nil, "LogQUIC", "needs a Logger: set it")
@@ -225,6 +246,7 @@ func (c *Config) params() ngtcp2.TransportParams {
 	p.InitialMaxStreamsUni = uint64(max(c.MaxUniStreams, 0))
 	p.MaxIdleTimeout = c.IdleTimeout
 	p.ActiveConnectionIDLimit = activeCIDLimit
+	p.MaxDatagramFrameSize = uint64(c.MaxDatagram)
 	p.MaxUDPPayloadSize = udp.MaxDatagram
 	p.DisableActiveMigration = c.DisableActiveMigration
 	if c.Params != nil {

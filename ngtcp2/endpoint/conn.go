@@ -12,13 +12,15 @@ import (
 
 // Handler is the application of the server role.
 type Handler interface {
-	// OnConn is called on the owning worker when a handshake has completed. It
-	// returns the connection's handler, never nil. It may close the connection,
-	// open streams and read TLS.
+	// OnConn is called on the owning worker when a handshake has completed, or, with
+	// Config.EarlyData, when early data has arrived before that: see
+	// Conn.HandshakeCompleted. It returns the connection's handler, never nil. It may
+	// close the connection, open streams and read TLS.
 	OnConn(*Conn) ConnHandler
 }
 
-// ConnHandler is the application of one connection. All methods are called on
+// ConnHandler is the application of one connection. It may implement DatagramHandler
+// and HandshakeHandler too; that is looked up once. All methods are called on
 // the connection's worker; none may block: everything else on that worker waits.
 type ConnHandler interface {
 	// OnStreamOpen: the peer opened s. Refuse it with s.Refuse.
@@ -38,7 +40,8 @@ type ConnHandler interface {
 	// streams now. Called when it was marked dirty: by Wake, MarkDirty, arriving
 	// datagrams or acknowledgements.
 	OnFlush()
-	// OnClosed is the last call, when the handshake had completed; Conn and Streams are dead. err says why: nil =
+	// OnClosed is the last call, of every handler that OnConn returned or that
+	// Ready was called for; Conn and Streams are dead. err says why: nil =
 	// this side's Close; *ngtcp2.ApplicationError or *ngtcp2.TransportError =
 	// the peer's; ngtcp2.ErrIdleTimeout, ngtcp2.ErrHandshakeTimeout,
 	// ngtcp2.ErrStatelessReset; *ngtcp2.Error = a fault found on this side;
@@ -55,7 +58,13 @@ type Conn struct {
 	dial    *dialing     // client: until the handshake has ended
 	onToken func([]byte) // client: DialConfig.OnToken
 
+	datagramHandler DatagramHandler // the handler again, nil when it is none
+	onSession       func([]byte)    // client: DialConfig.OnSession
+	early           *earlyLog       // client: until early data is accepted or repeated
+
 	server      bool
+	completed   bool // the handshake
+	earlyState  EarlyState
 	handshaking bool
 	dirty       bool
 	lingering   bool // counted in Core.closed
@@ -110,20 +119,27 @@ func (c *Conn) Closed() bool { return c.nc == nil || c.closing != nil }
 
 // OpenStream opens a bidirectional stream. ngtcp2.ErrStreamIDBlocked: the peer
 // allows no more now.
-func (c *Conn) OpenStream() (*Stream, error) { return c.open((*ngtcp2.Conn).OpenStreamBidi) }
+func (c *Conn) OpenStream() (*Stream, error) { return c.open(bidi) }
 
 // OpenUniStream opens a unidirectional stream for sending.
-func (c *Conn) OpenUniStream() (*Stream, error) { return c.open((*ngtcp2.Conn).OpenStreamUni) }
+func (c *Conn) OpenUniStream() (*Stream, error) { return c.open(uni) }
 
-func (c *Conn) open(f func(*ngtcp2.Conn) (int64, error)) (*Stream, error) {
-	if c.Closed() {
+func (c *Conn) open(kind int) (*Stream, error) {
+	switch {
+	case c.Closed():
 		return nil, ErrClosed
+	case c.early.blocked(kind):
+		return nil, ngtcp2.ErrStreamIDBlocked
 	}
-	id, err := f(c.nc)
+	id, err := openers[kind](c.nc)
 	if err != nil {
 		return nil, err
 	}
-	return c.addStream(id), nil
+	s := c.addStream(id)
+	if c.early != nil {
+		c.early.opened(s)
+	}
+	return s, nil
 }
 
 // RemoteAddr is the peer's address; it changes when the peer migrates (any).

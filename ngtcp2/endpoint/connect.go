@@ -16,8 +16,9 @@ type DialConfig struct {
 	ServerName string
 	// Handler gets the connection's callbacks. Needed.
 	Handler ConnHandler
-	// Ready, when set, is called on the worker when the handshake has completed,
-	// before any method of Handler: the place to open streams.
+	// Ready, when set, is called on the worker when the handshake has completed, or
+	// before it begins when early data can be sent, and before any method of Handler:
+	// the place to open streams.
 	Ready func(*Conn)
 	// Token is what OnToken got from an earlier connection to the same server:
 	// it may spare a Retry. Use each token once (RFC 9000 section 8.1.3).
@@ -25,6 +26,23 @@ type DialConfig struct {
 	// OnToken, when set, is called on the worker with a token for the next
 	// connection, which is the callee's to keep.
 	OnToken func([]byte)
+	// Session is what OnSession got from an earlier connection to the same server, with
+	// the same ALPN: its handshake is resumed if the server agrees (TLS().Resumed).
+	// One of another Version is left aside. ngtcp2.ErrSessionInvalid: it cannot be
+	// used with TLS; dial without it.
+	Session []byte
+	// OnSession, when set, is called on the worker with a session for a later
+	// connection, which is the callee's to keep, like a password. It comes after the
+	// handshake, more than once perhaps: the last one is the best.
+	OnSession func([]byte)
+	// EarlyData lets the application send with the first flight (0-RTT) when the
+	// server has allowed it with Session: Ready is called, and Dial returns, before
+	// the handshake; if it fails after that, OnClosed tells. If the server rejects the
+	// early data, all that was done on streams is done again, with the same ids;
+	// datagrams are reported lost. An attacker can have the server see such data more
+	// than once: send what may happen twice. Of addr's addresses Dial tries the
+	// first only. Conn.EarlyData tells the outcome. Default off.
+	EarlyData bool
 	// Version is the QUIC version of the first packet; 0 = ngtcp2.VersionV1.
 	Version uint32
 
@@ -44,7 +62,7 @@ func (d *dialing) complete(c *Conn) {
 		d.end(nil)
 		return
 	}
-	c.handler = d.cfg.Handler
+	c.setHandler(d.cfg.Handler)
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(c)
 	}
@@ -72,7 +90,8 @@ func (d *DialConfig) Validate() error {
 }
 
 // Connect starts a connection to path.Remote. ended is called on the worker once:
-// with nil when the handshake has completed, with the reason when it can not.
+// with nil when the handshake has completed, or may be awaited with early data; with
+// the reason when it can not.
 func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, ended func(error)) (*Conn, error) {
 	c.now = now
 	if err := cfg.Validate(); err != nil {
@@ -88,6 +107,7 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 	nc, err := ngtcp2.NewClientConn(ngtcp2.ConnConfig{
 		DCID: dcid, SCID: scid, Path: path, Version: cfg.Version,
 		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
+		Session: cfg.Session, EarlyData: cfg.EarlyData,
 		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
 	})
 	if err != nil {
@@ -96,7 +116,10 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 	}
 	conn := c.adopt(nc, false, path)
 	conn.recordID = record
-	conn.onToken = cfg.OnToken
+	conn.onToken, conn.onSession = cfg.OnToken, cfg.OnSession
+	if nc.CanSendEarlyData() {
+		conn.early, conn.earlyState = newEarlyLog(), EarlyPending
+	}
 	conn.dial = &dialing{cfg: cfg, ended: ended}
 	c.table.add(scid, conn)
 	c.stats.inc(Dialed)

@@ -61,20 +61,22 @@ type Core struct {
 	live   atomic.Int64 // connections with state in C; others read it
 	closed int          // closing and draining ones
 
-	datagram   datagram          // the one being routed
-	run        []ngtcp2.Datagram // datagrams of one connection, collected for one call
-	runConn    *Conn
-	runPath    ngtcp2.Path
-	chunks     [][]ngtcp2.StreamChunk // spare slices for Conn.pending
-	buffers    []ngtcp2.Buffer        // spare first buffers for streams
-	now        ngtcp2.Timestamp       // of the call under way
-	wallOffset ngtcp2.Timestamp       // from now to Unix time
-	limits     limits
-	forward    func(worker int, m Message, pkt []byte) bool // nil: no other workers
-	ending     bool                                         // Shutdown: no new connections
-	alone      bool                                         // made by NewCore
-	records    map[uint64]*recorded                         // by Conn.recordID
-	recordID   uint64                                       // the last one
+	datagram     datagram          // the one being routed
+	run          []ngtcp2.Datagram // datagrams of one connection, collected for one call
+	runConn      *Conn
+	runPath      ngtcp2.Path
+	chunks       [][]ngtcp2.StreamChunk // spare slices for Conn.pending
+	buffers      []ngtcp2.Buffer        // spare first buffers for streams
+	datagrams    ngtcp2.Buffer          // block that SendDatagram copies into; zero before the first
+	datagramUsed int                    // bytes of datagrams
+	now          ngtcp2.Timestamp       // of the call under way
+	wallOffset   ngtcp2.Timestamp       // from now to Unix time
+	limits       limits
+	forward      func(worker int, m Message, pkt []byte) bool // nil: no other workers
+	ending       bool                                         // Shutdown: no new connections
+	alone        bool                                         // made by NewCore
+	records      map[uint64]*recorded                         // by Conn.recordID
+	recordID     uint64                                       // the last one
 
 	// In an Endpoint: make and give up the socket of a migration.
 	openLocal  func(local, remote netip.AddrPort) (netip.AddrPort, error)
@@ -127,6 +129,8 @@ func (c *Core) Free() {
 		b.Release()
 	}
 	c.buffers = nil
+	c.datagrams.Release()
+	c.datagrams = ngtcp2.Buffer{}
 	c.events.Free()
 	if c.alone {
 		c.shared.recorder.stop()

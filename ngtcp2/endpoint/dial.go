@@ -19,7 +19,7 @@ import (
 const attemptDelay = 250 * time.Millisecond
 
 // Dial connects to addr, "host:port", and returns when the handshake has
-// completed or failed. Of a host with several addresses the first one that
+// completed or failed; with early data when it may be used. Of a host with several addresses the first one that
 // answers is taken. It starts the Endpoint if that has not been done. When ctx
 // ends first the attempt is given up.
 func (e *Endpoint) Dial(ctx context.Context, addr string, cfg DialConfig) (*Conn, error) {
@@ -39,6 +39,9 @@ func (e *Endpoint) Dial(ctx context.Context, addr string, cfg DialConfig) (*Conn
 	remotes, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: Dial %s: %w", addr, err)
+	}
+	if cfg.EarlyData && len(cfg.Session) > 0 {
+		remotes = remotes[:1] // the application gets one connection to work with
 	}
 	conn, err := e.dialAny(ctx, remotes, cfg)
 	if err != nil {

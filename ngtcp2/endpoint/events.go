@@ -6,8 +6,8 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2"
 )
 
-// handleEvent acts on one event of the binding. Until the handshake is complete
-// and after a close was asked for, only the bookkeeping is done.
+// handleEvent acts on one event of the binding. Before the application has got the
+// connection and after a close was asked for, only the bookkeeping is done.
 func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 	switch ev.Type {
 	case ngtcp2.EventHandshakeCompleted:
@@ -34,6 +34,20 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		if c.onToken != nil {
 			c.onToken(bytes.Clone(events.Data(ev)))
 		}
+	case ngtcp2.EventSession:
+		if c.onSession != nil {
+			c.onSession(bytes.Clone(events.Data(ev)))
+		}
+	case ngtcp2.EventEarlyDataRejected:
+		c.earlyRejected()
+	case ngtcp2.EventMaxStreamsBidi, ngtcp2.EventMaxStreamsUni:
+		c.reopen()
+	case ngtcp2.EventDatagram:
+		c.datagramReceived(events.Data(ev), ev.Flags&ngtcp2.FlagEarly != 0)
+	case ngtcp2.EventDatagramAcked:
+		c.datagramAcked(ev.A)
+	case ngtcp2.EventDatagramLost:
+		c.datagramLost(ev.A)
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)
 	case ngtcp2.EventBeginPathValidation:
@@ -46,7 +60,7 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 
 // app is the handler to call, nil when the application is not to hear more.
 func (c *Conn) app() ConnHandler {
-	if c.closing != nil || c.handshaking {
+	if c.closing != nil {
 		return nil
 	}
 	return c.handler
@@ -57,17 +71,20 @@ func (c *Conn) handshakeCompleted() {
 		return
 	}
 	c.settleHandshake()
+	c.completed = true
+	c.settleEarly()
 	c.core.stats.inc(HandshakesCompleted)
 	if c.core.cfg.KeepAlive > 0 {
 		c.nc.SetKeepAliveTimeout(c.core.cfg.KeepAlive)
 	}
-	if c.server {
-		c.handler = c.core.cfg.Handler.OnConn(c)
-		return
+	switch d := c.dial; {
+	case d != nil:
+		c.dial = nil
+		d.complete(c)
+	case c.server && c.handler == nil:
+		c.setHandler(c.core.cfg.Handler.OnConn(c))
 	}
-	d := c.dial
-	c.dial = nil
-	d.complete(c)
+	c.tellCompleted()
 }
 
 // handshakeConfirmed frees a server's SSL object, which has no more work.
@@ -78,6 +95,7 @@ func (c *Conn) handshakeConfirmed() {
 
 func (c *Conn) streamOpened(id int64) {
 	s := c.addStream(id)
+	c.beginServerEarly()
 	if h := c.app(); h != nil {
 		h.OnStreamOpen(s)
 	}
@@ -89,6 +107,7 @@ func (c *Conn) streamData(ev *ngtcp2.Event, data []byte) {
 		return
 	}
 	s.unread += uint64(len(data))
+	s.early = ev.Flags&ngtcp2.FlagEarly != 0
 	h := c.app()
 	switch {
 	case s.discard:

@@ -104,6 +104,7 @@ func (conn *Conn) flushApp() {
 
 // write writes one run; false means that the connection has failed.
 func (c *Core) write(conn *Conn) bool {
+	conn.beginEarly()
 	conn.flushApp()
 	if conn.migration != nil && conn.migration.wanted != nil {
 		if c.startMigration(conn); conn.nc == nil || conn.closing != nil && !conn.closing.graceful {

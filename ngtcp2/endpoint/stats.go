@@ -15,10 +15,14 @@ const (
 	BytesReceived
 	DatagramsSent // counted when handed to the socket
 	BytesSent
-	SendBlocked // times that a socket's send buffer was full
-	Accepted    // connections made for clients
-	Dialed      // connections made to servers
-	HandshakesCompleted
+	SendBlocked         // times that a socket's send buffer was full
+	Accepted            // connections made for clients
+	Dialed              // connections made to servers
+	HandshakesCompleted // of both roles: full and resumed ones
+	HandshakesFull
+	HandshakesResumed // with a session of an earlier connection
+	EarlyDataAccepted // completed handshakes with 0-RTT data that was taken
+	EarlyDataRejected // and with such data that was turned down
 	ClosedByPeer
 	ClosedLocally
 	ClosedByError // this side found a fault in the peer's packets or in TLS
@@ -49,7 +53,8 @@ const (
 
 var counterNames = [numCounters]string{
 	"datagrams_received", "bytes_received", "datagrams_sent", "bytes_sent", "send_blocked",
-	"accepted", "dialed", "handshakes_completed",
+	"accepted", "dialed", "handshakes_completed", "handshakes_full", "handshakes_resumed",
+	"early_data_accepted", "early_data_rejected",
 	"closed_by_peer", "closed_locally", "closed_by_error", "closed_idle",
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
 	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",

@@ -32,6 +32,7 @@ type Stream struct {
 	tailSize uint32
 	open     bool // known to the transport
 	finished bool // this side has sent FIN or RESET, or may not send
+	early    bool // what was delivered last came in a 0-RTT packet
 	discard  bool // StopReading: what still comes is dropped
 }
 
@@ -91,11 +92,17 @@ func (c *Conn) releaseStreams() {
 		s.open, s.finished = false, true
 		s.dropOutput()
 	})
+	c.releasePending()
+	c.dropEarly()
+	c.others = nil
+}
+
+// releasePending gives up chunks that the transport has not got.
+func (c *Conn) releasePending() {
 	for i := range c.pending {
 		c.pending[i].Buf.Release()
 	}
 	c.dropPending()
-	c.others = nil
 }
 
 // finishStreams queues FIN on every stream that is still open for sending.
@@ -109,22 +116,30 @@ func (c *Conn) finishStreams() (any bool) {
 	return any
 }
 
-// chunk queues ch, merged into the one before it when they are adjacent. It
-// takes over the reference.
+// chunk queues ch. It takes over the reference.
 func (c *Conn) chunk(ch ngtcp2.StreamChunk) {
-	if n := len(c.pending); n > 0 && ch.Len > 0 {
-		last := &c.pending[n-1]
-		if last.StreamID == ch.StreamID && last.Buf == ch.Buf && last.Off+last.Len == ch.Off && !last.Fin {
-			last.Len += ch.Len
-			ch.Buf.Release()
-			return
-		}
+	if c.early != nil && c.early.keep(ch) {
+		return
 	}
 	if c.pending == nil {
 		c.pending = c.core.takeChunks()
 	}
-	c.pending = append(c.pending, ch)
+	c.pending = appendChunk(c.pending, ch)
 	c.core.markDirty(c)
+}
+
+// appendChunk adds ch, merged into the one before it when they are adjacent. It
+// takes over the reference.
+func appendChunk(list []ngtcp2.StreamChunk, ch ngtcp2.StreamChunk) []ngtcp2.StreamChunk {
+	if n := len(list); n > 0 && ch.Len > 0 {
+		last := &list[n-1]
+		if last.StreamID == ch.StreamID && last.Buf == ch.Buf && last.Off+last.Len == ch.Off && !last.Fin {
+			last.Len += ch.Len
+			ch.Buf.Release()
+			return list
+		}
+	}
+	return append(list, ch)
 }
 
 // dropPending gives the slice of chunks back, after WritePkts took them over.
@@ -291,6 +306,10 @@ func (s *Stream) Reset(code uint64) {
 	if s.open && s.conn.nc != nil && (s.Bidi() || s.conn.local(s.id)) {
 		s.finished = true
 		s.flushPending()
+		if e := s.conn.early.stream(s.id); e != nil {
+			e.release()
+			e.reset = &code
+		}
 		_ = s.conn.nc.ShutdownStreamWrite(s.id, code)
 		s.dropOutput()
 		s.conn.MarkDirty()
@@ -312,6 +331,9 @@ func (s *Stream) flushPending() {
 func (s *Stream) StopReading(code uint64) {
 	if s.open && s.conn.nc != nil && !s.discard && (s.Bidi() || !s.conn.local(s.id)) {
 		s.discard = true
+		if e := s.conn.early.stream(s.id); e != nil {
+			e.stop = &code
+		}
 		_ = s.conn.nc.ShutdownStreamRead(s.id, code)
 		s.Consume(int(s.unread))
 		s.conn.MarkDirty()

@@ -48,11 +48,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newTLS(t testing.TB, role crypto.Role) *crypto.Context {
+func newTLS(t testing.TB, role crypto.Role, change ...func(*crypto.Config)) *crypto.Context {
 	t.Helper()
 	c, err := certs()
 	require.NoError(t, err)
 	cfg := crypto.Config{Role: role, ALPN: []string{"mqtt"}}
+	for _, f := range change {
+		f(&cfg)
+	}
 	if role == crypto.Server {
 		cfg.CertFile, cfg.KeyFile = c.CertFile, c.KeyFile
 	} else {
