@@ -15,6 +15,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,6 +28,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
@@ -72,6 +74,7 @@ func parse(args []string) (options, error) {
 	list := flags.String("rows", "", "rows to measure, by number, separated by commas (default all but 5)")
 	peers := flags.String("peers", strings.Join(defaultPeers, ","), "servers, separated by commas")
 	flags.IntVar(&o.repeats, "repeats", 5, "rounds, of which the median counts")
+	flags.IntVar(&o.connects, "connects", o.connects, "connections of rows 1 to 3, per round")
 	flags.IntVar(&o.idle, "idle", o.idle, "connections of rows 4 and 6")
 	flags.IntVar(&o.many, "many", o.many, "connections of row 5")
 	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "our server")
@@ -101,7 +104,7 @@ func (o *options) validate() error {
 			errs = append(errs, fmt.Errorf("-peers %s: there is no such server", name))
 		}
 	}
-	for name, n := range map[string]int{"repeats": o.repeats, "idle": o.idle, "many": o.many} {
+	for name, n := range map[string]int{"repeats": o.repeats, "connects": o.connects, "idle": o.idle, "many": o.many} {
 		if n < 1 {
 			errs = append(errs, fmt.Errorf("-%s %d: use 1 or more", name, n))
 		}
@@ -135,7 +138,7 @@ type bench struct {
 }
 
 func run(o options, out io.Writer) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // the table has what there is then
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
@@ -144,7 +147,8 @@ func run(o options, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{options: o, log: out}
+	var rounds bytes.Buffer
+	b := &bench{options: o, log: io.MultiWriter(out, &rounds)}
 	if b.ngmqd, err = filepath.Abs(o.ngmqd); err != nil {
 		return err
 	}
@@ -154,13 +158,19 @@ func run(o options, out io.Writer) error {
 	t := newTable(&b.options)
 	var errs []error
 	for i := range rows {
-		if r := &rows[i]; r.wanted(&o) {
+		if r := &rows[i]; r.wanted(&o) && ctx.Err() == nil {
 			results, err := b.measure(ctx, r)
 			errs = append(errs, err)
 			t.add(r, results)
 		}
 	}
-	return errors.Join(append(errs, t.write(out, o.out))...)
+	text := t.text()
+	fmt.Fprint(out, "\n", text)
+	if o.out != "" {
+		text += "\nEvery round:\n\n```\n" + rounds.String() + "```\n"
+		errs = append(errs, os.WriteFile(o.out, []byte(text), 0o644))
+	}
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // results of a row: by peer and figure, the values of all rounds.
@@ -174,7 +184,7 @@ func (b *bench) measure(ctx context.Context, r *row) (results, error) {
 	order := slices.Clone(b.options.peers)
 	for range b.repeats {
 		for _, name := range order {
-			if r.excludes(name) {
+			if r.excludes(name) || ctx.Err() != nil {
 				continue
 			}
 			values, err := b.round(ctx, r, name)
@@ -182,20 +192,24 @@ func (b *bench) measure(ctx context.Context, r *row) (results, error) {
 				errs = append(errs, fmt.Errorf("row %s, %s: %w", r.id, name, err))
 				continue
 			}
-			if all[name] == nil {
-				all[name] = make([][]float64, len(r.figures))
-			}
-			for i, v := range values {
-				all[name][i] = append(all[name][i], v)
-				fmt.Fprintf(b.log, "row %s%s %s %s %s\n", r.idOf(r.figures[i]), r.figures[i].of, name, number(v), r.figures[i].unit)
-			}
+			all.add(name, values)
 		}
 		slices.Reverse(order)
 	}
 	return all, errors.Join(errs...)
 }
 
-// round is one measurement of one peer.
+func (all results) add(name string, values []float64) {
+	if all[name] == nil {
+		all[name] = make([][]float64, len(values))
+	}
+	for i, v := range values {
+		all[name][i] = append(all[name][i], v)
+	}
+}
+
+// round is one measurement of one peer. It tells what the row does not: memory before and
+// after, and the work of the generator.
 func (b *bench) round(ctx context.Context, r *row, name string) ([]float64, error) {
 	p := peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == name })]
 	runtime.GC() // what rounds before have left is not collected while one runs
@@ -204,9 +218,20 @@ func (b *bench) round(ctx context.Context, r *row, name string) ([]float64, erro
 		return nil, err
 	}
 	defer s.stop()
+	before, ours := usageOf(s.pid()), usageOf(os.Getpid())
 	values, err := r.run(b, ctx, s)
 	if err == nil && closed(s.ended) {
 		err = errors.New("the server ended")
 	}
-	return values, err
+	if err != nil {
+		return nil, err
+	}
+	after, oursAfter := usageOf(s.pid()), usageOf(os.Getpid())
+	var text strings.Builder
+	for i, v := range values {
+		fmt.Fprintf(&text, "row %s%s %s %s %s; ", r.idOf(r.figures[i]), r.figures[i].of, name, number(v), r.figures[i].unit)
+	}
+	fmt.Fprintf(b.log, "%sserver: RSS %.1f -> %.1f MB, CPU %.2f s; generator: CPU %.2f s\n", text.String(),
+		before.rss/mb, after.rss/mb, (after.cpu - before.cpu).Seconds(), (oursAfter.cpu - ours.cpu).Seconds())
+	return values, nil
 }

@@ -8,11 +8,13 @@ import (
 )
 
 const (
-	gb = 1 << 30
+	gb = 1 << 30 // bytes
 	// leakRSS is how much more memory the server may have when all connections have been made
 	// a second time: a Go heap may grow by what has not been collected. What leaks
 	// connections doubles.
 	leakRSS = 1.25
+	// filesTime is how long a server may take to close what its clients have closed.
+	filesTime = 5 * time.Second
 )
 
 // many is row 5: connections come up, are idle, ping and go, twice. File descriptors must be
@@ -34,13 +36,10 @@ func (b *bench) many(ctx context.Context, s *server) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	filesLeft, err := openFiles(s.pid())
-	switch {
-	case err != nil:
+	if err := filesClosed(s.pid(), files); err != nil {
 		return nil, err
-	case filesLeft > files:
-		return nil, fmt.Errorf("file descriptors leaked: %d before, %d after", files, filesLeft)
-	case second.full-empty > leakRSS*(first.full-empty)+leakSlack:
+	}
+	if second.full-empty > leakRSS*(first.full-empty)+leakSlack {
 		return nil, fmt.Errorf("memory leaked: RSS was %.0f, then %.0f bytes with %d connections", first.full, second.full, b.sizes.many)
 	}
 	return []float64{first.full / gb, (first.full - empty) / 1024 / float64(b.sizes.many), first.ping,
@@ -80,6 +79,21 @@ func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
 	time.Sleep(b.quiet)
 	c.empty, err = residentBytes(s.pid())
 	return c, err
+}
+
+// filesClosed waits until the process has no more file descriptors than want.
+func filesClosed(pid, want int) error {
+	for start := time.Now(); ; time.Sleep(settle) {
+		have, err := openFiles(pid)
+		switch {
+		case err != nil:
+			return err
+		case have <= want:
+			return nil
+		case time.Since(start) > filesTime:
+			return fmt.Errorf("file descriptors leaked: %d before, %d after", want, have)
+		}
+	}
 }
 
 func openFiles(pid int) (int, error) {

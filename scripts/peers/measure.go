@@ -36,6 +36,21 @@ func residentBytes(pid int) (float64, error) {
 	return pages * float64(os.Getpagesize()), err
 }
 
+const mb = 1 << 20
+
+// usage is what a process has had.
+type usage struct {
+	rss float64
+	cpu time.Duration
+}
+
+// usageOf gives zeros for what cannot be read: it informs, no figure comes from it.
+func usageOf(pid int) (u usage) {
+	u.rss, _ = residentBytes(pid)
+	u.cpu, _ = processCPU(pid)
+	return u
+}
+
 // cpuOf is the CPU time that the server spends while f runs, with what it does in the
 // moment after: acknowledgements and timers belong to the work.
 func cpuOf(s *server, f func() error) (time.Duration, error) {

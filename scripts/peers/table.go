@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,17 +100,12 @@ func (f *figure) reached(value, base float64) bool {
 	return value <= f.ratio*base
 }
 
-// write prints the table and keeps it in a file, unless that has no name.
-func (t *table) write(out io.Writer, file string) error {
-	text := t.environment()
+// text is the table and what it was measured with.
+func (t *table) text() string {
 	head := append([]string{"row", "server CPU, RSS or latency per unit: median = ratio to " + baseline + " (min..max)"}, t.o.peers...)
-	text += "\n| " + strings.Join(append(head, "goal for ngmqd"), " | ") + " |\n|" + strings.Repeat("---|", len(head)+1) + "\n"
-	text += strings.Join(t.lines, "\n") + "\n"
-	fmt.Fprint(out, "\n", text)
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, []byte(text), 0o644)
+	return t.environment() +
+		"\n| " + strings.Join(append(head, "goal for ngmqd"), " | ") + " |\n|" + strings.Repeat("---|", len(head)+1) + "\n" +
+		strings.Join(t.lines, "\n") + "\n"
 }
 
 // environment says what was measured, and how much others had of the machine.
