@@ -40,6 +40,8 @@ const (
 type exchange struct {
 	*raw
 	client bool // the Core is the client
+
+	opened, allowed uint64 // streams of the raw peer, where a test counts them
 }
 
 // mine is the n-th bidirectional stream of the raw peer, theirs that of the Core;
