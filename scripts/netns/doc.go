@@ -7,7 +7,8 @@
 //
 // A publisher and a subscriber run in the client's namespace, so that data crosses
 // the router in both directions, with QoS 1 and counted. The path is changed under
-// them: loss by nft, rate by tbf, NAT rebinding, MTU, uplinks.
+// them: loss by nft, rate by tbf, NAT rebinding, MTU, uplinks. For migration the
+// test binary plays both ends with package endpoint (-role).
 //
 // scripts/netns.sh runs the tests, says why when it can not, and removes the
 // namespaces in any case.

@@ -20,6 +20,9 @@ import (
 // patience bounds every wait, generous for a loaded machine.
 const patience = 30 * time.Second
 
+// tick is how often something is looked at that tells nothing by itself.
+const tick = 10 * time.Millisecond
+
 // process is a program in a namespace whose output is read line by line.
 type process struct {
 	t      *testing.T
@@ -33,11 +36,18 @@ type process struct {
 	ended bool
 }
 
-// start runs a program of bin in ns; it is stopped with the test.
+// start runs a program of bin in ns.
 func start(t *testing.T, ns, program string, args ...string) *process {
 	t.Helper()
 	bin, err := filepath.Abs("../../bin/" + program)
 	require.NoError(t, err)
+	return run(t, ns, bin, args...)
+}
+
+// run runs a program in ns; it is stopped with the test.
+func run(t *testing.T, ns, bin string, args ...string) *process {
+	t.Helper()
+	var err error
 	p := &process{t: t, more: make(chan struct{})}
 	p.cmd = exec.Command("ip", append([]string{"netns", "exec", ns, bin}, args...)...)
 	p.cmd.Stderr = &p.errors
@@ -87,6 +97,19 @@ func (p *process) received(n int) []string {
 		}
 	}
 }
+
+// find waits for a line of output and returns how many there are up to it.
+func (p *process) find(line string) int {
+	p.t.Helper()
+	for n := 1; ; n++ {
+		if lines := p.received(n); lines[n-1] == line {
+			return n
+		}
+	}
+}
+
+// forget drops the output so far.
+func (p *process) forget() { p.update(func() { p.lines = nil }) }
 
 // finish waits for the end of a program that has to succeed.
 func (p *process) finish() {
@@ -151,7 +174,7 @@ func (p *process) ready(dir string) {
 	require.Eventually(p.t, func() bool {
 		_, err := os.Stat(filepath.Join(dir, "dev.crt"))
 		return err == nil
-	}, patience, 10*time.Millisecond)
+	}, patience, tick)
 }
 
 func message(i int) string {

@@ -25,6 +25,8 @@ func testHandshake(t *testing.T) {
 	assert.Equal(t, "mqtt", p.conn.TLS().ALPN)
 	w.until(time.Second, func() bool { return len(w.accepted) == 1 })
 	assert.Less(t, w.Elapsed(), 76*ms)
+	stats := w.server.Core.Stats()
+	assert.Zero(t, stats.Count(endpoint.Retries), "RetryNever")
 }
 
 // transfer sends n bytes and returns the time that it took.
