@@ -37,16 +37,18 @@ const (
 // credit as the application reads, so a slow reader holds the peer back; Write
 // blocks when too much is unacknowledged. Any goroutine may call its methods.
 type StreamConn struct {
-	conn     *Conn
-	state    crypto.ConnectionState
-	identity crypto.Identity
-	stream   *Stream // worker only
-	closed   func()  // after the end, once; may be nil
+	conn   *Conn
+	stream *Stream // worker only
+	closed func()  // after the end, once; may be nil
 
 	readDeadline, writeDeadline deadline
 	readable, writable          chan struct{} // tokens
 
+	secured chan struct{} // closed when the handshake is complete
+
 	mu       sync.Mutex
+	state    crypto.ConnectionState
+	identity crypto.Identity
 	rblock   *block // pool's memory behind rbuf, nil while it is small
 	wblock   *block // the same behind wbuf
 	rbuf     []byte // received and not read: rbuf[rpos:]
@@ -65,15 +67,44 @@ func newStreamConn() *StreamConn {
 	return &StreamConn{
 		readDeadline: newDeadline(), writeDeadline: newDeadline(),
 		readable: make(chan struct{}, 1), writable: make(chan struct{}, 1),
-		over: make(chan struct{}),
+		over: make(chan struct{}), secured: make(chan struct{}),
 	}
 }
 
 // attach ties the StreamConn to its connection. Worker only.
 func (s *StreamConn) attach(c *Conn) {
 	s.conn = c
-	s.state = c.TLS()
-	s.identity, _ = c.PeerIdentity()
+	s.readTLS()
+}
+
+// readTLS takes over what TLS knows now. Worker only.
+func (s *StreamConn) readTLS() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn.HandshakeCompleted() {
+		close(s.secured)
+	}
+	s.state = s.conn.TLS()
+	s.identity, _ = s.conn.PeerIdentity()
+}
+
+// Handshake waits until the handshake is complete: that is so from the beginning,
+// unless there is early data. A server that has to act once on what it read before
+// calls Handshake first (see Config.EarlyData).
+func (s *StreamConn) Handshake(ctx context.Context) error {
+	if isClosed(s.secured) {
+		return nil
+	}
+	select {
+	case <-s.secured:
+		return nil
+	case <-s.over:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Conn is the connection below, for what net.Conn has no words for, such as
@@ -241,10 +272,20 @@ func (s *StreamConn) Closed() <-chan struct{} { return s.over }
 func (s *StreamConn) QUIC() *Conn { return s.conn }
 
 // TLS is what the handshake settled on.
-func (s *StreamConn) TLS() crypto.ConnectionState { return s.state }
+// Complete after Handshake.
+func (s *StreamConn) TLS() crypto.ConnectionState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
 
 // PeerIdentity is the peer's certificate chain and whether it was verified.
-func (s *StreamConn) PeerIdentity() crypto.Identity { return s.identity }
+// Complete after Handshake.
+func (s *StreamConn) PeerIdentity() crypto.Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.identity
+}
 
 // LocalAddr is the address that the peer reached.
 func (s *StreamConn) LocalAddr() net.Addr { return s.conn.LocalAddr() }
@@ -273,6 +314,13 @@ func (s *StreamConn) SetWriteDeadline(t time.Time) error {
 
 // The worker's side: streamHandler is the ConnHandler of a StreamConn.
 type streamHandler struct{ *StreamConn }
+
+// OnHandshakeCompleted lets Handshake return (HandshakeHandler).
+func (s streamHandler) OnHandshakeCompleted() {
+	if !isClosed(s.secured) {
+		s.readTLS()
+	}
+}
 
 // OnStreamOpen refuses every stream but the first.
 func (s streamHandler) OnStreamOpen(st *Stream) {
@@ -393,7 +441,8 @@ func (s streamHandler) OnClosed(err error) {
 }
 
 // DialConn connects to addr and opens a stream, as a net.Conn. cfg.Handler and
-// cfg.Ready are set here.
+// cfg.Ready are set here. With early data it returns before the handshake, and what
+// is written at once goes with the first flight.
 func (e *Endpoint) DialConn(ctx context.Context, addr string, cfg DialConfig) (*StreamConn, error) {
 	s := newStreamConn()
 	var opened error
