@@ -82,6 +82,10 @@ func (c *Conn) SendQuantum() int { return int(c.values().send_quantum) }
 // was detected, RFC 8899 section 4.3).
 func (c *Conn) PathMaxTxUDPPayloadSize() int { return int(c.values().path_max_tx_udp_payload_size) }
 
+// KeyUpdates is how many key updates of either side are confirmed, which takes a
+// round trip and three PTOs (callback update_key).
+func (c *Conn) KeyUpdates() uint64 { return uint64(c.values().key_updates) }
+
 // Path is the current path (ngtcp2_conn_get_path).
 func (c *Conn) Path() Path {
 	v := c.values()

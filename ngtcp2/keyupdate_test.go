@@ -49,6 +49,9 @@ func TestKeyUpdateFromBothSides(t *testing.T) {
 			p.exchange(1000)
 		}
 		assert.Equal(t, rounds, confirmedUpdates(p.s))
+		p.runFor(10 * time.Second)
+		assert.EqualValues(t, rounds, p.s.conn.KeyUpdates())
+		assert.EqualValues(t, rounds, p.c.conn.KeyUpdates())
 		require.NoError(t, p.c.err)
 		require.NoError(t, p.s.err)
 	}

@@ -115,6 +115,7 @@ typedef struct shim_values {
   uint64_t cwnd_left;
   uint64_t send_quantum;
   uint64_t path_max_tx_udp_payload_size;
+  uint64_t key_updates;
   shim_path path;
   uint32_t negotiated_version;
   shim_cid dcid;

@@ -30,6 +30,22 @@ static int emit_data(shim_conn *c, uint32_t type, const void *p, size_t n) {
 
 static shim_event *last_event(shim_conn *c) { return &c->ev->ev[c->ev->len - 1]; }
 
+// --- keys ---
+
+// ngtcp2 asks for the next keys when the handshake is complete, and each time that
+// an update is confirmed.
+static int cb_update_key(ngtcp2_conn *conn, uint8_t *rx_secret,
+                         uint8_t *tx_secret, ngtcp2_crypto_aead_ctx *rx_ctx,
+                         uint8_t *rx_iv, ngtcp2_crypto_aead_ctx *tx_ctx,
+                         uint8_t *tx_iv, const uint8_t *rx_current,
+                         const uint8_t *tx_current, size_t secretlen,
+                         void *user_data) {
+  ++((shim_conn *)user_data)->next_keys;
+  return ngtcp2_crypto_update_key_cb(conn, rx_secret, tx_secret, rx_ctx, rx_iv,
+                                     tx_ctx, tx_iv, rx_current, tx_current,
+                                     secretlen, user_data);
+}
+
 // --- handshake ---
 
 static int cb_client_initial(ngtcp2_conn *conn, void *user_data) {
@@ -452,7 +468,7 @@ const ngtcp2_callbacks shim_callbacks = {
   .extend_max_local_streams_uni = cb_max_local_uni,
   .rand = cb_rand,
   .remove_connection_id = cb_remove_cid,
-  .update_key = ngtcp2_crypto_update_key_cb,
+  .update_key = cb_update_key,
   .path_validation = cb_path_validation,
   .select_preferred_addr = shim_cb_preferred_addr,
   .stream_reset = cb_stream_reset,

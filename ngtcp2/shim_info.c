@@ -16,6 +16,7 @@ void shim_conn_values(shim_conn *c, shim_values *out) {
   out->cwnd_left = ngtcp2_conn_get_cwnd_left2(conn);
   out->send_quantum = ngtcp2_conn_get_send_quantum2(conn);
   out->path_max_tx_udp_payload_size = shim_mtu_limit(c);
+  out->key_updates = c->next_keys > 0 ? c->next_keys - 1 : 0;
   out->negotiated_version = ngtcp2_conn_get_negotiated_version2(conn);
   shim_path_flat(&out->path, ngtcp2_conn_get_path2(conn));
   out->dcid = shim_cid_flat(ngtcp2_conn_get_dcid2(conn));

@@ -161,6 +161,7 @@ struct shim_conn {
   int32_t fatal;    // how the connection failed: only a close may follow
   uint32_t state;   // SHIM_STATE_* that callbacks set
   uint64_t log_id;
+  uint64_t next_keys; // times that the keys after the next update were made
   int version_slot;
   int limits_slot;
   int session_slot;

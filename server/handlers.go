@@ -1,6 +1,9 @@
 package server
 
 import (
+	"context"
+	"iter"
+
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server/internal/broker"
 	"github.com/ngmq/ngmq/server/internal/listener/quic"
@@ -89,6 +92,17 @@ func (s *Server) Disconnect(clientID string, code packet.ReasonCode) bool {
 
 // Stats gives a snapshot of the counters.
 func (s *Server) Stats() Stats { return s.broker.Stats() }
+
+// QUICStats yields the counters of QUIC with their names, those of live connections
+// included; nothing without QUIC. ctx bounds the wait for the event loops, which count
+// packets per connection; when it ends, live connections are left out. The names are
+// those of endpoint.Counter, in snake case.
+func (s *Server) QUICStats(ctx context.Context) iter.Seq2[string, uint64] {
+	if s.quic == nil {
+		return func(func(string, uint64) bool) {}
+	}
+	return s.quic.Counters(ctx)
+}
 
 // Application error codes of QUIC that the server uses in CONNECTION_CLOSE,
 // RESET_STREAM and STOP_SENDING besides MQTT reason codes (0x80 and above).

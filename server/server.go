@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -37,6 +38,7 @@ type Server struct {
 type quicListener interface {
 	Serve(ctx context.Context) error
 	Close()
+	Counters(ctx context.Context) iter.Seq2[string, uint64]
 	Shutdown(ctx context.Context) error
 }
 

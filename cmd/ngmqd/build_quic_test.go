@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,4 +69,28 @@ func TestLogQUIC(t *testing.T) {
 	p := command(t, nil, append([]string{"--log-quic", "--log-level", "debug"}, anyPorts...)...)
 	over(t, p, client.Options{})
 	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), `"msg":"ngtcp2: I`) }, patience, 10*time.Millisecond)
+}
+
+func TestQUICCountersAreLogged(t *testing.T) {
+	p := command(t, nil, append([]string{"--log-level", "debug", "--retry", "always"}, anyPorts...)...)
+	over(t, p, client.Options{})
+	require.NoError(t, p.Process.Signal(syscall.SIGUSR1))
+	quic := p.counters(t, "quic", "INFO")
+	assert.EqualValues(t, 1, quic["retries"])
+	assert.EqualValues(t, 1, quic["accepted"])
+	assert.Contains(t, p.counters(t, "quic drops", "INFO"), "malformed")
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Zero(t, p.status(t))
+	quic = p.counters(t, "quic", "DEBUG")
+	assert.Greater(t, quic["packets_sent"], 5.0)
+	assert.Greater(t, quic["packets_received"], 5.0)
+	closes := p.counters(t, "quic closes", "DEBUG")
+	assert.EqualValues(t, 1, closes["close_sent_no_error"].(float64)+closes["close_received_no_error"].(float64))
+}
+
+func TestRetryNever(t *testing.T) {
+	p := command(t, nil, append([]string{"--retry", "never"}, anyPorts...)...)
+	over(t, p, client.Options{})
+	require.NoError(t, p.Process.Signal(syscall.SIGUSR1))
+	assert.EqualValues(t, 0, p.counters(t, "quic", "INFO")["retries"])
 }

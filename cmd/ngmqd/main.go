@@ -62,13 +62,17 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+const description = `MQTT server over QUIC, TCP and TLS.
+
+SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs all counters, a line per group; at the end they are logged at debug level.`
+
 // run is main with its surroundings as parameters. It returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exit := -1
 	parser := kong.Must(&c,
 		kong.Name("ngmqd"),
-		kong.Description("MQTT server over QUIC, TCP and TLS."),
+		kong.Description(description),
 		kong.Vars{"quic": server.DefaultQUIC, "tcp": server.DefaultTCP, "datadir": defaultDataDir()},
 		kong.DefaultEnvars("NGMQ"),
 		kong.Writers(stdout, stderr),
@@ -127,7 +131,11 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 			printHints(stdout, srv)
 		}()
 	}
-	return srv.Run(ctx)
+	stopLogging := logOnSignal(log, srv)
+	err = srv.Run(ctx)
+	stopLogging()
+	logCounters(log, slog.LevelDebug, srv)
+	return err
 }
 
 func (c *cli) logger(w io.Writer) (*slog.Logger, error) {

@@ -300,6 +300,37 @@ func TestLogLevelAndTextFormat(t *testing.T) {
 	assert.Empty(t, quiet.stderr.String())
 }
 
+func TestCountersAreLogged(t *testing.T) {
+	p := command(t, nil, append([]string{"--log-level", "debug"}, anyPorts...)...)
+	addrs := p.ready(t)
+	connect(t, addrs["tcp"], packet.V50)
+	require.NoError(t, p.Process.Signal(syscall.SIGUSR1))
+	mqtt := p.counters(t, "mqtt", "INFO")
+	assert.EqualValues(t, 1, mqtt["clients"])
+	assert.NotZero(t, mqtt["bytes_received"])
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Zero(t, p.status(t))
+	mqtt = p.counters(t, "mqtt", "DEBUG")
+	assert.EqualValues(t, 0, mqtt["clients"])
+	assert.EqualValues(t, 1, mqtt["clients_total"])
+}
+
+// counters waits for a line of counters and gives its attributes.
+func (p *process) counters(t *testing.T, group, level string) (attrs map[string]any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		lines := bufio.NewScanner(strings.NewReader(p.stderr.String()))
+		for lines.Scan() {
+			e := map[string]any{}
+			if json.Unmarshal(lines.Bytes(), &e) == nil && e["msg"] == "counters "+group && e["level"] == level {
+				attrs = e
+			}
+		}
+		return attrs != nil
+	}, patience, 5*time.Millisecond, "no such line")
+	return attrs
+}
+
 func TestHintsUnderMake(t *testing.T) {
 	p := command(t, []string{"MAKELEVEL=1"}, anyPorts...)
 	addrs := p.ready(t)
@@ -389,7 +420,7 @@ func TestKeyLog(t *testing.T) {
 func TestHelp(t *testing.T) {
 	p := command(t, nil, "--help")
 	assert.Zero(t, p.status(t))
-	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SSLKEYLOGFILE", "--version"} {
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SIGUSR1", "SSLKEYLOGFILE", "--version"} {
 		assert.Contains(t, p.stdout.String(), flag)
 	}
 }

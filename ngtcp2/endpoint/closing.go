@@ -82,6 +82,7 @@ func (c *Core) fail(conn *Conn, err error) {
 		conn.beginClose(closing{close: ngtcp2.CloseFor(err), cause: err})
 	case errors.Is(err, ngtcp2.ErrDraining):
 		c.stats.inc(closeCounter(cause))
+		c.stats.countClose(cause)
 		c.enterClosing(conn, closing{cause: cause})
 	default:
 		if cause == nil {
@@ -122,6 +123,7 @@ func (c *Core) end(conn *Conn) {
 		cl.packet = append([]byte(nil), c.tx.space()[:n]...)
 		cl.path = path
 		c.send(Transmit{Local: path.Local, Remote: path.Remote, Len: n, SegmentSize: n})
+		c.stats.inc(closeClass(CloseSentNoError, cl.close.Kind, cl.close.Code))
 	}
 	c.stats.inc(closeCounter(cl.cause))
 	c.enterClosing(conn, cl)
@@ -176,6 +178,7 @@ func (conn *Conn) leave(cause error) {
 	}
 	conn.releaseStreams()
 	c.table.removeTokens(conn)
+	c.stats.addConn(conn.nc)
 	conn.nc.Free()
 	conn.nc = nil
 	c.endRecord(conn.recordID)

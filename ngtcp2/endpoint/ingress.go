@@ -37,6 +37,10 @@ func (c *Core) receive(b *Batch, now ngtcp2.Timestamp, forwarded bool) {
 		}
 		c.stats.add(DatagramsReceived, m.Count())
 		c.stats.add(BytesReceived, int(m.Len))
+		if m.Count() > 1 {
+			c.stats.inc(GROMessages)
+			c.stats.add(GRODatagrams, m.Count())
+		}
 	}
 	c.readRun(b.Buf)
 }

@@ -47,6 +47,32 @@ const (
 	DropShutdown    // new connections during Shutdown
 	DropNoBuffer    // no room for an answer
 
+	GROMessages  // messages from the kernel that held several datagrams
+	GRODatagrams // these datagrams
+	GSOMessages  // runs of several datagrams given to the kernel as one
+	GSODatagrams // these datagrams
+
+	// Of connections that have ended; Endpoint.LiveStats adds the others.
+
+	PacketsSent // QUIC packets; a datagram may hold several
+	PacketsReceived
+	PacketsDiscarded // could not be decrypted, or came twice
+	PacketsLost      // what was in them is sent again where it matters
+	BytesLost
+	KeyUpdates
+
+	// CONNECTION_CLOSE frames by error code (RFC 9000 section 20): zero of either kind,
+	// of the transport, of TLS (0x100 to 0x1ff), of the application.
+
+	CloseSentNoError
+	CloseSentTransport
+	CloseSentTLS
+	CloseSentApplication
+	CloseReceivedNoError
+	CloseReceivedTransport
+	CloseReceivedTLS
+	CloseReceivedApplication
+
 	LogsMissed // records of qlog and of ngtcp2's log, and connections without, see Config.Qlog
 	numCounters
 )
@@ -59,7 +85,12 @@ var counterNames = [numCounters]string{
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
 	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",
 	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
-	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer", "logs_missed",
+	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer",
+	"gro_messages", "gro_datagrams", "gso_messages", "gso_datagrams",
+	"packets_sent", "packets_received", "packets_discarded", "packets_lost", "bytes_lost", "key_updates",
+	"close_sent_no_error", "close_sent_transport", "close_sent_tls", "close_sent_application",
+	"close_received_no_error", "close_received_transport", "close_received_tls", "close_received_application",
+	"logs_missed",
 }
 
 // String is the counter's name in snake case.

@@ -184,6 +184,7 @@ func (w *worker) send(buf []byte, runs []Transmit) {
 			continue
 		}
 		rest, err := s.WriteBatch(buf, runs[:n])
+		w.core.stats.countGSO(s)
 		w.core.Unreachable(s.SendErrors(), w.core.now)
 		runs = runs[n-len(rest):]
 		if errors.Is(err, udp.ErrBlocked) {

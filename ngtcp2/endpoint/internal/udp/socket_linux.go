@@ -58,6 +58,9 @@ type txState struct {
 	n     int // messages filled
 	sent  int
 	errno syscall.Errno
+
+	gsoMessages, gsoDatagrams int // since TakeGSO
+
 	write func(fd uintptr) bool
 	send  func(fd uintptr, hdrs []mmsghdr) (int, syscall.Errno) // tests inject errors here
 	errs  []Unreachable                                         // see SendErrors
@@ -176,6 +179,14 @@ func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 // DualStack reports whether the socket reaches IPv6 peers (and IPv4 ones when
 // it is bound to the unspecified address).
 func (s *Socket) DualStack() bool { return s.is6 }
+
+// TakeGSO is how many messages of several datagrams were sent since the last call, and
+// how many datagrams they held. It belongs to the goroutine that calls WriteBatch.
+func (s *Socket) TakeGSO() (messages, datagrams int) {
+	messages, datagrams = s.tx.gsoMessages, s.tx.gsoDatagrams
+	s.tx.gsoMessages, s.tx.gsoDatagrams = 0, 0
+	return messages, datagrams
+}
 
 // Refused is the number of messages that the kernel refused for good:
 // unreachable network, forbidden, too long for the interface.
@@ -304,6 +315,7 @@ func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err err
 			return ts, net.ErrClosed
 		}
 		for i := range s.tx.sent {
+			s.tx.countGSO(&ts[0], s.tx.lens[i])
 			ts = advance(ts, s.tx.lens[i])
 		}
 		if s.errors && s.tx.sent < s.tx.n { // an ICMP error may have been in the way
@@ -335,6 +347,14 @@ func (s *Socket) SendErrors() []Unreachable {
 	list := s.tx.errs
 	s.tx.errs = s.tx.errs[:0]
 	return list
+}
+
+// countGSO counts a message of n bytes of t.
+func (tx *txState) countGSO(t *Transmit, n int) {
+	if t.SegmentSize > 0 && n > t.SegmentSize {
+		tx.gsoMessages++
+		tx.gsoDatagrams += (n + t.SegmentSize - 1) / t.SegmentSize
+	}
 }
 
 // gsoRefused tells errors of UDP_SEGMENT from errors of the destination.

@@ -56,6 +56,9 @@ func (s *Socket) DualStack() bool { return s.local.Addr().Is6() }
 // SendErrors: there are none here.
 func (s *Socket) SendErrors() []Unreachable { return nil }
 
+// TakeGSO: there are no messages of several datagrams here.
+func (s *Socket) TakeGSO() (messages, datagrams int) { return 0, 0 }
+
 // Refused is the number of runs that the kernel refused for good.
 func (s *Socket) Refused() uint64 { return s.refused.Load() }
 

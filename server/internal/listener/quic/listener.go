@@ -4,6 +4,7 @@ package quic
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -73,6 +74,22 @@ func (l *Listener) Addrs() []netip.AddrPort {
 		}
 	}
 	return addrs
+}
+
+// Counters yields what the event loops have counted, see endpoint.LiveStats.
+func (l *Listener) Counters(ctx context.Context) iter.Seq2[string, uint64] {
+	stats, _ := l.ep.LiveStats(ctx) // without live connections after an error
+	return func(yield func(string, uint64) bool) {
+		if !yield("connections", uint64(stats.Conns)) || !yield("handshaking", uint64(stats.Handshakes)) ||
+			!yield("send_refused", stats.SendRefused) {
+			return
+		}
+		for counter, n := range stats.All() {
+			if !yield(counter.String(), n) {
+				return
+			}
+		}
+	}
 }
 
 // Serve runs the event loops until ctx ends or Shutdown is called.

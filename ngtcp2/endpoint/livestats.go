@@ -1,0 +1,97 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+)
+
+// LiveStats is Stats with what live connections have counted so far. Each worker
+// stops for it, some microseconds per connection. The numbers need not belong to one
+// moment. When ctx ends first they are those of Stats, and ctx's error is returned.
+func (e *Endpoint) LiveStats(ctx context.Context) (Stats, error) {
+	e.mu.Lock()
+	started := e.started
+	e.mu.Unlock()
+	if !started {
+		return e.Stats(), nil
+	}
+	parts := make(chan *counters, len(e.workers))
+	for _, w := range e.workers {
+		w.core.inbox.post(func() { parts <- w.core.liveCounters() })
+	}
+	var live Stats
+	for range e.workers {
+		select {
+		case part := <-parts:
+			part.addTo(&live)
+		case <-e.done:
+			return e.Stats(), nil
+		case <-ctx.Done():
+			return e.Stats(), ctx.Err()
+		}
+	}
+	s := e.Stats()
+	for i, n := range live.counts {
+		s.counts[i] += n
+	}
+	return s, nil
+}
+
+// liveCounters is what the live connections have counted. Worker only.
+func (c *Core) liveCounters() *counters {
+	var n counters
+	for _, conn := range c.conns() {
+		if conn.nc != nil {
+			n.addConn(conn.nc)
+		}
+	}
+	return &n
+}
+
+// addConn adds what ngtcp2 has counted for a connection.
+func (c *counters) addConn(nc *ngtcp2.Conn) {
+	info := nc.Info()
+	c[PacketsSent].Add(info.PktSent)
+	c[PacketsReceived].Add(info.PktRecv)
+	c[PacketsDiscarded].Add(info.PktDiscarded)
+	c[PacketsLost].Add(info.PktLost)
+	c[BytesLost].Add(info.BytesLost)
+	c[KeyUpdates].Add(nc.KeyUpdates())
+}
+
+// closeClass is the counter of a CONNECTION_CLOSE, first the one of no error.
+func closeClass(first Counter, kind ngtcp2.CloseKind, code uint64) Counter {
+	const cryptoErrors = 0x100 // of them, one per TLS alert
+	switch {
+	case code == 0:
+		return first
+	case kind == ngtcp2.CloseApplication:
+		return first + (CloseSentApplication - CloseSentNoError)
+	case code >= ngtcp2.CryptoError && code < ngtcp2.CryptoError+cryptoErrors:
+		return first + (CloseSentTLS - CloseSentNoError)
+	}
+	return first + (CloseSentTransport - CloseSentNoError)
+}
+
+// countClose counts the peer's CONNECTION_CLOSE, if cause is one.
+func (c *counters) countClose(cause error) {
+	var te *ngtcp2.TransportError
+	var ae *ngtcp2.ApplicationError
+	switch {
+	case errors.As(cause, &te):
+		c.inc(closeClass(CloseReceivedNoError, ngtcp2.CloseTransport, te.Code))
+	case errors.As(cause, &ae):
+		c.inc(closeClass(CloseReceivedNoError, ngtcp2.CloseApplication, ae.Code))
+	}
+}
+
+// countGSO counts what a socket has sent as runs since the last time.
+func (c *counters) countGSO(s *udp.Socket) {
+	if messages, datagrams := s.TakeGSO(); messages > 0 {
+		c.add(GSOMessages, messages)
+		c.add(GSODatagrams, datagrams)
+	}
+}
