@@ -82,7 +82,7 @@ func (c Config) resolveAll(field string, list []string) ([]netip.AddrPort, error
 		case !ap.Addr().IsLoopback() && !c.AllowAnonymous && c.Handlers.Connect == nil:
 			errs = append(errs, &ConfigError{
 				Field: field, Value: address, Problem: "other machines can reach this address, and nothing checks who they are",
-				Remedy: "listen on a loopback address such as 127.0.0.1, or set Handlers.Connect, or admit everybody with AllowAnonymous (ngmqd: --allow-anonymous)",
+				Remedy: "listen on a loopback address such as 127.0.0.1, or set Handlers.Connect, or admit everybody with AllowAnonymous (ngmqd: --allow-anonymous or NGMQ_ALLOW_ANONYMOUS=1)",
 			})
 		default:
 			all = append(all, ap)

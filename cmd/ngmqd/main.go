@@ -49,6 +49,7 @@ type cli struct {
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
 	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
+	Health  health      `cmd:"" help:"Connect to a running server that was started with the same flags and environment; exit status 0 when it answers on all its addresses."`
 	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 }
 

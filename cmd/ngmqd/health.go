@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/server"
+)
+
+// healthTimeout bounds the health command as a whole. It is below the 5 s that the
+// Dockerfile's HEALTHCHECK grants, so that what is wrong is said and not cut off.
+const healthTimeout = 4 * time.Second
+
+// health is the command for HEALTHCHECK and the like: it takes the flags and the
+// environment of the server that it looks at.
+type health struct{}
+
+// Run implements the health command: CONNECT, CONNACK, DISCONNECT on every address
+// that the server was told to listen on.
+func (health) Run(c *cli) error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTimeout)
+	defer cancel()
+	urls, err := c.urls()
+	switch {
+	case err != nil:
+		return err
+	case len(urls) == 0:
+		return errors.New("all listeners are off; name one with --quic, --tcp or --tls as for the server")
+	}
+	errs := make([]error, len(urls))
+	var all sync.WaitGroup
+	for i, url := range urls {
+		all.Go(func() { errs[i] = checkHealth(ctx, url) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// checkHealth connects and disconnects. The question is whether the server answers,
+// not who it is, and no credentials are sent: a certificate that names other hosts
+// than this one will do.
+func checkHealth(ctx context.Context, url string) error {
+	conn, err := client.Dial(ctx, url, client.Options{TLS: client.TLS{Insecure: true}})
+	if err != nil {
+		return err
+	}
+	if err := conn.Disconnect(ctx); err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	return nil
+}
+
+// urls are where a client on this machine finds the listeners.
+func (c *cli) urls() (all []string, err error) {
+	var errs []error
+	for _, transport := range []struct {
+		scheme string
+		addrs  []string
+	}{{"quic", c.QUIC}, {"mqtt", c.TCP}, {"mqtts", c.TLS}} {
+		for _, addr := range transport.addrs {
+			if addr == server.Off {
+				continue
+			}
+			local, err := localAddr(addr)
+			errs = append(errs, err)
+			all = append(all, transport.scheme+"://"+local)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// localAddr is addr with the loopback address in place of "any address".
+func localAddr(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	if port == "0" {
+		return "", fmt.Errorf("%s: the system chose the port of this address; name it", addr)
+	}
+	switch ip, err := netip.ParseAddr(host); {
+	case host == "", err == nil && ip == netip.IPv4Unspecified():
+		host = "127.0.0.1"
+	case err == nil && ip.IsUnspecified():
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port), nil
+}
