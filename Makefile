@@ -1,10 +1,11 @@
 # ngmq. `make run` and `make test` work from nothing but make, git and Go on Debian 12 and newer.
 #
-# Variables: ARGS (run), FUZZTIME (fuzz, per target), COUNT (bench repetitions), RUN (a test name pattern),
-# REPEATS, ROWS, PEERS and IDLE (bench-peers: rounds, row numbers, servers, connections of the idle rows),
-# MANY (bench-many: connections),
+# Variables: ARGS (run), FUZZTIME (fuzz, per target: 30s, 5m; unset: 10 minutes in all), COUNT (bench repetitions),
+# RUN (a test name pattern), REPEATS, ROWS, PEERS and IDLE (bench-peers: rounds, row numbers, servers, connections of the
+# idle rows), MANY (bench-many: connections),
 # SYSTEM_LIBS (1: the system's OpenSSL and ngtcp2 or failure; 0: the pinned copy; unset: the system's if new enough),
-# THIRD_PARTY_CACHE (a folder of release tarballs to look in first).
+# THIRD_PARTY_CACHE (a folder of release tarballs to look in first), OPENSSL_VERSION and NGTCP2_VERSION (another version
+# than the pinned one: third_party/pins.other has them), LDFLAGS (build: further flags of go's linker).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,7 +13,6 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-FUZZTIME ?= 20s
 COUNT    ?= 6
 REPEATS  ?= 5
 ROWS     ?=
@@ -54,7 +54,7 @@ env: deps-build ## shell exports for plain go commands: eval "$$(make env)"
 
 .PHONY: build
 build: native ## bin/ngmqd and bin/ngmq
-	$(NATIVE) go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	$(NATIVE) go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o bin/ ./cmd/...
 	@scripts/check_binary.sh bin/ngmqd
 
 .PHONY: run
@@ -63,7 +63,7 @@ run: build ## build and start the server; flags in ARGS="--quic 127.0.0.1:14567"
 
 ##### test
 
-.PHONY: test test-root test-noquic test-modules test-scripts
+.PHONY: test test-root test-noquic test-modules test-outside test-scripts
 test: test-scripts test-root test-noquic test-modules interop ## the whole test suite, interop included
 
 test-root: native
@@ -97,9 +97,15 @@ test-wireshark: build deps-wireshark ## tshark decrypts a capture with our key l
 test-netns: build deps-netns ## our binaries in network namespaces: loss, NAT, MTU, uplinks (as root)
 	@$(NATIVE) scripts/netns.sh run -run '$(RUN)'
 
-.PHONY: test-system
-test-system: ## root module's tests with the libraries of Debian 13 (as root; needs debootstrap)
+test-outside: native
+	$(NATIVE) cd scripts/outside && go test -count=1 -timeout 10m ./...
+
+.PHONY: test-system test-versions
+test-system: ## tests of the root module and of scripts/outside with the libraries of Debian 13 (as root; needs debootstrap)
 	@scripts/test_system.sh
+
+test-versions: deps-build ## the same with other versions of the libraries: VERSIONS="3.6.3/1.24.0 ..." (OpenSSL/ngtcp2)
+	@scripts/test_versions.sh $(VERSIONS)
 
 .PHONY: race
 race: native ## all tests under the race detector
@@ -112,7 +118,7 @@ asan: native ## tests of all packages with C under AddressSanitizer, leaks inclu
 	  go test -asan -count=1 -ldflags='-w=0 -s=0 -compressdwarf=0' -timeout 15m -run '$(RUN)' $(C_PACKAGES)
 
 .PHONY: fuzz
-fuzz: native ## every fuzz target for FUZZTIME (20s) each
+fuzz: native ## every fuzz target for FUZZTIME each; without it all of them for 10 minutes in all
 	@$(NATIVE) scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
@@ -132,6 +138,10 @@ bench-many: build ## MANY (20000) connections come up, idle, ping and go without
 cover: native ## statement coverage across packages: cover.out and the total
 	$(NATIVE) go test -timeout 10m -coverprofile=cover.out -coverpkg=./... ./...
 	@go tool cover -func=cover.out | tail -n 1
+
+.PHONY: test-docker
+test-docker: build ## build the Dockerfile's image and test it; without an engine in Debian roots (as root; needs debootstrap)
+	@scripts/test_image.sh
 
 ##### check
 

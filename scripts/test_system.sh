@@ -53,7 +53,7 @@ run_inside() {
   mount -t proc proc "$1/proc"
   chroot "$1" env -i HOME=/root PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     GOMODCACHE=/gomod GOPROXY=off SYSTEM_LIBS=1 \
-    bash -euo pipefail -c 'cd /src; git config --global --add safe.directory /src; make build test-root; bin/ngmqd version; ldd bin/ngmqd'
+    bash -euo pipefail -c 'cd /src; git config --global --add safe.directory /src; make build test-root test-outside; bin/ngmqd version; ldd bin/ngmqd'
 }
 
 stop() {

@@ -13,7 +13,7 @@ from_debian_pinned() {
   local name=$1 file=$2 source version suite
   source=$(pin "$name" debian)
   debian_usable "$name" || return 1
-  for suite in "${SUITES[@]}"; do
+  for suite in "${SUITES[@]}" experimental; do
     debian_update "$name" "$suite" false || continue
     for version in $(debian_versions "$source"); do
       [ "$(upstream_version "$version")" = "$(pin "$name" version)" ] || continue

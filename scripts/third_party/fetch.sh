@@ -19,11 +19,22 @@ obtain_source() {
     :
   elif from_upstream "$name" "$file" || from_debian_pinned "$name" "$file"; then
     SOURCE_FILE=$file
-  elif ! from_debian_substitute "$name"; then
+  elif version_was_asked "$name" || ! from_debian_substitute "$name"; then
     fail "$name" "obtain $(basename "$file")" "$LOGS/$name-debian.log" \
       "put $(basename "$file") (sha256 $(pin "$name" sha256), from $(pin "$name" url)) into $THIRD_PARTY/cache or a folder named by THIRD_PARTY_CACHE"
   fi
   say "$name $SOURCE_VERSION: source from $SOURCE_WAY"
+}
+
+# copy_license NAME DIR
+copy_license() {
+  local files
+  obtain_source "$1"
+  files=$(tar -tf "$SOURCE_FILE" | grep -E '^[^/]+/(LICENSE|COPYING|NOTICE)[^/]*$') ||
+    fail "$1" "find the licence in $SOURCE_FILE" "(none)" "see where this version keeps it, and name it in copy_license"
+  mkdir -p "$2/$1"
+  # shellcheck disable=SC2086 # a word per file
+  tar -xf "$SOURCE_FILE" -C "$2/$1" --strip-components=1 $files
 }
 
 # from_folder NAME FOLDER
