@@ -38,8 +38,9 @@ fresh_clone() {
 test_pair() (
   cd "$work/src" || return
   export OPENSSL_VERSION=$1 NGTCP2_VERSION=$2
-  make build && bin/ngmqd version | tee /dev/stderr | grep -qx "ngtcp2 $2" && bin/ngmqd version | grep -q "^OpenSSL $1 " &&
-    make test-root && make test-outside
+  make build && said=$(bin/ngmqd version) && echo "$said" &&
+    grep -qx "ngtcp2 $2" <<<"$said" && grep -q "^OpenSSL $1 " <<<"$said" &&
+    make test-root test-outside
 )
 
 main "$@"

@@ -6,7 +6,7 @@ set -euo pipefail
 REPO=$(cd "$(dirname "$0")/.." && pwd)
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
-unset SYSTEM_LIBS THIRD_PARTY_CACHE PKG_CONFIG_PATH
+unset SYSTEM_LIBS THIRD_PARTY_CACHE PKG_CONFIG_PATH OPENSSL_VERSION NGTCP2_VERSION
 
 ##### scratch tree and stand-ins
 
@@ -58,6 +58,13 @@ write_pins() {
     sum=$(sha256sum <"$FAKE/good/$1-$2.tar.gz" | cut -d' ' -f1)
     echo "$1 $2 $3 $1 $sum https://release.invalid/$1-$2.tar.gz" >>"$TREE/third_party/pins"
   done
+}
+
+# add_other NAME VERSION lists a tarball in pins.other.
+add_other() {
+  local sum
+  sum=$(sha256sum <"$FAKE/good/$1-$2.tar.gz" | cut -d' ' -f1)
+  echo "$1 $2 3.5.0 $1 $sum https://release.invalid/$1-$2.tar.gz" >>"$TREE/third_party/pins.other"
 }
 
 system_has() {
@@ -201,6 +208,52 @@ test_expired_archive_gives_the_pinned_version_alone() {
   says "openssl 3.5.7: source from the Debian source package openssl 3.5.7-1 (trixie)"
   says "library: ngtcp2"
   says_not NOTICE
+}
+
+test_another_version_is_chosen_with_its_own_sum() {
+  tarball openssl 3.6.3 'exit 0' 'true'
+  add_other openssl 3.6.3
+  system_has 3.5.4 1.22.1
+  THIRD_PARTY_CACHE=$FAKE/good OPENSSL_VERSION=3.6.3 third_party fetch
+  ends_with 0
+  says "openssl 3.6.3: source from the folder $FAKE/good"
+  says "ngtcp2 1.24.0: source from the folder $FAKE/good"
+  OPENSSL_VERSION=3.6.3 third_party way
+  says "using the pinned copy: OpenSSL 3.6.3, ngtcp2 1.24.0"
+  third_party way
+  says "using the system's libraries"
+}
+
+test_another_version_that_is_not_listed_fails() {
+  tarball openssl 3.6.3 'exit 0' 'true'
+  add_other openssl 3.6.3
+  NGTCP2_VERSION=1.30.0 third_party fetch
+  ends_with 1
+  says "step:    choose version 1.30.0"
+  OPENSSL_VERSION=3.6.3 SYSTEM_LIBS=1 third_party way
+  ends_with 1
+  says "SYSTEM_LIBS=1 takes the version of the system"
+}
+
+test_nothing_stands_in_for_a_version_that_was_asked_for() {
+  tarball openssl 3.6.3 'exit 0' 'true'
+  add_other openssl 3.6.3
+  cp "$FAKE/good/openssl-3.6.3.tar.gz" "$FAKE/debian/openssl-3.6.9-1"
+  OPENSSL_VERSION=3.6.3 third_party fetch
+  ends_with 1
+  says "step:    obtain openssl-3.6.3.tar.gz"
+  says_not NOTICE
+}
+
+test_licenses_come_from_the_sources() {
+  echo terms >"$FAKE/src/openssl-3.5.7/LICENSE.txt"
+  echo terms >"$FAKE/src/ngtcp2-1.24.0/COPYING"
+  tarball openssl 3.5.7 'exit 0' 'true'
+  tarball ngtcp2 1.24.0 'exit 0' 'true'
+  write_pins
+  THIRD_PARTY_CACHE=$FAKE/good third_party licenses "$SCRATCH/licenses"
+  ends_with 0
+  [ "$(cat "$SCRATCH/licenses/openssl/LICENSE.txt" "$SCRATCH/licenses/ngtcp2/COPYING" | uniq)" = terms ] || broken "other texts"
 }
 
 test_failed_step_names_library_step_log_and_remedy() {

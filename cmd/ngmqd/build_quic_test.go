@@ -25,7 +25,7 @@ var (
 
 const (
 	badQUIC      = "--allow-anonymous" // in what is said about --quic :0
-	versionLines = `^ngmqd \S+\nngtcp2 1\.\d+\.\d+\S*\nOpenSSL 3\.\d+`
+	versionLines = `^ngmqd \S+\nngtcp2 1\.\d+\.\d+\S*\nOpenSSL \d+\.\d+`
 )
 
 // over connects to p over QUIC, publishes a message and disconnects.
