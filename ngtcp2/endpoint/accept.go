@@ -112,6 +112,7 @@ func (c *Core) full() bool {
 func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	settings, params := c.cfg.settings(c.now), c.cfg.params()
 	params.OriginalDCID, params.OriginalDCIDPresent = val.odcid, true
+	preferred, prefers := c.preferAddr(&params, d.path.Local)
 	if val.retried {
 		params.RetrySCID, params.RetrySCIDPresent = h.DCID, true
 	}
@@ -136,6 +137,9 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	conn.initialDCID, conn.recordID = h.DCID, record
 	c.table.add(h.DCID, conn)
 	c.table.add(scid, conn)
+	if prefers {
+		c.table.add(preferred, conn)
+	}
 	c.shared.handshakes.Add(1)
 	c.stats.inc(Accepted)
 	run := [1]ngtcp2.Datagram{d.at}

@@ -114,6 +114,12 @@ type Config struct {
 	// them; they must not block.
 	Settings func(*ngtcp2.Settings)
 	Params   func(*ngtcp2.TransportParams)
+	// PreferredAddrs are addresses of this server, one IPv4 and one IPv6 "ip:port" at
+	// most, that its clients are asked to go to after the handshake, for instance
+	// from an address that many servers share (anycast) to this server's own. They
+	// are listened on too. With port 0 the system chooses. Default none (RFC 9000
+	// section 9.6).
+	PreferredAddrs []string
 	// DisableActiveMigration asks peers not to migrate; a NAT may still change
 	// their address (RFC 9000 section 18.2, disable_active_migration).
 	DisableActiveMigration bool
@@ -138,6 +144,8 @@ type Config struct {
 	// LogQUIC sends ngtcp2's own log to Logger, at debug level, with the connection's
 	// ODCID: several lines per packet. Limits and costs are as for Qlog. Default off.
 	LogQUIC bool
+
+	preferred *preferredAddrs // PreferredAddrs
 }
 
 // Validate returns everything that is wrong with c, joined, each naming the
@@ -158,6 +166,9 @@ func (c *Config) Validate() error {
 		_, _, err := net.SplitHostPort(a)
 		bad(err != nil, "Addrs", fmt.Sprintf("%q: use host:port", a))
 	}
+	_, err := parsePreferred(c.PreferredAddrs)
+	bad(err != nil, "PreferredAddrs", fmt.Sprint(err))
+	bad(len(c.PreferredAddrs) > 0 && !server, "PreferredAddrs", "is for the server role: set Addrs")
 	bad(c.Workers < 0 || c.Workers > maxWorkers, "Workers", "use 0 (one per core) to 256")
 	bad(c.Retry > RetryAuto, "Retry", "use RetryNever, RetryAlways or RetryAuto")
 	bad(c.MaxConns < 0, "MaxConns", "must not be negative")
@@ -185,6 +196,7 @@ func badSecret(s []byte) bool { return len(s) > 0 && (len(s) < minSecret || len(
 
 // withDefaults is c with its zero fields filled.
 func (c Config) withDefaults() Config {
+	c.preferred, _ = parsePreferred(c.PreferredAddrs) // Validate has seen them
 	setInt(&c.Workers, runtime.GOMAXPROCS(0))
 	c.Workers = min(c.Workers, maxWorkers)
 	setInt(&c.MaxConns, DefaultMaxConns)

@@ -43,6 +43,10 @@ type DialConfig struct {
 	// than once: send what may happen twice. Of addr's addresses Dial tries the
 	// first only. Conn.EarlyData tells the outcome. Default off.
 	EarlyData bool
+	// IgnorePreferredAddr stays at the address that was dialled. Default: follow the
+	// server to its preferred address of the same family once the handshake is
+	// confirmed, if that address answers (RFC 9000 section 9.6).
+	IgnorePreferredAddr bool
 	// Version is the QUIC version of the first packet; 0 = ngtcp2.VersionV1.
 	Version uint32
 
@@ -89,6 +93,13 @@ func (d *DialConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+func (d *DialConfig) preferredAddr() ngtcp2.PreferredAddrPolicy {
+	if d.IgnorePreferredAddr {
+		return ngtcp2.PreferredAddrIgnore
+	}
+	return ngtcp2.PreferredAddrFollow
+}
+
 // Connect starts a connection to path.Remote. ended is called on the worker once:
 // with nil when the handshake has completed, or may be awaited with early data; with
 // the reason when it can not.
@@ -109,6 +120,7 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
 		Session: cfg.Session, EarlyData: cfg.EarlyData,
 		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
+		PreferredAddr: cfg.preferredAddr(),
 	})
 	if err != nil {
 		c.endRecord(record)

@@ -76,7 +76,7 @@ func (e *Endpoint) listen() error {
 		}
 	}
 	if len(e.cfg.Addrs) > 0 {
-		return nil
+		return e.listenPreferred()
 	}
 	s, err := e.clientSocket(e.workers[0])
 	if err == nil {
@@ -245,7 +245,8 @@ func (e *Endpoint) release() {
 // Done is closed when the Endpoint has ended.
 func (e *Endpoint) Done() <-chan struct{} { return e.done }
 
-// Addrs are the addresses that are listened on, in the order of Config.Addrs; of
+// Addrs are the addresses that are listened on, in the order of Config.Addrs, then
+// those of Config.PreferredAddrs that needed a socket of their own; of
 // a client, the address of the first worker's socket.
 func (e *Endpoint) Addrs() []net.Addr { return e.addrs }
 
