@@ -35,6 +35,8 @@
 //	                                  timers, dirty queue; the send side   timer
 //	                                  of its sockets
 //	worker.read  one per socket       receive side of one socket           full/free channels
+//	recorder     one, if anything is  files of qlog, lines of ngtcp2's log   a bounded queue
+//	             recorded
 //	application  any                  its own state                        Conn.Wake, Conn.Post
 //
 // Methods of Conn and Stream belong to the worker unless their comment says
