@@ -55,7 +55,9 @@ type Settings struct {
 	// OriginalVersion is the version of a client's first attempt, when it
 	// reacts to a Version Negotiation packet. Default 0.
 	OriginalVersion uint32
-	// NoPMTUD disables path MTU discovery. Default false.
+	// NoPMTUD disables path MTU discovery. Default false. (With it, datagrams go
+	// back to 1200 bytes when the path turns out to be narrower: RFC 8899 section
+	// 4.3.)
 	NoPMTUD bool
 	// InitialPktNum is the first packet number of each space, 0 (default) to
 	// 1<<31-1.
