@@ -60,7 +60,37 @@
 // for the client needs nobody's help. A ConnHandler that implements PathHandler is
 // told of both; Stats counts PathChanges and PathsFailed.
 //
+// With early data (0-RTT: Config.EarlyData, DialConfig.EarlyData) the application
+// has the connection during the handshake already. What a client did on streams is
+// done again, unseen, when the server rejects it. A server cannot tell early data
+// from an attacker's copy of it: see Config.EarlyData for what that forbids.
+//
 // The net.Listener and net.Conn adapters (NewListener, DialConn) make one
 // net.Conn of a connection and its first client stream, for everyone who does
 // not need the callbacks.
+//
+// # Optional interfaces
+//
+// A ConnHandler may implement more: DatagramHandler (RFC 9221), HandshakeHandler,
+// PathHandler.
+//
+// # Errors, and what to do about them
+//
+//	from                  error                                    do
+//	New, Validate         joined, each names a field               mend the Config
+//	Dial                  ngtcp2.ErrSessionInvalid                 dial without DialConfig.Session
+//	                      ngtcp2.ErrHandshakeTimeout, ctx's        try later
+//	                      *ngtcp2.Error, TLS alert inside          the server's certificate or ALPN
+//	                      *ngtcp2.TransportError                   the server refused; its code says why
+//	OnClosed              nil                                      nothing: this side closed
+//	                      *ngtcp2.ApplicationError                 the peer closed: its protocol's code
+//	                      *ngtcp2.TransportError                   the peer found a fault
+//	                      *ngtcp2.Error                            this side did; it has told the peer
+//	                      ngtcp2.ErrIdleTimeout, ErrStatelessReset the peer is gone: dial again
+//	Conn, Stream methods  ErrClosed                                stop; OnClosed or OnStreamClosed tells more
+//	                      ngtcp2.ErrStreamIDBlocked                open later, in OnFlush
+//	                      ngtcp2.ErrDatagramQueueFull              send later, in OnFlush
+//	                      ngtcp2.ErrInvalidArgument                a mistake in the program
+//
+// Use errors.Is and errors.As: most are wrapped.
 package endpoint
