@@ -1,11 +1,14 @@
 package rawquic_test
 
 import (
+	"crypto/tls"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/ngtcp2/internal/rawquic"
 )
 
@@ -52,4 +55,26 @@ func (r *raw) stream(id uint64) (data []byte) {
 		}
 	}
 	return data
+}
+
+// A client whose key share the server cannot use is asked again (RFC 8446 section
+// 4.1.4): two ClientHello messages, both in Initial packets.
+func TestHelloRetryRequest(t *testing.T) {
+	id, err := ident()
+	require.NoError(t, err)
+	w := newServer(t, func(_ *endpoint.Config, tc *crypto.Config) { tc.Groups = "secp384r1" })
+	r := w.connect(1, rawquic.Config{TLS: &tls.Config{RootCAs: id.roots, ServerName: "localhost", NextProtos: []string{alpn},
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP384}}})
+	assert.Equal(t, 2, r.count(rawquic.Initial, rawquic.TypeCrypto), "HelloRetryRequest and ServerHello")
+	(&exchange{raw: r}).alive()
+}
+
+// count is how many frames of a type have come at a level.
+func (r *raw) count(level rawquic.Level, kind uint64) (n int) {
+	for _, f := range r.Received {
+		if f.Level == level && f.Type == kind {
+			n++
+		}
+	}
+	return n
 }
