@@ -3,6 +3,8 @@ package endpoint
 import (
 	"errors"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ngmq/ngmq/ngtcp2"
@@ -15,6 +17,9 @@ const (
 	// retryTokenTimeout is how long a Retry token is good for: the client
 	// returns it within a round trip.
 	retryTokenTimeout = 10 * time.Second
+	// sameFlight is how long datagrams of one client count as one flight: far below
+	// the first probe timeout, after which a lost Retry is asked for again.
+	sameFlight = 100 * time.Millisecond
 	// newTokenTimeout is how long a token from NEW_TOKEN is good for.
 	newTokenTimeout = 24 * time.Hour
 	// resetMin and resetMax are the sizes of a stateless reset (RFC 9000
@@ -33,7 +38,7 @@ type validation struct {
 }
 
 // accept handles a long header packet that belongs to no connection.
-func (c *Core) accept(d *datagram) {
+func (c *Core) accept(d *datagram, v ngtcp2.VersionCID) {
 	h, err := ngtcp2.Accept(d.bytes())
 	if err != nil && !errors.Is(err, ngtcp2.ErrRetry) || d.at.Len < minInitial {
 		c.stats.inc(DropNotInitial)
@@ -41,6 +46,10 @@ func (c *Core) accept(d *datagram) {
 	}
 	if c.ending {
 		c.stats.inc(DropShutdown)
+		return
+	}
+	if !slices.Contains(c.cfg.Versions, h.Version) {
+		c.negotiateVersion(d, v)
 		return
 	}
 	val, ok := c.validate(d, &h)
@@ -162,12 +171,16 @@ func (c *Core) negotiateVersion(d *datagram, v ngtcp2.VersionCID) {
 		return
 	}
 	c.reply(d, &c.limits.versions, VersionNegotiations, func(dst []byte) (int, error) {
-		return ngtcp2.WriteVersionNegotiation(dst, uint8(rand.Uint32()), v, supportedVersions)
+		return ngtcp2.WriteVersionNegotiation(dst, uint8(rand.Uint32()), v, c.cfg.Versions)
 	})
 }
 
 // retry asks the client to prove its address (RFC 9000 section 8.1.2).
 func (c *Core) retry(d *datagram, h *ngtcp2.PktHeader) {
+	if c.retried.again(d.path.Remote, h.DCID, c.now) {
+		c.stats.inc(DropRepeated)
+		return
+	}
 	c.reply(d, &c.limits.retries, Retries, func(dst []byte) (int, error) {
 		scid := newCID(c.worker)
 		token, err := ngtcp2.GenerateRetryToken(c.cfg.TokenSecret, ngtcp2.RetryToken{
@@ -180,6 +193,24 @@ func (c *Core) retry(d *datagram, h *ngtcp2.PktHeader) {
 			Version: h.Version, DCID: h.SCID, SCID: scid, ODCID: h.DCID, Token: token,
 		})
 	})
+}
+
+// lastRetry is what the last Retry answered.
+type lastRetry struct {
+	remote netip.AddrPort
+	dcid   ngtcp2.ConnectionID
+	at     ngtcp2.Timestamp
+}
+
+// again reports whether a datagram belongs to the flight that was answered last: a
+// ClientHello often takes two datagrams, and the client would drop a second Retry
+// (RFC 9000 section 17.2.5.2).
+func (l *lastRetry) again(remote netip.AddrPort, dcid ngtcp2.ConnectionID, now ngtcp2.Timestamp) bool {
+	if l.remote == remote && l.dcid == dcid && now < l.at.Add(sameFlight) {
+		return true
+	}
+	*l = lastRetry{remote, dcid, now}
+	return false
 }
 
 // refuse answers an Initial with CONNECTION_CLOSE.

@@ -19,7 +19,7 @@ const (
 	activeCIDLimit = 4
 )
 
-// supportedVersions are what Version Negotiation offers (RFC 9000, RFC 9369).
+// supportedVersions is the default of Config.Versions (RFC 9000, RFC 9369).
 var supportedVersions = []uint32{ngtcp2.VersionV1, ngtcp2.VersionV2}
 
 // newCID makes a CID that leads to worker.

@@ -71,6 +71,10 @@ func (c *Core) fail(conn *Conn, err error) {
 	}
 	var e *ngtcp2.Error
 	class := ngtcp2.Fatal
+	if errors.As(err, &e) && e.Code == ngtcp2.CodeRecvVersionNegotiation && conn.dial != nil {
+		c.negotiated(conn)
+		return
+	}
 	if errors.As(err, &e) {
 		class = e.Class
 	}

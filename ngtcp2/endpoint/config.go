@@ -120,6 +120,10 @@ type Config struct {
 	// are listened on too. With port 0 the system chooses. Default none (RFC 9000
 	// section 9.6).
 	PreferredAddrs []string
+	// Versions are the QUIC versions that are spoken, best first. A server answers
+	// others with Version Negotiation; a client that gets one tries again with the
+	// first version that both have (RFC 9368). Default ngtcp2.VersionV1, VersionV2.
+	Versions []uint32
 	// DisableActiveMigration asks peers not to migrate; a NAT may still change
 	// their address (RFC 9000 section 18.2, disable_active_migration).
 	DisableActiveMigration bool
@@ -169,6 +173,9 @@ func (c *Config) Validate() error {
 	_, err := parsePreferred(c.PreferredAddrs)
 	bad(err != nil, "PreferredAddrs", fmt.Sprint(err))
 	bad(len(c.PreferredAddrs) > 0 && !server, "PreferredAddrs", "is for the server role: set Addrs")
+	for _, v := range c.Versions {
+		bad(!ngtcp2.IsSupportedVersion(v), "Versions", fmt.Sprintf("0x%x: use ngtcp2.VersionV1 or VersionV2", v))
+	}
 	bad(c.Workers < 0 || c.Workers > maxWorkers, "Workers", "use 0 (one per core) to 256")
 	bad(c.Retry > RetryAuto, "Retry", "use RetryNever, RetryAlways or RetryAuto")
 	bad(c.MaxConns < 0, "MaxConns", "must not be negative")
@@ -197,6 +204,9 @@ func badSecret(s []byte) bool { return len(s) > 0 && (len(s) < minSecret || len(
 // withDefaults is c with its zero fields filled.
 func (c Config) withDefaults() Config {
 	c.preferred, _ = parsePreferred(c.PreferredAddrs) // Validate has seen them
+	if len(c.Versions) == 0 {
+		c.Versions = supportedVersions
+	}
 	setInt(&c.Workers, runtime.GOMAXPROCS(0))
 	c.Workers = min(c.Workers, maxWorkers)
 	setInt(&c.MaxConns, DefaultMaxConns)
@@ -239,7 +249,7 @@ func setSecret(s *[]byte) {
 func (c *Config) settings(now ngtcp2.Timestamp) ngtcp2.Settings {
 	s := ngtcp2.DefaultSettings()
 	s.HandshakeTimeout = c.HandshakeTimeout
-	s.AvailableVersions = supportedVersions
+	s.AvailableVersions = c.Versions
 	if c.Settings != nil {
 		c.Settings(&s)
 	}

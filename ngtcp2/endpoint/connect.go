@@ -47,7 +47,7 @@ type DialConfig struct {
 	// server to its preferred address of the same family once the handshake is
 	// confirmed, if that address answers (RFC 9000 section 9.6).
 	IgnorePreferredAddr bool
-	// Version is the QUIC version of the first packet; 0 = ngtcp2.VersionV1.
+	// Version is the QUIC version of the first packet; 0 = the first of Config.Versions.
 	Version uint32
 
 	claim func() bool // of several attempts, only the one that gets true lives
@@ -57,6 +57,9 @@ type DialConfig struct {
 type dialing struct {
 	cfg   DialConfig
 	ended func(error)
+
+	server   []uint32 // of its Version Negotiation packet
+	original uint32   // version of the first attempt, in the second one
 }
 
 // complete hands a connection whose handshake is complete to the application.
@@ -111,19 +114,12 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 	if c.ending || c.shared.conns.Load() >= int64(c.cfg.MaxConns) {
 		return nil, errors.Join(ErrClosed, errors.New("endpoint: no more connections: Shutdown or Config.MaxConns"))
 	}
-	settings, params := c.cfg.settings(now), c.cfg.params()
-	settings.Token = cfg.Token
-	dcid, scid := randomCID(), newCID(c.worker)
-	record := c.startRecord(&settings, QlogInfo{ODCID: dcid, Remote: path.Remote})
-	nc, err := ngtcp2.NewClientConn(ngtcp2.ConnConfig{
-		DCID: dcid, SCID: scid, Path: path, Version: cfg.Version,
-		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
-		Session: cfg.Session, EarlyData: cfg.EarlyData,
-		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
-		PreferredAddr: cfg.preferredAddr(),
-	})
+	if cfg.Version == 0 {
+		cfg.Version = c.cfg.Versions[0]
+	}
+	d := &dialing{cfg: cfg, ended: ended}
+	nc, scid, record, err := c.newClient(path, d)
 	if err != nil {
-		c.endRecord(record)
 		return nil, err
 	}
 	conn := c.adopt(nc, false, path)
@@ -132,9 +128,33 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 	if nc.CanSendEarlyData() {
 		conn.early, conn.earlyState = newEarlyLog(), EarlyPending
 	}
-	conn.dial = &dialing{cfg: cfg, ended: ended}
+	conn.dial = d
 	c.table.add(scid, conn)
 	c.stats.inc(Dialed)
 	c.markDirty(conn)
 	return conn, nil
+}
+
+// newClient makes the transport of a dial; the second one of a dial, after Version
+// Negotiation, has neither token nor early data.
+func (c *Core) newClient(path ngtcp2.Path, d *dialing) (nc *ngtcp2.Conn, scid ngtcp2.ConnectionID, record uint64, err error) {
+	settings, params, cfg := c.cfg.settings(c.now), c.cfg.params(), &d.cfg
+	settings.Token = cfg.Token
+	if d.original != 0 {
+		settings.Token, settings.OriginalVersion, settings.PreferredVersions = nil, d.original, c.cfg.Versions
+	}
+	dcid := randomCID()
+	scid = newCID(c.worker)
+	record = c.startRecord(&settings, QlogInfo{ODCID: dcid, Remote: path.Remote})
+	nc, err = ngtcp2.NewClientConn(ngtcp2.ConnConfig{
+		DCID: dcid, SCID: scid, Path: path, Version: cfg.Version,
+		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
+		Session: cfg.Session, EarlyData: cfg.EarlyData && d.original == 0,
+		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
+		PreferredAddr: cfg.preferredAddr(),
+	})
+	if err != nil {
+		c.endRecord(record)
+	}
+	return nc, scid, record, err
 }

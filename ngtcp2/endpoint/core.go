@@ -72,6 +72,7 @@ type Core struct {
 	now          ngtcp2.Timestamp       // of the call under way
 	wallOffset   ngtcp2.Timestamp       // from now to Unix time
 	limits       limits
+	retried      lastRetry
 	forward      func(worker int, m Message, pkt []byte) bool // nil: no other workers
 	ending       bool                                         // Shutdown: no new connections
 	alone        bool                                         // made by NewCore

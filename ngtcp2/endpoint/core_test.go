@@ -164,10 +164,17 @@ func (c counter) OnStreamData(s *Stream, data []byte, _ bool) {
 
 func newWire(t testing.TB) *wire {
 	t.Helper()
+	return newWireOf(t, Config{})
+}
+
+// newWireOf is newWire with a server's Config.
+func newWireOf(t testing.TB, cfg Config) *wire {
+	t.Helper()
 	w := &wire{now: ngtcp2.Timestamp(time.Hour)}
 	var err error
 	never := func(p *ngtcp2.TransportParams) { p.MaxIdleTimeout = 0 } // a fuzzer's clock runs for hours
-	w.server, err = NewCore(Config{TLS: serverTLS(t), Addrs: []string{"10.0.0.1:1"}, Handler: w, Params: never})
+	cfg.TLS, cfg.Addrs, cfg.Handler, cfg.Params = serverTLS(t), []string{"10.0.0.1:1"}, w, never
+	w.server, err = NewCore(cfg)
 	require.NoError(t, err)
 	t.Cleanup(w.server.Free)
 	w.client, err = NewCore(Config{Params: never})

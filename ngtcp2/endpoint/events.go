@@ -48,6 +48,10 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		c.datagramAcked(ev.A)
 	case ngtcp2.EventDatagramLost:
 		c.datagramLost(ev.A)
+	case ngtcp2.EventVersionNegotiation:
+		if c.dial != nil {
+			c.dial.server = versionsOf(events.Data(ev))
+		}
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)
 	case ngtcp2.EventBeginPathValidation:

@@ -118,7 +118,7 @@ func (c *Core) unknown(d *datagram, v ngtcp2.VersionCID) {
 	case short:
 		c.resetStateless(d, v.DCID)
 	default:
-		c.accept(d)
+		c.accept(d, v)
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 	DropForwardFull // the owner's inbox was full
 	DropShutdown    // new connections during Shutdown
 	DropNoBuffer    // no room for an answer
+	DropRepeated    // a Retry has answered the datagram before
 
 	GROMessages  // messages from the kernel that held several datagrams
 	GRODatagrams // these datagrams
@@ -85,7 +86,7 @@ var counterNames = [numCounters]string{
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
 	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",
 	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
-	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer",
+	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer", "drop_repeated",
 	"gro_messages", "gro_datagrams", "gso_messages", "gso_datagrams",
 	"packets_sent", "packets_received", "packets_discarded", "packets_lost", "bytes_lost", "key_updates",
 	"close_sent_no_error", "close_sent_transport", "close_sent_tls", "close_sent_application",
