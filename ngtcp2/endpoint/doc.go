@@ -60,10 +60,14 @@
 // for the client needs nobody's help. A ConnHandler that implements PathHandler is
 // told of both; Stats counts PathChanges and PathsFailed.
 //
+// # Early data
+//
 // With early data (0-RTT: Config.EarlyData, DialConfig.EarlyData) the application
 // has the connection during the handshake already. What a client did on streams is
 // done again, unseen, when the server rejects it. A server cannot tell early data
 // from an attacker's copy of it: see Config.EarlyData for what that forbids.
+//
+// # Adapters
 //
 // The net.Listener and net.Conn adapters (NewListener, DialConn) make one
 // net.Conn of a connection and its first client stream, for everyone who does
