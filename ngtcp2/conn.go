@@ -25,7 +25,7 @@ const (
 	// is a caller's error.
 	MaxReadRun = 64
 	// MaxWritePkts is the number of packets that one WritePkts makes at most.
-	MaxWritePkts = 44
+	MaxWritePkts = 54
 )
 
 // ConnConfig is what NewServerConn and NewClientConn need. Everything is copied

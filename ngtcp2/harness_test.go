@@ -381,7 +381,9 @@ func (s *side) check(err error) {
 			continue
 		}
 		s.data[ev.StreamID] = append(s.data[ev.StreamID], r.Data...)
-		s.fin[ev.StreamID] = s.fin[ev.StreamID] || ev.Flags&FlagFin != 0
+		if ev.Flags&FlagFin != 0 {
+			s.fin[ev.StreamID] = true
+		}
 		if !s.hold && err == nil {
 			require.NoError(s.t, s.conn.Consume(ev.StreamID, uint64(len(r.Data))))
 		}

@@ -35,8 +35,9 @@ void shim_events_del(shim_events *e);
 
 // --- shim_conn.c ---
 
-// SHIM_WRITE_PKTS_MAX bounds the time of one write (Go: MaxWritePkts).
-#define SHIM_WRITE_PKTS_MAX 44
+// SHIM_WRITE_PKTS_MAX bounds the time of one write: a send quantum of 64 KiB in
+// packets of 1200 bytes (Go: MaxWritePkts).
+#define SHIM_WRITE_PKTS_MAX 54
 // Urgencies of streams, 0 first (RFC 9218 section 4.1).
 #define SHIM_URGENCIES 8
 #define SHIM_URGENCY_DEFAULT 3

@@ -100,22 +100,27 @@ static int queue_chunks(shim_conn *c, const shim_chunk *chunks, uint32_t n) {
   return rv;
 }
 
+// quantum_left is what is left of the send quantum, in packets.
+static size_t quantum_left(shim_conn *c, size_t pktlen) {
+  uint64_t quantum = ngtcp2_conn_get_send_quantum2(c->conn);
+  return quantum > c->burst ? (size_t)((quantum - c->burst) / pktlen) : 0;
+}
+
 // packet_limit is the number of packets that one call may make: what is left of
 // the send quantum, and a bound on the time of the call.
 static size_t packet_limit(shim_conn *c, size_t pktlen) {
-  uint64_t quantum = ngtcp2_conn_get_send_quantum2(c->conn);
-  uint64_t left = quantum > c->burst ? quantum - c->burst : 0;
-  size_t n = (size_t)((left + pktlen - 1) / pktlen);
+  size_t n = quantum_left(c, pktlen);
   if (n > SHIM_WRITE_PKTS_MAX) {
     n = SHIM_WRITE_PKTS_MAX;
   }
   return n > 0 ? n : 1;
 }
 
-// pace tells ngtcp2 that a burst is over, so that the next one is delayed.
-static void pace(shim_conn *c, uint64_t n, uint64_t ts) {
+// pace tells ngtcp2 that a burst is over, so that the next one is delayed. A rest
+// of less than a packet is no reason for another call.
+static void pace(shim_conn *c, uint64_t n, size_t pktlen, uint64_t ts) {
   c->burst += n;
-  if (c->written <= 0 || c->burst >= ngtcp2_conn_get_send_quantum2(c->conn)) {
+  if (c->written <= 0 || quantum_left(c, pktlen) == 0) {
     ngtcp2_conn_update_pkt_tx_time(c->conn, ts);
     c->burst = 0;
   }
@@ -140,7 +145,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   if (n < 0) {
     return fatal(c, (int)n);
   }
-  pace(c, (uint64_t)n, ts);
+  pace(c, (uint64_t)n, pktlen, ts);
   res->n = n;
   res->segment_size = (uint32_t)gso;
   res->ecn = pi.ecn;

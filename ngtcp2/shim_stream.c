@@ -266,13 +266,15 @@ typedef struct turn {
   uint32_t flags;
 } turn;
 
-// turn_fill offers what s has to send, from the first byte not sent.
-static void turn_fill(turn *t, shim_stream *s) {
+// turn_fill offers what s has to send, from the first byte not sent: no more
+// pieces than fill a packet of room bytes.
+static void turn_fill(turn *t, shim_stream *s, size_t room) {
   uint32_t skip = s->sent_off;
   t->s = s;
   t->cnt = 0;
   t->bytes = 0;
-  for (uint32_t i = s->sent; i < s->len && t->cnt < VEC_MAX; ++i, skip = 0) {
+  for (uint32_t i = s->sent;
+       i < s->len && t->cnt < VEC_MAX && t->bytes < room; ++i, skip = 0) {
     shim_piece *p = piece(s, i);
     t->vec[t->cnt++] =
       (ngtcp2_vec){p->buf->data + p->off + skip, p->len - skip};
@@ -374,7 +376,7 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
     t.cnt = 0;
     t.flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
     if (!full && (s = next_ready(c)) != NULL) {
-      turn_fill(&t, s);
+      turn_fill(&t, s, out.len);
     }
     c->written = turn_write(c, &t, path, pi, out, ts);
     if (c->written != NGTCP2_ERR_WRITE_MORE) {

@@ -64,6 +64,7 @@ type Core struct {
 	datagram     datagram          // the one being routed
 	run          []ngtcp2.Datagram // datagrams of one connection, collected for one call
 	runConn      *Conn
+	runCID       []byte // of the last datagram in run
 	runPath      ngtcp2.Path
 	chunks       [][]ngtcp2.StreamChunk // spare slices for Conn.pending
 	buffers      []ngtcp2.Buffer        // spare first buffers for streams
@@ -112,6 +113,7 @@ func newCore(cfg *Config, worker int, sh *shared) *Core {
 		tx:         txQueue{buf: make([]byte, size)},
 		wallOffset: ngtcp2.Timestamp(time.Now().UnixNano()) - ngtcp2.Now(),
 		run:        make([]ngtcp2.Datagram, 0, ngtcp2.MaxReadRun),
+		runCID:     make([]byte, 0, ngtcp2.MaxCIDLen),
 		limits: limits{newLimiter(versionNegotiationRate), newLimiter(retryRate),
 			newLimiter(statelessResetRate), newLimiter(refuseRate)},
 	}

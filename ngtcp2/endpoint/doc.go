@@ -3,7 +3,7 @@
 //
 // # Pipeline
 //
-//	kernel -> udp.ReadBatch -> worker -> Core.Receive: DecodeVersionCID, CID table
+//	kernel -> udp.ReadBatch -> worker.turn -> Core.Receive: DecodeVersionCID, CID table
 //	  -> Conn.ReadPkts (one call per run of datagrams of one connection)
 //	  -> events -> ConnHandler (the application; it marks connections dirty)
 //	  -> Core.Poll: OnFlush -> Conn.WritePkts (GSO runs) -> udp.WriteBatch -> kernel
@@ -30,14 +30,18 @@
 //
 // # Goroutines and ownership
 //
-//	goroutine    count                owns                                 talks by
-//	worker.run   Config.Workers       its Core: conns, streams, CID table, batches, inbox,
-//	                                  timers, dirty queue; the send side   timer
-//	                                  of its sockets
-//	worker.read  one per socket       receive side of one socket           full/free channels
-//	recorder     one, if anything is  files of qlog, lines of ngtcp2's log   a bounded queue
-//	             recorded
-//	application  any                  its own state                        Conn.Wake, Conn.Post
+//	goroutine    count           owns                                      talks by
+//	worker.read  one per socket  receive side of one socket; its worker    worker.mu
+//	                             during a turn with what it has received
+//	worker.run   Config.Workers  its worker during all other turns: timer  worker.mu
+//	                             due, inbox, forwarded datagram
+//	recorder     one, if needed  files of qlog, lines of ngtcp2's log      a bounded queue
+//	application  any             its own state                             Conn.Wake, Conn.Post
+//
+// A worker is its Core (conns, streams, CID table, timers, dirty queue, inbox),
+// and the send side of its sockets. One goroutine at a time makes a turn with it,
+// holding worker.mu: the one that has something to do, so that no datagram
+// waits for another goroutine to be scheduled. "On the worker" means: in a turn.
 //
 // Methods of Conn and Stream belong to the worker unless their comment says
 // "(any)": call them from ConnHandler methods or inside Conn.Post. Buffers

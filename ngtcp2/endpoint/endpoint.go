@@ -30,7 +30,6 @@ type Endpoint struct {
 	reads   sync.WaitGroup // worker.read
 	cut     sync.Once
 	quit    chan struct{} // closed: workers end at once
-	stopped chan struct{} // closed: readers end
 	done    chan struct{} // closed: everything has ended
 }
 
@@ -42,7 +41,7 @@ func New(cfg Config) (*Endpoint, error) {
 		return nil, err
 	}
 	e := &Endpoint{cfg: cfg.withDefaults(), quit: make(chan struct{}),
-		stopped: make(chan struct{}), done: make(chan struct{})}
+		done: make(chan struct{})}
 	e.shared.done = e.done
 	e.shared.recorder = newRecorder(&e.cfg)
 	for i := range e.cfg.Workers {
@@ -176,7 +175,7 @@ func (e *Endpoint) Start() error {
 }
 
 func (e *Endpoint) startReader(w *worker, s *udp.Socket) {
-	e.reads.Go(func() { w.read(s, e.stopped) })
+	e.reads.Go(func() { w.read(s) })
 }
 
 // Run starts the Endpoint, waits until ctx ends and shuts down, which takes at
@@ -228,7 +227,6 @@ func (e *Endpoint) end() {
 
 // release closes sockets and frees Cores. No worker runs any more.
 func (e *Endpoint) release() {
-	close(e.stopped)
 	for _, s := range e.sockets {
 		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			e.cfg.Logger.Warn("endpoint: closing a socket", "err", err)

@@ -8,10 +8,12 @@ import (
 // inbox is how other goroutines reach a worker. Wakes are an intrusive list
 // with one entry per connection, so they need neither lock nor memory.
 type inbox struct {
-	woken  atomic.Pointer[Conn] // stack of connections to mark dirty
-	mu     sync.Mutex
-	posts  []func()
-	signal chan struct{} // has a token when there may be something
+	woken    atomic.Pointer[Conn] // stack of connections to mark dirty
+	mu       sync.Mutex
+	posts    []func()
+	posted   atomic.Bool   // posts is not empty
+	signal   chan struct{} // has a token when there may be something
+	attended atomic.Bool   // a turn is under way, which looks again before it ends
 }
 
 func newInbox() inbox { return inbox{signal: make(chan struct{}, 1)} }
@@ -37,11 +39,15 @@ func (b *inbox) wake(c *Conn) {
 func (b *inbox) post(f func()) {
 	b.mu.Lock()
 	b.posts = append(b.posts, f)
+	b.posted.Store(true)
 	b.mu.Unlock()
 	b.ring()
 }
 
 func (b *inbox) ring() {
+	if b.attended.Load() {
+		return
+	}
 	select {
 	case b.signal <- struct{}{}:
 	default:
@@ -57,11 +63,24 @@ func (b *inbox) drain(dirty func(*Conn)) {
 		dirty(c)
 		c = next
 	}
+	if !b.posted.Load() {
+		return
+	}
 	b.mu.Lock()
 	posts := b.posts
 	b.posts = nil
+	b.posted.Store(false)
 	b.mu.Unlock()
 	for _, f := range posts {
 		f()
 	}
+}
+
+// attend begins a turn: nothing has to be signalled until leave. Worker only.
+func (b *inbox) attend() { b.attended.Store(true) }
+
+// leave ends a turn. It reports whether something came in that was not drained.
+func (b *inbox) leave() bool {
+	b.attended.Store(false)
+	return b.woken.Load() != nil || b.posted.Load()
 }

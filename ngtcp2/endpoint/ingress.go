@@ -48,6 +48,10 @@ func (c *Core) receive(b *Batch, now ngtcp2.Timestamp, forwarded bool) {
 // route finds out whose datagram it is.
 func (c *Core) route(d *datagram) {
 	pkt := d.bytes()
+	if c.continuesRun(d, pkt) {
+		c.run = append(c.run, d.at)
+		return
+	}
 	v, err := ngtcp2.DecodeVersionCID(pkt, cidLen)
 	if errors.Is(err, ngtcp2.ErrVersionNegotiation) {
 		c.negotiateVersion(d, v)
@@ -73,7 +77,15 @@ func (c *Core) route(d *datagram) {
 		c.readRun(d.buf)
 		c.runConn, c.runPath = conn, d.path
 	}
+	c.runCID = append(c.runCID[:0], v.DCID...)
 	c.run = append(c.run, d.at)
+}
+
+// continuesRun reports whether pkt has a short header and the path and Connection
+// ID of the datagram before it, as most have: there is no need to look it up.
+func (c *Core) continuesRun(d *datagram, pkt []byte) bool {
+	return len(c.run) > 0 && len(c.run) < cap(c.run) && len(pkt) > cidLen && pkt[0]&0x80 == 0 &&
+		string(pkt[1:1+cidLen]) == string(c.runCID) && d.path == c.runPath
 }
 
 // readRun gives the collected datagrams to their connection.

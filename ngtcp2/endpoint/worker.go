@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// batchesPerSocket go round between a socket's reader and its worker: one
-	// is filled while the other is processed.
-	batchesPerSocket = 2
 	// clientSlots is the size of a batch in messages where nothing is listened
 	// on: 256 KiB.
 	clientSlots = 4
@@ -29,33 +26,29 @@ const (
 	drainTime = 250 * time.Millisecond
 )
 
-// received is a Batch on its way from a reader to its worker.
-type received struct {
-	*Batch
-	free      chan received // where it goes back to; nil: to the pool
-	forwarded bool
-}
-
-// worker drives a Core with sockets and the clock.
+// worker drives a Core with sockets and the clock. A turn is made by the
+// goroutine that has something for it, so that a datagram is processed where it
+// was read: worker.read with a batch; worker.run with a forwarded datagram, the
+// inbox or the timer.
 type worker struct {
-	core    *Core
 	peers   []*worker
-	full    chan received
-	forward chan received
+	forward chan *Batch     // datagrams that other workers received
 	quit    <-chan struct{} // closed: end at once
 	timer   *time.Timer
-	armed   ngtcp2.Timestamp
-	drainBy ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
 
-	sockets     []*udp.Socket // run's own; Dial appends through the inbox
+	mu          sync.Mutex // held during a turn, for everything below
+	core        *Core
+	armed       ngtcp2.Timestamp // what timer is set to
+	drainBy     ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
+	ended       bool
+	sockets     []*udp.Socket // Dial appends through the inbox
 	retiring    []retiring
 	closeSocket func(*udp.Socket)
 }
 
 func newWorker(core *Core, quit <-chan struct{}) *worker {
 	w := &worker{
-		core: core,
-		full: make(chan received), forward: make(chan received, forwardQueue),
+		core: core, forward: make(chan *Batch, forwardQueue),
 		quit: quit, timer: time.NewTimer(time.Hour), armed: ngtcp2.NoExpiry,
 	}
 	w.timer.Stop()
@@ -66,64 +59,100 @@ func newWorker(core *Core, quit <-chan struct{}) *worker {
 	return w
 }
 
-// run is the event loop: take what arrived, run what is due, write what is
-// dirty, and wait.
+// turn is one round of the event loop: take what arrived (b may be nil), run what
+// is due, write what is dirty, set the timer. It reports whether there is more to
+// do at once.
+func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return false
+	}
+	w.core.inbox.attend()
+	now := ngtcp2.Now()
+	if b != nil {
+		w.core.receive(b, now, forwarded)
+		w.core.Unreachable(b.Errors, now)
+	}
+	w.core.HandleInbox(now)
+	w.core.HandleExpiry(now)
+	w.send(w.core.Poll(now))
+	w.retire(now)
+	w.arm(w.deadline())
+	more = w.core.inbox.leave()
+	if w.finished(now) {
+		w.ended = true
+		w.core.inbox.ring() // for run to return
+		return false
+	}
+	return more || w.core.Busy() && !w.core.Held()
+}
+
+// run makes the turns that no datagram of an own socket brings, until the worker
+// has ended.
 func (w *worker) run() {
-	for {
-		in, ok := w.wait()
-		now := ngtcp2.Now()
-		w.receive(in, now)
-		w.core.HandleInbox(now)
-		w.core.HandleExpiry(now)
-		w.send(w.core.Poll(now))
-		w.retire(now)
-		if !ok {
-			w.cut(now)
+	for more := true; ; {
+		b, ok := w.wait(more)
+		more = w.turn(b, true)
+		if b != nil {
+			forwardPool.Put(b)
 		}
-		if !ok || w.finished(now) {
+		if !ok {
+			w.cut()
+		}
+		if w.over() {
 			return
 		}
 	}
 }
 
-// cut ends what still closes gracefully with a CONNECTION_CLOSE, as far as the
-// sockets take it.
-func (w *worker) cut(now ngtcp2.Timestamp) {
+func (w *worker) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended
+}
+
+// cut ends the worker, and what still closes gracefully with a CONNECTION_CLOSE,
+// as far as the sockets take it.
+func (w *worker) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
 	w.core.cutGraceful()
 	for w.core.Busy() && !w.core.Held() {
-		w.send(w.core.Poll(now))
+		w.send(w.core.Poll(ngtcp2.Now()))
 	}
 }
 
-// wait returns a batch, or nothing when there is other work; ok is false when
-// the worker is to end at once.
-func (w *worker) wait() (in received, ok bool) {
-	if w.core.Busy() && !w.core.Held() {
-		return w.poll()
+// wait returns when there is something to do: a forwarded datagram, or other
+// work. more: there is, so it only looks. ok is false when the worker is to end
+// at once.
+func (w *worker) wait(more bool) (b *Batch, ok bool) {
+	if more {
+		select {
+		case b = <-w.forward:
+		case <-w.quit:
+			return nil, false
+		default:
+		}
+		return b, true
 	}
-	w.arm(w.deadline())
 	select {
-	case in = <-w.full:
-	case in = <-w.forward:
+	case b = <-w.forward:
 	case <-w.core.InboxSignal():
 	case <-w.timer.C:
-		w.armed = ngtcp2.NoExpiry
+		w.fired()
 	case <-w.quit:
-		return in, false
+		return nil, false
 	}
-	return in, true
+	return b, true
 }
 
-// poll takes a batch if there is one: output goes on anyway.
-func (w *worker) poll() (in received, ok bool) {
-	select {
-	case in = <-w.full:
-	case in = <-w.forward:
-	case <-w.quit:
-		return in, false
-	default:
-	}
-	return in, true
+// fired notes that the timer has to be set again, also to the same time.
+func (w *worker) fired() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = ngtcp2.NoExpiry
 }
 
 func (w *worker) deadline() ngtcp2.Timestamp {
@@ -155,20 +184,6 @@ func (w *worker) arm(at ngtcp2.Timestamp) {
 		d = at.Sub(now)
 	}
 	w.timer.Reset(d)
-}
-
-// receive processes a batch and gives it back to its reader.
-func (w *worker) receive(in received, now ngtcp2.Timestamp) {
-	if in.Batch == nil {
-		return
-	}
-	w.core.receive(in.Batch, now, in.forwarded)
-	w.core.Unreachable(in.Errors, now)
-	if in.free != nil {
-		in.free <- in
-	} else {
-		forwardPool.Put(in.Batch)
-	}
 }
 
 // send hands datagrams to their sockets. What a full socket does not take stays
@@ -221,31 +236,20 @@ func (w *worker) socketFor(local netip.AddrPort) *udp.Socket {
 	return nil
 }
 
-// read fills batches from one socket until it is closed. It is a goroutine of
-// its own per socket.
-func (w *worker) read(s *udp.Socket, stopped <-chan struct{}) {
-	free := make(chan received, batchesPerSocket)
-	for range batchesPerSocket {
-		free <- received{Batch: s.NewBatch(), free: free}
+// read makes turns with what one socket receives, until it is closed. It is a
+// goroutine of its own per socket.
+func (w *worker) read(s *udp.Socket) {
+	b := s.NewBatch()
+	err := s.ReadBatch(b)
+	for err == nil {
+		if w.turn(b, false) {
+			err = s.PollBatch(b)
+		} else {
+			err = s.ReadBatch(b)
+		}
 	}
-	for {
-		var in received
-		select {
-		case in = <-free:
-		case <-stopped:
-			return
-		}
-		if err := s.ReadBatch(in.Batch); err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
-			}
-			return
-		}
-		select {
-		case w.full <- in:
-		case <-stopped:
-			return
-		}
+	if !errors.Is(err, net.ErrClosed) {
+		w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
 	}
 }
 
@@ -257,7 +261,7 @@ func (w *worker) forwardTo(to int, m Message, pkt []byte) bool {
 	m.Off, m.Len, m.Stride = 0, uint32(copy(b.Buf, pkt)), uint32(len(pkt))
 	b.Msgs = append(b.Msgs[:0], m)
 	select {
-	case w.peers[to].forward <- received{Batch: b, forwarded: true}:
+	case w.peers[to].forward <- b:
 		return true
 	default:
 		forwardPool.Put(b)

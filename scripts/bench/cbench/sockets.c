@@ -20,7 +20,7 @@ enum {
   IN = 16,            /* messages of one recvmmsg */
   OUT = 4,            /* runs of one sendmmsg */
   SLOT = 64 << 10,    /* bytes of a message or run */
-  RUN = 44,           /* packets of a run */
+  RUN = 45,           /* packets of a run: a send quantum */
   CONTROL = 64,       /* bytes of control data of a message */
   SOCKET_BUFFER = 7 << 20,
   MAX_DATAGRAM = 2048,

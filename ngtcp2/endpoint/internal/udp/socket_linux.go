@@ -49,6 +49,7 @@ type rxState struct {
 	n     int
 	errno syscall.Errno
 	read  func(fd uintptr) bool // bound once, so that a read allocates nothing
+	poll  func(fd uintptr) bool
 }
 
 type txState struct {
@@ -94,6 +95,7 @@ func newSocket(conn *net.UDPConn, cfg Config) (*Socket, error) {
 		return nil, fmt.Errorf("udp: %s: %w", local, err)
 	}
 	s.rx.read = s.recvmmsg
+	s.rx.poll = s.pollmmsg
 	s.tx.write = s.sendmmsg
 	s.tx.send = sendmmsg
 	return s, nil
@@ -207,10 +209,17 @@ func (s *Socket) NewBatch() *Batch {
 // ReadBatch waits until at least one datagram (or ICMP error) is there and reads as many as
 // fit into b without waiting again. It returns net.ErrClosed after Close.
 func (s *Socket) ReadBatch(b *Batch) error {
+	return s.receive(b, s.rx.read)
+}
+
+// PollBatch is ReadBatch that does not wait: b may stay empty.
+func (s *Socket) PollBatch(b *Batch) error { return s.receive(b, s.rx.poll) }
+
+func (s *Socket) receive(b *Batch, try func(fd uintptr) bool) error {
 	b.Msgs, b.Truncated, b.Errors = b.Msgs[:0], 0, b.Errors[:0]
 	s.armReceive(b)
 	for {
-		if err := s.raw.Read(s.rx.read); err != nil {
+		if err := s.raw.Read(try); err != nil {
 			if err := s.pollFailed(b, err); err != nil || len(b.Errors) > 0 {
 				return err
 			}
@@ -271,6 +280,14 @@ func (s *Socket) recvmmsg(fd uintptr) bool {
 	s.rx.errno = e
 	if e == 0 {
 		s.rx.n = int(n)
+	}
+	return true
+}
+
+// pollmmsg never asks to wait.
+func (s *Socket) pollmmsg(fd uintptr) bool {
+	if !s.recvmmsg(fd) {
+		s.rx.n, s.rx.errno = 0, 0
 	}
 	return true
 }

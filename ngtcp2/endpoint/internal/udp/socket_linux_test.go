@@ -139,6 +139,21 @@ func TestCloseUnblocksRead(t *testing.T) {
 	assert.ErrorIs(t, err, net.ErrClosed)
 }
 
+func TestPollDoesNotWait(t *testing.T) {
+	rx, tx := listen(t, Config{Addr: "127.0.0.1:0"}), listen(t, Config{Addr: "127.0.0.1:0"})
+	b := rx.NewBatch()
+	require.NoError(t, rx.PollBatch(b))
+	assert.Empty(t, b.Msgs)
+	_, err := tx.WriteBatch([]byte("x"), []Transmit{{Remote: rx.LocalAddr(), Len: 1}})
+	require.NoError(t, err)
+	for len(b.Msgs) == 0 {
+		require.NoError(t, rx.PollBatch(b))
+	}
+	assert.Equal(t, uint32(1), b.Msgs[0].Len)
+	require.NoError(t, rx.Close())
+	assert.ErrorIs(t, rx.PollBatch(b), net.ErrClosed)
+}
+
 func TestTooLongDatagramIsCounted(t *testing.T) {
 	rx := listen(t, Config{Addr: "127.0.0.1:0", NoGRO: true})
 	tx := listen(t, Config{Addr: "127.0.0.1:0"})

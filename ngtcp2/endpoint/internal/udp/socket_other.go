@@ -84,6 +84,12 @@ func (s *Socket) ReadBatch(b *Batch) error {
 	return nil
 }
 
+// PollBatch finds nothing here: only ReadBatch reads.
+func (s *Socket) PollBatch(b *Batch) error {
+	b.Msgs, b.Truncated = b.Msgs[:0], 0
+	return nil
+}
+
 // WriteBatch sends ts, whose bytes lie in buf, one datagram at a time.
 func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err error) {
 	for len(ts) > 0 {

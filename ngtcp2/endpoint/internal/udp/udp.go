@@ -12,8 +12,8 @@
 // kernel refuses it; elsewhere the same API sends and receives one datagram
 // per call.
 //
-// Ownership: one goroutine may call ReadBatch and one other may call
-// WriteBatch at the same time. Close may be called from any goroutine and
+// Ownership: one goroutine may call ReadBatch or PollBatch and one other may
+// call WriteBatch at the same time. Close may be called from any goroutine and
 // unblocks ReadBatch. A Batch belongs to whoever holds it.
 package udp
 
