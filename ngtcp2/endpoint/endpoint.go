@@ -26,11 +26,11 @@ type Endpoint struct {
 	clients []*udp.Socket // per worker: the socket of outgoing connections
 	refused uint64        // SendRefused of sockets that are closed
 
-	runs    sync.WaitGroup // worker.run
-	reads   sync.WaitGroup // worker.read
-	cut     sync.Once
-	quit    chan struct{} // closed: workers end at once
-	done    chan struct{} // closed: everything has ended
+	runs  sync.WaitGroup // worker.run
+	reads sync.WaitGroup // worker.read
+	cut   sync.Once
+	quit  chan struct{} // closed: workers end at once
+	done  chan struct{} // closed: everything has ended
 }
 
 // New makes an Endpoint and opens its sockets, so that an address in use is an
