@@ -30,6 +30,7 @@ type flow struct {
 	topic   string
 	qos     byte
 	window  int
+	ahead   int // messages that the publisher sends ahead, window at most
 	payload []byte
 	pub     *client
 
@@ -43,7 +44,7 @@ type flow struct {
 	acked   int // PUBACKs; of the publisher's reader
 
 	latency []time.Duration // of messages, when kept; of the only subscriber's reader
-	keep    bool
+	keep    atomic.Bool
 }
 
 // subscriber receives flows, each in order; its fields belong to its client's reader.
@@ -83,7 +84,7 @@ func newFlows(ctx context.Context, f *fleet, p plan) ([]*flow, error) {
 }
 
 func (p plan) flow(i int) *flow {
-	f := &flow{index: i, topic: "peers/flow", qos: p.qos, window: p.window, missing: make([]atomic.Int32, p.window),
+	f := &flow{index: i, topic: "peers/flow", qos: p.qos, window: p.window, ahead: p.window, missing: make([]atomic.Int32, p.window),
 		arrive: int32(p.subscribers), room: make(chan struct{}, 1), failed: make(chan error, 1)}
 	if p.pairs {
 		f.topic = fmt.Sprintf("peers/flow/%d", i)
@@ -111,7 +112,7 @@ func together(flows []*flow, f func(*flow) error) error {
 
 func (f *flow) send(ctx context.Context, n int) error {
 	for last := f.sent + n; f.sent < last; {
-		free := min(last, int(f.arrived.Load())+f.window) - f.sent
+		free := min(last, int(f.arrived.Load())+f.ahead) - f.sent
 		if free == 0 {
 			if err := f.wait(ctx); err != nil {
 				return err
@@ -246,7 +247,7 @@ func (f *flow) check(m frame, payload []byte, next *int) error {
 		return f.fail(fmt.Errorf("%s: message %d was changed: QoS %d, %d bytes", f.topic, number, m.qos(), len(payload)))
 	}
 	*next++
-	if f.keep {
+	if f.keep.Load() {
 		f.latency = append(f.latency, time.Since(clockStart)-time.Duration(binary.BigEndian.Uint64(payload[12:])))
 	}
 	f.arrival(number)

@@ -34,6 +34,12 @@ import (
 	"github.com/ngmq/ngmq/crypto/devcert"
 )
 
+// A round that takes longer fails: a message that does not come would be waited for.
+const (
+	roundLimit = time.Minute
+	longLimit  = 15 * time.Minute // of rows that are measured only when asked for
+)
+
 // asServer in the environment makes this program, or its test, one of the servers.
 const asServer = "NGMQ_PEERS_SERVER"
 
@@ -189,7 +195,9 @@ func (b *bench) measure(ctx context.Context, r *row) (results, error) {
 			}
 			values, err := b.round(ctx, r, name)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("row %s, %s: %w", r.id, name, err))
+				err = fmt.Errorf("row %s, %s: %w", r.id, name, err)
+				fmt.Fprintln(b.log, err)
+				errs = append(errs, err)
 				continue
 			}
 			all.add(name, values)
@@ -211,6 +219,12 @@ func (all results) add(name string, values []float64) {
 // round is one measurement of one peer. It tells what the row does not: memory before and
 // after, and the work of the generator.
 func (b *bench) round(ctx context.Context, r *row, name string) ([]float64, error) {
+	limit := roundLimit
+	if r.asked {
+		limit = longLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	p := peers[slices.IndexFunc(peers, func(p peer) bool { return p.name == name })]
 	runtime.GC() // what rounds before have left is not collected while one runs
 	s, err := b.start(ctx, p)

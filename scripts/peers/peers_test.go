@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // tinyOptions build ngmqd, since the tests of a module run before or after anything else.
 func tinyOptions(t *testing.T) options {
-	o, err := parse([]string{"-repeats", "1", "-limit", "60s"})
+	o, err := parse([]string{"-repeats", "1", "-limit", "5m"})
 	require.NoError(t, err)
 	o.sizes = tiny
 	o.ngmqd = filepath.Join(t.TempDir(), "ngmqd")
@@ -40,30 +40,37 @@ func tinyOptions(t *testing.T) options {
 	return o
 }
 
-// Every peer serves every row that is its own, with all messages there and in order.
+// tested leaves out rows that differ from others in numbers alone: starting servers takes time.
+var tested = []string{"2", "3", "4", "5", "8", "9a", "10", "12", "13", "14"}
+
+// Every peer serves the rows that are its own, with all messages there and in order.
 func TestRows(t *testing.T) {
 	o := tinyOptions(t)
 	o.out = filepath.Join(t.TempDir(), "table.md")
-	o.rows = nil
-	for i := range rows {
-		o.rows = append(o.rows, rows[i].id)
-	}
+	o.rows = tested
 	var out bytes.Buffer
 	require.NoError(t, run(o, &out), "%s", out.String())
 	text, err := os.ReadFile(o.out)
 	require.NoError(t, err)
 	for i := range rows {
 		r := &rows[i]
-		at := strings.Index(string(text), "| "+r.id+" | ")
-		require.GreaterOrEqual(t, at, 0, "row %s is not in the table:\n%s", r.id, text)
-		line, _, _ := strings.Cut(string(text)[at:], "\n")
-		none := 0
-		for _, p := range o.peers {
-			if r.excludes(p) {
-				none++
-			}
+		if !r.wanted(&o) {
+			continue
 		}
-		assert.Equal(t, none, strings.Count(line, " - "), "peers without a figure: %s", line)
+		for _, f := range r.figures {
+			assertLine(t, &o, string(text), r, f)
+		}
+	}
+}
+
+// assertLine wants a line of the table with a figure of all peers but the excluded ones.
+func assertLine(t *testing.T, o *options, text string, r *row, f figure) {
+	start := "| " + r.idOf(f) + " | " + r.name + f.of + ", " + f.unit + " | "
+	_, rest, ok := strings.Cut(text, start)
+	require.True(t, ok, "%q is not in the table:\n%s", start, text)
+	line, _, _ := strings.Cut(rest, "\n")
+	for i, cell := range strings.Split(line, " | ")[:len(o.peers)] {
+		assert.Equal(t, r.excludes(o.peers[i]), cell == "-", "%s%s: %s", start, o.peers[i], cell)
 	}
 }
 
