@@ -81,12 +81,29 @@ static int cb_recv_rx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level,
   return 0;
 }
 
-// check_params refuses a ClientHello without transport parameters (RFC 9001
-// section 8.2). OpenSSL lets it pass, and ngtcp2 aborts when it writes the first
-// 1-RTT packet of such a connection.
+// heard reports whether TLS has read the message of the peer that must have its
+// transport parameters: ClientHello or EncryptedExtensions.
+static int heard(const shim_conn *c) {
+  if (c->server) {
+    return c->answered;
+  }
+  switch (SSL_get_state(c->ssl)) {
+  case TLS_ST_CR_ENCRYPTED_EXTENSIONS:
+  case TLS_ST_CR_CERT_REQ:
+  case TLS_ST_CR_CERT:
+  case TLS_ST_CR_CERT_VRFY:
+  case TLS_ST_OK:
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+// check_params refuses a peer without transport parameters (RFC 9001 section 8.2).
+// OpenSSL lets it pass, and ngtcp2 aborts when it writes the first 1-RTT packet of
+// such a server's connection.
 static int check_params(shim_conn *c) {
-  if (!c->answered ||
-      ngtcp2_conn_get_remote_transport_params2(c->conn) != NULL) {
+  if (!heard(c) || ngtcp2_conn_get_remote_transport_params2(c->conn) != NULL) {
     return 0;
   }
   ngtcp2_conn_set_tls_alert(c->conn, TLS_ALERT_MISSING_EXTENSION);
@@ -111,10 +128,10 @@ static int cb_recv_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
   }
   int rv = ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
                                              user_data);
-  if (rv != 0) {
-    return rv;
+  if (rv == 0) {
+    rv = check_params(c);
   }
-  return c->server ? check_params(c) : shim_session_take(c);
+  return rv != 0 || c->server ? rv : shim_session_take(c);
 }
 
 static int confirmed(shim_conn *c) {

@@ -47,9 +47,13 @@ func editMessage(kind byte, edit func([]byte) []byte) func(rawquic.Level, []byte
 	}
 }
 
-// withoutParams cuts quic_transport_parameters out of a ClientHello.
-func withoutParams(b []byte) []byte {
-	at := helloExtensions(b)
+// withoutParams cuts quic_transport_parameters out of a ClientHello, or out of
+// EncryptedExtensions, which have nothing in front of their list.
+func withoutParams(b []byte) []byte { return cutParams(b, helloExtensions(b)) }
+
+func withoutServerParams(b []byte) []byte { return cutParams(b, 0) }
+
+func cutParams(b []byte, at int) []byte {
 	out := append(bytes.Clone(b[:at]), 0, 0)
 	for rest := b[at+2:]; len(rest) >= 4; {
 		n := 4 + int(binary.BigEndian.Uint16(rest[2:]))
@@ -135,6 +139,15 @@ func TestTLSRules(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { begin(t, c.client, c.cfg).judge(c.code) })
 	}
+}
+
+// RFC 9001 section 8.2, at a client: it is told before the Finished, which the
+// changed transcript makes wrong.
+func TestEncryptedExtensionsWithoutTransportParams(t *testing.T) {
+	x := halfway(t, true, message(encryptedExtensions, withoutServerParams))
+	x.send(rawquic.Handshake, rawquic.Crypto(0, x.TLSOutput(rawquic.Handshake)[:200]))
+	x.w.settle()
+	x.judge(alertMissingExt)
 }
 
 // begin runs a handshake as far as it goes.
