@@ -5,8 +5,10 @@ package client
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,8 +110,13 @@ func TestQUICRefusals(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = Dial(ctx, "quic://127.0.0.1:9", Options{TLS: TLS{CAFile: ca}})
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, err = Dial(ctx, "quic://"+silent.LocalAddr().String(), Options{TLS: TLS{CAFile: ca}})
 	assert.ErrorIs(t, err, context.DeadlineExceeded, "nobody answers")
+	require.NoError(t, silent.Close())
+	_, err = Dial(within(t), "quic://"+silent.LocalAddr().String(), Options{TLS: TLS{CAFile: ca}})
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED, "nobody listens")
 }
 
 func TestQUICInsecureAndLostConnection(t *testing.T) {
