@@ -13,7 +13,7 @@ table=()
 
 main() {
   local pair began failed=0 result
-  [ $# -gt 0 ] || pairs=(3.5.6/1.24.0 3.6.3/1.24.0 4.0.2/1.24.0)
+  [ $# -gt 0 ] || pairs=(3.6.3/1.24.0 4.0.2/1.24.0)
   fresh_clone
   for pair in "${pairs[@]}"; do
     printf '\n== OpenSSL %s, ngtcp2 %s\n' "${pair%/*}" "${pair#*/}"
