@@ -20,6 +20,9 @@ const (
 	// retrySend is how long a worker waits after a full send buffer; a buffer
 	// of 7 MiB drains in 6 ms at 10 Gbit/s.
 	retrySend = time.Millisecond
+	// lateTimers bounds how long timers wait for datagrams that are read first: well
+	// below the least PTO, which has a max_ack_delay of 25 ms (RFC 9002 6.2).
+	lateTimers = 10 * time.Millisecond
 	// drainTime bounds how long a worker that ends answers for closed
 	// connections: a lost CONNECTION_CLOSE is repeated when the peer sends
 	// again, which takes it a round trip.
@@ -41,6 +44,7 @@ type worker struct {
 	armed       ngtcp2.Timestamp // what timer is set to
 	drainBy     ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
 	ended       bool
+	backlog     bool          // the last read was cut short by a full batch: another follows
 	sockets     []*udp.Socket // Dial appends through the inbox
 	retiring    []retiring
 	closeSocket func(*udp.Socket)
@@ -74,18 +78,30 @@ func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
 		w.core.receive(b, now, forwarded)
 		w.core.Unreachable(b.Errors, now)
 	}
+	if b != nil && !forwarded {
+		w.backlog = b.Full()
+		more = w.backlog
+	}
 	w.core.HandleInbox(now)
-	w.core.HandleExpiry(now)
+	w.expire(now)
 	w.send(w.core.Poll(now))
 	w.retire(now)
 	w.arm(w.deadline())
-	more = w.core.inbox.leave()
+	more = w.core.inbox.leave() || more
 	if w.finished(now) {
 		w.ended = true
 		w.core.inbox.ring() // for run to return
 		return false
 	}
 	return more || w.core.Busy() && !w.core.Held()
+}
+
+// expire runs the timers that are due. It puts them off while more datagrams are
+// waiting in a socket, which may bring the acknowledgements that they wait for.
+func (w *worker) expire(now ngtcp2.Timestamp) {
+	if !w.backlog || w.core.Expiry().Add(lateTimers) < now {
+		w.core.HandleExpiry(now)
+	}
 }
 
 // run makes the turns that no datagram of an own socket brings, until the worker
@@ -159,6 +175,9 @@ func (w *worker) deadline() ngtcp2.Timestamp {
 	at := w.core.Expiry()
 	if w.core.Held() {
 		at = min(at, ngtcp2.Now().Add(retrySend))
+	}
+	if w.backlog {
+		at = max(at, ngtcp2.Now().Add(retrySend)) // the reader goes on at once
 	}
 	for _, r := range w.retiring {
 		at = min(at, r.at)
@@ -248,6 +267,7 @@ func (w *worker) read(s *udp.Socket) {
 			err = s.ReadBatch(b)
 		}
 	}
+	w.turn(&Batch{}, false) // no backlog
 	if !errors.Is(err, net.ErrClosed) {
 		w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
 	}

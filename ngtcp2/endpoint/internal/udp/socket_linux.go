@@ -45,11 +45,13 @@ type Socket struct {
 }
 
 type rxState struct {
-	hdrs  []mmsghdr
-	n     int
-	errno syscall.Errno
-	read  func(fd uintptr) bool // bound once, so that a read allocates nothing
-	poll  func(fd uintptr) bool
+	batch  *Batch // whose slots hdrs point to
+	hdrs   []mmsghdr
+	filled int // headers that the kernel has changed
+	n      int // headers to fill, then the filled ones
+	errno  syscall.Errno
+	read   func(fd uintptr) bool // bound once, so that a read allocates nothing
+	poll   func(fd uintptr) bool
 }
 
 type txState struct {
@@ -250,24 +252,34 @@ func transient(e syscall.Errno) bool {
 	return false
 }
 
-// armReceive points the message headers at the slots of b.
+// armReceive points the message headers at the slots of b. The kernel changes
+// only the headers that it fills, so those are all that is restored when b comes
+// again.
 func (s *Socket) armReceive(b *Batch) {
-	n := len(b.slots)
-	if len(s.rx.hdrs) < n {
-		s.rx.hdrs = make([]mmsghdr, n)
+	if s.rx.batch != b {
+		s.rx.arm(b)
 	}
+	for i := range s.rx.filled {
+		h := &s.rx.hdrs[i].Hdr
+		h.Namelen, h.Flags = unix.SizeofSockaddrInet6, 0
+		h.SetControllen(controlSpace)
+	}
+	s.rx.filled, s.rx.n = 0, len(b.slots)
+}
+
+func (rx *rxState) arm(b *Batch) {
+	n := len(b.slots)
+	rx.batch, rx.hdrs = b, make([]mmsghdr, n)
+	rx.filled = n
 	size := len(b.Buf) / n
 	for i := range b.slots {
 		sl := &b.slots[i]
 		sl.iov.Base = &b.Buf[i*size]
 		sl.iov.SetLen(size)
-		h := &s.rx.hdrs[i].Hdr
-		*h = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&sl.name)), Namelen: unix.SizeofSockaddrInet6,
-			Iov: &sl.iov, Control: &sl.control[0]}
+		h := &rx.hdrs[i].Hdr
+		h.Name, h.Iov, h.Control = (*byte)(unsafe.Pointer(&sl.name)), &sl.iov, &sl.control[0]
 		h.SetIovlen(1)
-		h.SetControllen(len(sl.control))
 	}
-	s.rx.n = n
 }
 
 // recvmmsg is called by the netpoller's reader; false means "wait".
@@ -280,6 +292,7 @@ func (s *Socket) recvmmsg(fd uintptr) bool {
 	s.rx.errno = e
 	if e == 0 {
 		s.rx.n = int(n)
+		s.rx.filled = int(n)
 	}
 	return true
 }

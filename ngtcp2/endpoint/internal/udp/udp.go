@@ -36,8 +36,9 @@ const (
 	MaxDatagram = 2048
 	// groSlot is the size of a receive slot when the kernel coalesces.
 	groSlot = 64 << 10
-	// batchGRO and batchPlain are the slots of one Batch: 1 MiB with GRO,
-	// 128 KiB without, enough for one read to empty a burst.
+	// batchGRO and batchPlain are the slots of one Batch, enough for one read to
+	// empty a burst: 1 MiB with GRO, of which small datagrams touch a page per
+	// slot; 128 KiB without.
 	batchGRO, batchPlain = 16, 64
 	// sendMessages is the number of messages of one sendmmsg call.
 	sendMessages = 64
@@ -106,6 +107,9 @@ type Batch struct {
 
 	slots []slot
 }
+
+// Full reports whether the read filled every slot, so that there may be more.
+func (b *Batch) Full() bool { return len(b.slots) > 0 && len(b.Msgs)+b.Truncated == len(b.slots) }
 
 // Unreachable is an ICMP error. It may be forged: see whether Quote is something
 // that an outsider can not know.
