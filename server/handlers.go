@@ -34,7 +34,9 @@ type ConnectEvent = broker.ConnectEvent
 type DisconnectEvent = broker.DisconnectEvent
 
 // SubscribeEvent is a subscription of Client to Filter at QoS, which a handler may
-// lower. Its method Reply answers the subscriber, and nobody else, with a message.
+// lower. Share is the group when the subscription is a shared one; Filter is then what
+// follows the group. Its method Reply answers the subscriber, and nobody else, with a
+// message.
 type SubscribeEvent = broker.SubscribeEvent
 
 // PublishEvent is a message from Client: a Publication with the methods Text (the

@@ -21,6 +21,7 @@ type Broker struct {
 	epoch int64           // Unix time of base in nanoseconds
 
 	subs     topic.Tree[*Session, *subscription]
+	shares   shares
 	handlers topic.Tree[uint64, handler]
 	routers  sync.Pool // of *router
 	timers   *timers

@@ -191,7 +191,7 @@ func (c *Client) connackProperties(p *packet.Connect, a *attachment) (props pack
 	if c.info.KeepAlive != p.KeepAlive {
 		props = packet.AppendUint16(props, packet.ServerKeepAlive, c.info.KeepAlive)
 	}
-	return packet.AppendByte(props, packet.SharedSubscriptionAvailable, 0)
+	return props
 }
 
 // refuse answers a CONNECT with a failure; the connection ends [MQTT-3.2.2-7].

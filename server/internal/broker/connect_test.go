@@ -28,7 +28,7 @@ func TestConnackTellsTheTruth(t *testing.T) {
 	assert.EqualValues(t, 3, number(packet.TopicAliasMaximum))
 	assert.EqualValues(t, 60, number(packet.SessionExpiryInterval))
 	assert.EqualValues(t, 30, number(packet.ServerKeepAlive)) // MQTT-3.1.2-21
-	assert.EqualValues(t, 0, number(packet.SharedSubscriptionAvailable))
+	assert.False(t, ack.Properties.Has(packet.SharedSubscriptionAvailable), "absent: available")
 	id, ok := ack.Properties.Bytes(packet.AssignedClientIdentifier) // MQTT-3.2.2-16
 	assert.True(t, ok)
 	assert.Greater(t, len(id), 20)

@@ -8,7 +8,8 @@
 //	      -> newMessage                one copy, pooled, counted references
 //	      -> Broker.inspect            publish handlers, if any match
 //	      -> Broker.route              retained store, then router.receivers:
-//	                                   topic.Tree.Match merged per session, cached
+//	                                   topic.Tree.Match merged per session, cached;
+//	                                   one member of each group of a shared subscription
 //	      -> Session.deliver           queue of each receiver, Transport.Wake
 //	      -> Client.ack                PUBACK or PUBREC for the publisher
 //
@@ -29,6 +30,7 @@
 //	session.go queue.go inflight.go                 what outlives a connection
 //	registry.go will.go                             who has which session; takeover, expiry, wills
 //	route.go message.go retained.go store.go        messages and where they go
+//	share.go                                        shared subscriptions
 //	dispatch.go                                     calling handlers
 //	timers.go janitor.go                            what depends on time
 //
@@ -53,7 +55,7 @@
 // # Locks
 //
 // Order, outer first: Broker.mu or Session.subMu, Session.mu, then the innermost ones:
-// timers.mu and the locks of topic.Tree and of a store. Client.mu is taken alone. Never two Session.mu or two Client.mu at a time.
+// shares.mu, then timers.mu, shareGroup.mu and the locks of topic.Tree and of a store. Client.mu is taken alone. Never two Session.mu or two Client.mu at a time.
 // No lock is held while a handler, Transport or Sink is called, or while a message is
 // routed. So a takeover between two owners cannot deadlock, and a slow receiver
 // never holds up a publisher: its queue fills, and what is beyond the limit is dropped

@@ -71,8 +71,9 @@ type DisconnectEvent struct {
 // SubscribeEvent is a subscription to be decided about.
 type SubscribeEvent struct {
 	Client *ClientInfo
-	Filter string
-	QoS    byte // the one asked for; may be lowered
+	Filter string // of a shared subscription what follows the group
+	Share  string // the group of a shared subscription (MQTT 5.0 section 4.8.2), else empty
+	QoS    byte   // the one asked for; may be lowered
 	reply  []Publication
 }
 

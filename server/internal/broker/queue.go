@@ -3,11 +3,12 @@ package broker
 // delivery is a message on its way to one session.
 type delivery struct {
 	m      *Message
-	ids    []byte // encoded Subscription Identifier properties; shared, never changed
-	qos    byte   // the lower of the publisher's and the granted one [MQTT-3.8.4-8]
-	retain bool   // RETAIN, if the client's version allows it
-	live   bool   // retain is Retain As Published, which 5.0 clients alone know
-	stored bool   // comes from the retained store
+	ids    []byte      // encoded Subscription Identifier properties; shared, never changed
+	qos    byte        // the lower of the publisher's and the granted one [MQTT-3.8.4-8]
+	retain bool        // RETAIN, if the client's version allows it
+	live   bool        // retain is Retain As Published, which 5.0 clients alone know
+	stored bool        // comes from the retained store
+	share  *shareGroup // that the session got it for; nil = for itself
 }
 
 // queue is a first-in-first-out ring of deliveries. The zero value is empty.

@@ -113,6 +113,7 @@ func (s *Session) leave(c *Client, d departure) (l leftovers, drops []delivery) 
 		return s.end(), nil
 	}
 	s.client = nil
+	s.setOnline(false)
 	drops = s.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	s.setOffline(s.queue.bytes + s.out.bytes)
 	now := s.b.now()

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"hash/maphash"
+	"slices"
 )
 
 // subscription is one filter of one session.
@@ -10,7 +11,8 @@ type subscription struct {
 	ids     []byte // encoded Subscription Identifier property, nil without one
 	qos     byte   // granted
 	noLocal bool
-	rap     bool // Retain As Published
+	rap     bool    // Retain As Published
+	member  *member // of a shared subscription, else nil
 }
 
 // grant is what a session gets of a topic: its matching subscriptions merged into one
@@ -29,17 +31,25 @@ type receiver struct {
 	noLocal bool  // own differs from all
 }
 
+// receivers are who gets the messages of a topic.
+type receivers struct {
+	sessions []receiver
+	groups   []*shareGroup // of which one member each gets them
+}
+
+func (r *receivers) count() int { return len(r.sessions) + len(r.groups) }
+
 // router finds the receivers of a topic. It keeps what it found until a subscription
 // changes anywhere. Routers are pooled: in effect there is one per processor, so that
 // they need no lock.
 type router struct {
-	generation uint64
+	generation [2]uint64 // of the tree of subscriptions and of that of groups
 	seed       maphash.Seed
-	cache      map[string][]receiver
+	cache      map[string]receivers
 	cached     int                // receivers in cache
 	seen       [seenTopics]uint64 // hashes of topics met lately
 	matches    []*subscription    // scratch
-	scratch    []receiver         // scratch
+	scratch    receivers          // scratch
 	index      map[*Session]int   // scratch, place in scratch
 }
 
@@ -58,14 +68,14 @@ const (
 func newRouter() any {
 	return &router{
 		seed:  maphash.MakeSeed(),
-		cache: make(map[string][]receiver),
+		cache: make(map[string]receivers),
 		index: make(map[*Session]int),
 	}
 }
 
 // receivers gives the receivers of a topic, valid until the next call.
-func (r *router) receivers(b *Broker, topic []byte) []receiver {
-	if g := b.subs.Generation(); g != r.generation {
+func (r *router) receivers(b *Broker, topic []byte) receivers {
+	if g := [2]uint64{b.subs.Generation(), b.shares.tree.Generation()}; g != r.generation {
 		clear(r.cache)
 		r.generation, r.cached = g, 0
 	}
@@ -75,6 +85,7 @@ func (r *router) receivers(b *Broker, topic []byte) []receiver {
 	r.matches = b.subs.Match(topic, r.matches[:0])
 	r.merge()
 	clear(r.matches)
+	r.scratch.groups = b.shares.tree.Match(topic, r.scratch.groups[:0])
 	if !r.meet(topic) {
 		return r.scratch
 	}
@@ -91,8 +102,8 @@ func (r *router) meet(topic []byte) bool {
 }
 
 // store puts a copy of scratch into the cache.
-func (r *router) store(topic []byte) []receiver {
-	cost := 1 + len(r.scratch)
+func (r *router) store(topic []byte) receivers {
+	cost := 1 + r.scratch.count()
 	if cost > maxCachedReceivers {
 		return r.scratch
 	}
@@ -100,7 +111,7 @@ func (r *router) store(topic []byte) []receiver {
 		clear(r.cache)
 		r.cached = 0
 	}
-	found := append(make([]receiver, 0, len(r.scratch)), r.scratch...)
+	found := receivers{slices.Clone(r.scratch.sessions), slices.Clone(r.scratch.groups)}
 	r.cache[string(topic)] = found
 	r.cached += cost
 	return found
@@ -108,18 +119,18 @@ func (r *router) store(topic []byte) []receiver {
 
 // merge makes one receiver of all matches of a session.
 func (r *router) merge() {
-	clear(r.scratch)
-	r.scratch = r.scratch[:0]
+	clear(r.scratch.sessions)
+	found := r.scratch.sessions[:0]
 	for _, sub := range r.matches {
-		at := r.place(sub.s)
+		at := r.place(found, sub.s)
 		if at < 0 {
-			at = len(r.scratch)
-			r.scratch = append(r.scratch, receiver{s: sub.s, all: grant{qos: -1}, own: grant{qos: -1}})
+			at = len(found)
+			found = append(found, receiver{s: sub.s, all: grant{qos: -1}, own: grant{qos: -1}})
 			if len(r.matches) >= indexReceivers {
 				r.index[sub.s] = at
 			}
 		}
-		rec := &r.scratch[at]
+		rec := &found[at]
 		rec.all.add(sub)
 		if sub.noLocal {
 			rec.noLocal = true
@@ -127,19 +138,20 @@ func (r *router) merge() {
 			rec.own.add(sub)
 		}
 	}
+	r.scratch.sessions = found
 	clear(r.index)
 }
 
-// place finds a session in scratch, -1 when it is not there.
-func (r *router) place(s *Session) int {
+// place finds a session in found, -1 when it is not there.
+func (r *router) place(found []receiver, s *Session) int {
 	if len(r.matches) >= indexReceivers {
 		if at, ok := r.index[s]; ok {
 			return at
 		}
 		return -1
 	}
-	for i := range r.scratch {
-		if r.scratch[i].s == s {
+	for i := range found {
+		if found[i].s == s {
 			return i
 		}
 	}
@@ -160,18 +172,18 @@ func (g *grant) add(sub *subscription) {
 	}
 }
 
-// route delivers m to every session with a matching subscription and stores it if it
-// is to be retained. It gives the number of receivers. The caller keeps its
+// route delivers m to every session with a matching subscription and to one of each
+// group, and stores it if it is to be retained. It gives the number of receivers. The caller keeps its
 // reference. Any goroutine; no lock may be held.
-func (b *Broker) route(m *Message) (receivers int) {
+func (b *Broker) route(m *Message) (n int) {
 	if m.retain {
 		b.retain(m)
 	}
 	r := b.routers.Get().(*router)
 	defer b.routers.Put(r)
 	found := r.receivers(b, m.Topic())
-	for i := range found {
-		rec := &found[i]
+	for i := range found.sessions {
+		rec := &found.sessions[i]
 		g := &rec.all
 		if rec.noLocal && rec.s.id == m.from { // [MQTT-3.8.3-3]
 			g = &rec.own
@@ -180,7 +192,12 @@ func (b *Broker) route(m *Message) (receivers int) {
 			continue
 		}
 		rec.s.deliver(delivery{m: m, ids: g.ids, qos: min(m.qos, byte(g.qos)), retain: m.retain && g.rap, live: true})
-		receivers++
+		n++
 	}
-	return receivers
+	for _, g := range found.groups {
+		if g.deliver(m) {
+			n++
+		}
+	}
+	return n
 }

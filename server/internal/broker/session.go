@@ -35,21 +35,30 @@ type Session struct {
 	subs  map[string]*subscription // by filter
 	cost  int                      // sum of filterCost
 
+	memberships []*member // of shared subscriptions; guarded by mu
+
 	retained atomic.Pointer[retainedWork] // nil = nothing to do; changed under subMu
 }
 
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
-// deliver queues d for the client, if the limits allow it, and wakes the owner of the
-// connection. It takes its own reference on the message. Any goroutine.
+// deliver queues d for the client, or counts it as dropped. Any goroutine.
 func (s *Session) deliver(d delivery) {
+	if reason, ok := s.offer(d); !ok {
+		s.dropped(reason)
+	}
+}
+
+// offer queues d for the client, if the limits allow it, and wakes the owner of the
+// connection. It takes its own reference on the message. Any goroutine.
+func (s *Session) offer(d delivery) (reason DropReason, ok bool) {
 	s.mu.Lock()
 	if d.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()
-		return
+		return 0, true
 	}
-	reason, ok := s.admit(&d)
+	reason, ok = s.admit(&d)
 	var expired []delivery
 	if !ok && (reason == DropQueueFull || reason == DropOfflineFull) {
 		if expired = s.purge(); len(expired) > 0 {
@@ -63,12 +72,10 @@ func (s *Session) deliver(d delivery) {
 	c := s.client
 	s.mu.Unlock()
 	s.release(expired, DropExpired)
-	switch {
-	case !ok:
-		s.dropped(reason)
-	case c != nil:
+	if ok && c != nil {
 		c.wake()
 	}
+	return reason, ok
 }
 
 // release gives up what has been taken out of the queue. No lock is held.
@@ -235,6 +242,7 @@ func (s *Session) begin(c *Client, p *attachment) {
 	s.expiresAt, s.willAt = 0, 0
 	s.out.rewind()
 	s.quota = p.quota
+	s.setOnline(true)
 	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 }
@@ -272,6 +280,7 @@ func (s *Session) transient() bool {
 type leftovers struct {
 	s        *Session
 	messages []delivery
+	shared   []delivery // for other members of their groups
 	flights  []*Message
 	client   *Client // was connected
 	will     *will   // is due
@@ -281,21 +290,21 @@ type leftovers struct {
 // caller calls free when no lock is held.
 func (s *Session) end() leftovers {
 	s.ended = true
-	l := leftovers{s: s, client: s.client, will: s.will}
+	l := leftovers{s: s, client: s.client, will: s.will, shared: s.takeShared()}
 	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)
 	for i := range s.out.slots {
 		if m := s.out.slots[i].m; m != nil {
 			l.flights = append(l.flights, m)
 		}
 	}
-	s.client, s.will, s.out, s.in = nil, nil, inflight{}, nil
+	s.client, s.will, s.out, s.in, s.memberships = nil, nil, inflight{}, nil, nil
 	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 	return l
 }
 
-// free releases the messages and removes the subscriptions. It publishes no will and
-// disconnects nobody.
+// free removes the subscriptions, gives messages of groups to other members and
+// releases the others. It publishes no will and disconnects nobody.
 func (l *leftovers) free() {
 	if l.s == nil {
 		return
@@ -309,4 +318,10 @@ func (l *leftovers) free() {
 		m.Release()
 	}
 	l.s.unsubscribeAll()
+	for _, d := range l.shared {
+		if !d.share.deliver(d.m) {
+			l.s.b.count.dropped[DropSessionEnded].Add(1)
+		}
+		d.m.Release()
+	}
 }

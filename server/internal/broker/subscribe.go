@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/mqtt/topic"
@@ -53,7 +54,8 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	if err := c.b.checkFilter(o.Filter); err != nil {
 		return g, err
 	}
-	ev := SubscribeEvent{Client: c.info, Filter: o.Filter, QoS: o.QoS}
+	share, filter, _ := topic.ParseShare(o.Filter)
+	ev := SubscribeEvent{Client: c.info, Filter: filter, Share: share, QoS: o.QoS}
 	if err := c.b.callSubscribe(&ev); err != nil {
 		return g, err
 	}
@@ -65,18 +67,14 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	c.b.count.subscribes.Add(1)
 	return granted{
 		filter: o.Filter, sub: sub, replies: ev.reply, before: c.b.retains.Load(),
-		retained: o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced, // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+		retained: share == "" && (o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced), // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
 	}, nil
 }
 
-// checkFilter refuses filters that are invalid, too large, or shared, which this
-// broker does not serve and says so in its CONNACK.
+// checkFilter refuses filters that are invalid or too large.
 func (b *Broker) checkFilter(filter string) error {
 	if err := topic.ValidateFilter(filter); err != nil {
 		return &Error{packet.TopicFilterInvalid, err.Error()}
-	}
-	if group, _, _ := topic.ParseShare(filter); group != "" {
-		return &Error{packet.SharedSubscriptionsNotSupported, "no shared subscriptions"}
 	}
 	if len(filter) > b.cfg.MaxTopicLength || topic.Levels(filter) > b.cfg.MaxTopicLevels {
 		return &Error{packet.TopicFilterInvalid, "filter is too long or has too many levels"}
@@ -85,9 +83,9 @@ func (b *Broker) checkFilter(filter string) error {
 }
 
 // subscribe adds a subscription to the session and the tree, while c has the session.
-// replaced tells that there was one with the same filter; the tree changes in one step,
+// again tells that there was one with the same filter; the tree changes in one step,
 // no message is lost [MQTT-3.8.4-4].
-func (s *Session) subscribe(c *Client, filter string, sub *subscription) (replaced bool, err error) {
+func (s *Session) subscribe(c *Client, filter string, sub *subscription) (again bool, err error) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
 	s.mu.Lock() // no takeover before it is done
@@ -95,7 +93,7 @@ func (s *Session) subscribe(c *Client, filter string, sub *subscription) (replac
 	if s.client != c {
 		return false, errTakenOver
 	}
-	_, replaced = s.subs[filter]
+	old, replaced := s.subs[filter]
 	if !replaced && s.full(filter) {
 		return false, &Error{packet.QuotaExceeded, "too many subscriptions"}
 	}
@@ -103,7 +101,11 @@ func (s *Session) subscribe(c *Client, filter string, sub *subscription) (replac
 		s.subs = make(map[string]*subscription)
 	}
 	s.subs[filter] = sub
-	s.b.subs.Insert(filter, s, sub)
+	if strings.HasPrefix(filter, "$share/") {
+		s.b.shares.join(filter, sub, old)
+	} else {
+		s.b.subs.Insert(filter, s, sub)
+	}
 	if !replaced {
 		s.cost += filterCost(filter)
 		s.b.count.subscriptions.Add(1)
@@ -171,15 +173,28 @@ func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) 
 	if s.client != c {
 		return false, errTakenOver
 	}
-	if _, ok := s.subs[filter]; !ok {
+	sub, ok := s.subs[filter]
+	if !ok {
 		return false, nil
+	}
+	if sub.member != nil {
+		s.forgetMember(sub.member)
 	}
 	delete(s.subs, filter)
 	s.retained.Load().forget(filter)
 	s.cost -= filterCost(filter)
-	s.b.subs.Remove(filter, s)
+	s.b.withdraw(filter, sub)
 	s.b.count.subscriptions.Add(-1)
 	return true, nil
+}
+
+// withdraw takes a subscription of a session out of the tree or out of its group.
+func (b *Broker) withdraw(filter string, sub *subscription) {
+	if sub.member != nil {
+		b.shares.leave(filter, sub.member)
+	} else {
+		b.subs.Remove(filter, sub.s)
+	}
 }
 
 // unsubscribeAll removes every subscription for good: the session has ended, no client
@@ -187,8 +202,8 @@ func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) 
 func (s *Session) unsubscribeAll() {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	for filter := range s.subs {
-		s.b.subs.Remove(filter, s)
+	for filter, sub := range s.subs {
+		s.b.withdraw(filter, sub)
 	}
 	s.b.count.subscriptions.Add(-int64(len(s.subs)))
 	s.subs = nil

@@ -15,16 +15,16 @@ func TestSubscribeManyFilters(t *testing.T) { // MQTT-3.8.4-5, -6, MQTT-3.9.3-1,
 	s, p := w.connect(packet.V50, "s"), w.connect(packet.V50, "p")
 	s.send(&packet.Subscribe{PacketID: 300, Subscriptions: []packet.Subscription{
 		{Filter: "a", QoS: 0}, {Filter: "b/+", QoS: 1}, {Filter: "bad+", QoS: 1},
-		{Filter: "$share/g/a", QoS: 1}, {Filter: "$share/g", QoS: 1}, {Filter: "c/#", QoS: 2}, {Filter: "", QoS: 0},
+		{Filter: "$share/g/z", QoS: 1}, {Filter: "$share/g", QoS: 1}, {Filter: "c/#", QoS: 2}, {Filter: "", QoS: 0},
 	}})
 	ack := expect[*packet.Suback](s)
 	assert.EqualValues(t, 300, ack.PacketID) // MQTT-3.8.4-2
-	assert.Equal(t, []packet.ReasonCode{0, 1, packet.TopicFilterInvalid, packet.SharedSubscriptionsNotSupported, packet.TopicFilterInvalid, 2, packet.TopicFilterInvalid}, ack.ReasonCodes)
+	assert.Equal(t, []packet.ReasonCode{0, 1, packet.TopicFilterInvalid, 1, packet.TopicFilterInvalid, 2, packet.TopicFilterInvalid}, ack.ReasonCodes)
 	for _, topic := range []string{"a", "b/x", "c", "c/d/e"} {
 		p.send(pub(topic, topic, 0, 0))
 		assert.Equal(t, []string{topic}, payloads(s.take()))
 	}
-	assert.EqualValues(t, 3, w.Stats().Subscriptions)
+	assert.EqualValues(t, 4, w.Stats().Subscriptions)
 
 	s.send(&packet.Unsubscribe{PacketID: 301, Filters: []string{"c/#", "b/x", "a"}})
 	un := expect[*packet.Unsuback](s)
@@ -42,7 +42,7 @@ func TestSubscribeManyFilters(t *testing.T) { // MQTT-3.8.4-5, -6, MQTT-3.9.3-1,
 func TestSubscribeFailureIn311(t *testing.T) { // MQTT-3.9.3-2
 	w := newWorld(t)
 	s := w.connect(packet.V311, "s")
-	s.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "a#"}, {Filter: "$share/g/a"}, {Filter: "a", QoS: 1}}})
+	s.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "a#"}, {Filter: "$share/g"}, {Filter: "a", QoS: 1}}})
 	assert.Equal(t, []packet.ReasonCode{0x80, 0x80, 1}, expect[*packet.Suback](s).ReasonCodes)
 	s.send(&packet.Unsubscribe{PacketID: 2, Filters: []string{"x", "a"}}) // trap 4 for 5.0: TestSubscribeManyFilters
 	assert.EqualValues(t, 2, expect[*packet.Unsuback](s).PacketID)
