@@ -30,7 +30,7 @@ C_PACKAGES := ./crypto/... ./ngtcp2/...
 STATICCHECK := $(CURDIR)/bin/tools/staticcheck
 # The build without QUIC: what the tag changes.
 NOQUIC := CGO_ENABLED=0 GOFLAGS="$${GOFLAGS:-} -tags=noquic"
-NOQUIC_PACKAGES := ./cmd/... ./server ./server/examples/... ./server/internal/listener/... ./mqtt/client ./crypto/devcert
+NOQUIC_PACKAGES := ./cmd/... ./server ./server/examples/... ./server/internal/listener/... ./server/internal/conformance ./mqtt/client ./crypto/devcert
 
 .PHONY: help
 help: ## what there is (default)
@@ -79,6 +79,10 @@ test-modules: native deps-test
 
 test-scripts: deps-build
 	@scripts/third_party_test.sh
+
+.PHONY: conformance
+conformance: native ## the MQTT 5.0 and 3.1.1 statements, the tests of each, pass or fail, totals
+	$(NATIVE) cd server/internal/conformance && go test -count=1 -timeout 5m -run '$(RUN)' -table
 
 .PHONY: interop
 # Without package names go test shows the table that the tests print.
