@@ -118,9 +118,15 @@ type Limits struct {
 	// MaxInflight is the number of QoS 1 and 2 messages in flight towards one
 	// client, whatever larger Receive Maximum it names; 1,024.
 	MaxInflight int
-	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one session;
-	// further messages are dropped and counted; 10,000 and 32 MiB.
+	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one session, connected
+	// or not; QueuePolicy says what becomes of further messages; 10,000 and 32 MiB.
 	MaxQueuedMessages, MaxQueuedBytes int
+	// MaxQueuedAge is how long a message may wait for a session, counted from its
+	// arrival, before it is dropped as if it had expired; by default for ever. What has
+	// been sent and is not acknowledged is kept.
+	MaxQueuedAge time.Duration
+	// QueuePolicy says what happens when the queue of a session is full; DropNew.
+	QueuePolicy QueuePolicy
 	// MaxSubscriptions is the number of subscriptions of one session; 4,096.
 	MaxSubscriptions int
 	// MaxOfflineBytes is the size of the messages that are kept for all sessions

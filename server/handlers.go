@@ -58,6 +58,17 @@ type ConnInfo = broker.ConnInfo
 // TLSInfo describes the TLS session of a connection.
 type TLSInfo = broker.TLSInfo
 
+// QueuePolicy says what happens to a message for a session whose queue is full: DropNew,
+// DropOld or DropClient. In flags they are "drop-new", "drop-old" and "disconnect".
+type QueuePolicy = broker.QueuePolicy
+
+// Queue policies.
+const (
+	DropNew    = broker.DropNew    // drop the message
+	DropOld    = broker.DropOld    // drop what has waited longest for that session
+	DropClient = broker.DropClient // drop the message and disconnect the client (0x97)
+)
+
 // Stats is a snapshot of the server's counters.
 type Stats = broker.Stats
 

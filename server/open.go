@@ -187,6 +187,8 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxInflight:       l.MaxInflight,
 		MaxQueuedMessages: l.MaxQueuedMessages,
 		MaxQueuedBytes:    l.MaxQueuedBytes,
+		MaxQueuedAge:      l.MaxQueuedAge,
+		QueuePolicy:       l.QueuePolicy,
 		MaxSubscriptions:  l.MaxSubscriptions,
 		MaxOfflineBytes:   l.MaxOfflineBytes,
 		MaxSessionExpiry:  l.MaxSessionExpiry,

@@ -71,7 +71,7 @@ type Config struct {
 	// if its Receive Maximum is not lower. Default 1,024.
 	MaxInflight int
 	// MaxQueuedMessages is how many messages wait for one session, connected or
-	// not. Further ones are dropped and counted. Default 10,000.
+	// not. QueuePolicy says what becomes of further ones. Default 10,000.
 	MaxQueuedMessages int
 	// MaxQueuedBytes limits the size of the messages that wait for one session
 	// (a message that waits for many is counted for each), and in the same way that
@@ -83,6 +83,14 @@ type Config struct {
 	// each). Further ones are dropped and counted. What a session has when its
 	// connection ends is counted and kept. Default 1 GiB.
 	MaxOfflineBytes int64
+	// MaxQueuedAge is how long a message may wait for a session, connected or not,
+	// counted from its arrival: after that it is not sent any more, as if it had
+	// expired. Messages that have been sent and are not acknowledged are kept. Default
+	// 0: for ever.
+	MaxQueuedAge time.Duration
+	// QueuePolicy says what happens to messages for a session whose queue is full.
+	// Default DropNew.
+	QueuePolicy QueuePolicy
 	// MaxPendingControl limits the encoded control packets (acknowledgements,
 	// PINGRESP) that wait for one connection, in bytes. A client that sends requests
 	// and does not read the answers is disconnected with 0x97. Default 1 MiB.
@@ -154,6 +162,8 @@ func (c *Config) Validate() error {
 	check("MaxQueuedMessages", int64(c.MaxQueuedMessages), 1, many)
 	check("MaxQueuedBytes", int64(c.MaxQueuedBytes), 1, many)
 	check("MaxOfflineBytes", c.MaxOfflineBytes, 1, 1<<50)
+	check("MaxQueuedAge", int64(c.MaxQueuedAge), int64(time.Millisecond), 1<<32*int64(time.Second))
+	check("QueuePolicy", int64(c.QueuePolicy), 0, int64(numQueuePolicies)-1)
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
 	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)

@@ -103,7 +103,7 @@ func (b *Broker) newPublication(p *Publication) (*Message, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	m := newMessage(p.Topic, p.Properties, p.Payload)
-	m.qos, m.retain = p.QoS, p.Retain
+	m.qos, m.retain, m.arrived = p.QoS, p.Retain, b.now()
 	if p.Expiry > 0 {
 		m.expires = b.now() + int64(min(p.Expiry, maxExpiry))
 	}

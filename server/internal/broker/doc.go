@@ -27,7 +27,7 @@
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions
 //	flush.go encode.go                              packets to the client
-//	session.go queue.go inflight.go                 what outlives a connection
+//	session.go queue.go inflight.go admit.go        what outlives a connection
 //	registry.go will.go                             who has which session; takeover, expiry, wills
 //	route.go message.go retained.go store.go        messages and where they go
 //	share.go                                        shared subscriptions

@@ -32,6 +32,7 @@ type Message struct {
 	qos      byte
 	retain   bool   // the publisher's RETAIN flag
 	from     string // client identifier of the publisher, empty for the program itself
+	arrived  int64  // Unix time in nanoseconds
 	expires  int64  // Unix time in nanoseconds, 0 = never
 }
 
@@ -104,7 +105,7 @@ func newMessage[T string | []byte](topic T, props packet.Properties, payload []b
 	m := messages.Get().(*Message)
 	m.refs.Store(1)
 	m.replaced.Store(false)
-	m.number, m.qos, m.retain, m.from, m.expires = 0, 0, false, "", 0
+	m.number, m.qos, m.retain, m.from, m.arrived, m.expires = 0, 0, false, "", 0, 0
 	size := 2 + len(topic) + 4 + len(props) + len(payload)
 	if cap(m.buf) < size {
 		m.buf = make([]byte, 0, size)

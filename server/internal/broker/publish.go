@@ -48,6 +48,7 @@ func (c *Client) onPublish(p *packet.Publish) error {
 func (c *Client) newMessage(name []byte, p *packet.Publish) *Message {
 	m := newMessage(name, p.Properties, p.Payload)
 	m.qos, m.retain, m.from = p.QoS, p.Retain, c.info.ID
+	m.arrived = c.seen.Load()
 	if len(p.Properties) > 0 {
 		if seconds, ok := p.Properties.Uint(packet.MessageExpiryInterval); ok {
 			m.expires = c.b.now() + int64(seconds)*int64(time.Second)

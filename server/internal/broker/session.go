@@ -3,7 +3,6 @@ package broker
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Session is what the broker keeps of a client identifier across connections:
@@ -42,118 +41,6 @@ type Session struct {
 
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
-
-// deliver queues d for the client, or counts it as dropped. Any goroutine.
-func (s *Session) deliver(d delivery) {
-	if reason, ok := s.offer(d); !ok {
-		s.dropped(reason)
-	}
-}
-
-// offer queues d for the client, if the limits allow it, and wakes the owner of the
-// connection. It takes its own reference on the message. Any goroutine.
-func (s *Session) offer(d delivery) (reason DropReason, ok bool) {
-	s.mu.Lock()
-	if d.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
-		s.mu.Unlock()
-		return 0, true
-	}
-	reason, ok = s.admit(&d)
-	var expired []delivery
-	if !ok && (reason == DropQueueFull || reason == DropOfflineFull) {
-		if expired = s.purge(); len(expired) > 0 {
-			reason, ok = s.admit(&d)
-		}
-	}
-	if ok {
-		d.m.Retain()
-		s.queue.push(d)
-	}
-	c := s.client
-	s.mu.Unlock()
-	s.release(expired, DropExpired)
-	if ok && c != nil {
-		c.wake()
-	}
-	return reason, ok
-}
-
-// release gives up what has been taken out of the queue. No lock is held.
-func (s *Session) release(gone []delivery, reason DropReason) {
-	if len(gone) == 0 {
-		return
-	}
-	s.b.count.dropped[reason].Add(uint64(len(gone)))
-	for _, d := range gone {
-		d.m.Release()
-	}
-}
-
-// purgeInterval is the least time between two searches of a full queue for messages
-// that have expired, because each looks at all of them.
-const purgeInterval = time.Second
-
-// purge takes what has expired out of a full queue [MQTT-3.3.2-5]. s.mu is held.
-func (s *Session) purge() []delivery {
-	now := s.b.now()
-	if now < s.purgeAt {
-		return nil
-	}
-	s.purgeAt = now + int64(purgeInterval)
-	expired := s.queue.take(func(d *delivery) bool { return d.m.expires != 0 && d.m.expires <= now }, nil)
-	if s.client == nil {
-		s.setOffline(s.queue.bytes + s.out.bytes)
-	}
-	return expired
-}
-
-// admit decides whether d may be queued. Who sends retained messages looks for room
-// itself.
-func (s *Session) admit(d *delivery) (DropReason, bool) {
-	cfg := &s.b.cfg
-	switch {
-	case s.ended:
-		return DropSessionEnded, false
-	case s.client == nil && d.qos == 0:
-		return DropOffline, false
-	case s.queue.n == 0 || d.stored:
-	case s.queue.n >= cfg.MaxQueuedMessages, s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
-		return DropQueueFull, false
-	}
-	if s.client == nil && !s.countOffline(d.m.Size()) {
-		return DropOfflineFull, false
-	}
-	return 0, true
-}
-
-// countOffline counts bytes that are queued for a session without a connection, if
-// MaxOfflineBytes allows them. s.mu is held.
-func (s *Session) countOffline(bytes int) bool {
-	if s.b.count.offline.Add(int64(bytes)) > s.b.cfg.MaxOfflineBytes {
-		s.b.count.offline.Add(-int64(bytes))
-		return false
-	}
-	s.offline += bytes
-	return true
-}
-
-// setOffline corrects what is counted. s.mu is held.
-func (s *Session) setOffline(bytes int) {
-	if bytes != s.offline {
-		s.b.count.offline.Add(int64(bytes - s.offline))
-		s.offline = bytes
-	}
-}
-
-func (s *Session) dropped(reason DropReason) {
-	s.b.count.dropped[reason].Add(1)
-	switch reason {
-	case DropQueueFull:
-		s.b.logDropped(s, "message dropped: queue is full, raise MaxQueuedMessages or MaxQueuedBytes")
-	case DropOfflineFull:
-		s.b.logDropped(s, "message dropped: too much is kept for clients that are away, raise MaxOfflineBytes or lower MaxSessionExpiry")
-	}
-}
 
 // collect moves what can be sent to c now into w: what a resumed session has to
 // resend, then the queue. It stops when room, in bytes, is used up or w is full. One
@@ -210,7 +97,7 @@ func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
 	d := s.queue.at(0)
 	size := d.size(c.version)
 	switch {
-	case d.m.expires != 0 && d.m.expires <= now: // [MQTT-3.3.2-5]
+	case s.stale(d, now): // [MQTT-3.3.2-5]
 		w.drop(s.queue.pop().m, DropExpired)
 		return true
 	case size > c.maxPacket: // [MQTT-3.1.2-24] [MQTT-3.1.2-25]

@@ -157,7 +157,7 @@ func (g *shareGroup) deliver(m *Message) bool {
 		reason, ok := sub.s.offer(delivery{
 			m: m, ids: sub.ids, qos: min(m.qos, sub.qos), // [MQTT-4.8.2-3]
 			retain: m.retain && sub.rap, live: true, share: g,
-		})
+		}, final)
 		switch {
 		case ok:
 			return true

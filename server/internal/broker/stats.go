@@ -12,7 +12,7 @@ type DropReason uint8
 // Drop reasons.
 const (
 	DropQueueFull    DropReason = iota // MaxQueuedMessages or MaxQueuedBytes of the session
-	DropExpired                        // Message Expiry Interval passed before delivery began
+	DropExpired                        // Message Expiry Interval or MaxQueuedAge passed before delivery began
 	DropTooLarge                       // above the client's Maximum Packet Size [MQTT-3.1.2-25]
 	DropOffline                        // QoS 0 for a session without a connection
 	DropSessionEnded                   // waited in a session that came to its end
@@ -33,6 +33,9 @@ func (r DropReason) String() string {
 	}
 	return "unknown"
 }
+
+// full reports whether there would have been room in an emptier queue.
+func (r DropReason) full() bool { return r == DropQueueFull || r == DropOfflineFull }
 
 // Stats is a snapshot of the broker's counters. Totals count from New.
 type Stats struct {

@@ -39,8 +39,9 @@ func (b *Broker) publishWill(w *will) {
 	if w == nil {
 		return
 	}
+	w.m.arrived = b.now()
 	if w.expires {
-		w.m.expires = b.now() + int64(w.expiry)*int64(time.Second)
+		w.m.expires = w.m.arrived + int64(w.expiry)*int64(time.Second)
 	}
 	m, err := b.inspect(w.info, w.m)
 	if err != nil {

@@ -1,0 +1,197 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// QueuePolicy says what happens to a message for a session whose queue is full
+// (Config.MaxQueuedMessages, MaxQueuedBytes, for a session without a connection also
+// MaxOfflineBytes). Messages that have expired make room first, whatever the policy.
+type QueuePolicy uint8
+
+const (
+	// DropNew drops the message.
+	DropNew QueuePolicy = iota
+	// DropOld drops those that have waited longest in that session's queue.
+	DropOld
+	// DropClient drops the message and disconnects the client (0x97, Quota exceeded).
+	// For a session without a connection it is the same as DropNew.
+	DropClient
+	numQueuePolicies
+)
+
+var queuePolicyNames = [numQueuePolicies]string{"drop-new", "drop-old", "disconnect"}
+
+// String is "drop-new", "drop-old" or "disconnect".
+func (p QueuePolicy) String() string {
+	if p < numQueuePolicies {
+		return queuePolicyNames[p]
+	}
+	return fmt.Sprintf("QueuePolicy(%d)", uint8(p))
+}
+
+// UnmarshalText reads what String gives.
+func (p *QueuePolicy) UnmarshalText(text []byte) error {
+	for i, name := range queuePolicyNames {
+		if name == string(text) {
+			*p = QueuePolicy(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not drop-new, drop-old or disconnect", text)
+}
+
+// deliver queues d for the client, or counts it as dropped. Any goroutine.
+func (s *Session) deliver(d delivery) {
+	if reason, ok := s.offer(d, true); !ok {
+		s.dropped(reason)
+	}
+}
+
+// offer queues d for the client, if the limits allow it, and wakes the owner of the
+// connection. It takes its own reference on the message. insist: when there is no room,
+// do as QueuePolicy says. Any goroutine.
+func (s *Session) offer(d delivery, insist bool) (reason DropReason, ok bool) {
+	s.mu.Lock()
+	if d.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
+		s.mu.Unlock()
+		return 0, true
+	}
+	var expired []delivery
+	var few [4]delivery
+	old := few[:0]
+	reason, ok = s.admit(&d)
+	if !ok && reason.full() {
+		if expired = s.purge(); len(expired) > 0 {
+			reason, ok = s.admit(&d)
+		}
+		if !ok && insist && s.b.cfg.QueuePolicy == DropOld {
+			reason, ok, old = s.makeRoom(&d, old)
+		}
+	}
+	if ok {
+		d.m.Retain()
+		s.queue.push(d)
+	}
+	c := s.client
+	s.mu.Unlock()
+	s.release(expired, DropExpired)
+	for i := range old {
+		s.dropped(DropQueueFull)
+		old[i].m.Release()
+	}
+	switch {
+	case c == nil:
+	case ok:
+		c.wake()
+	case insist && reason == DropQueueFull && s.b.cfg.QueuePolicy == DropClient:
+		c.kick(packet.QuotaExceeded, "client does not read its messages")
+	}
+	return reason, ok
+}
+
+// makeRoom takes the oldest messages out of a full queue until there is room for d.
+// s.mu is held.
+func (s *Session) makeRoom(d *delivery, old []delivery) (DropReason, bool, []delivery) {
+	for {
+		reason, ok := s.admit(d)
+		if ok || !reason.full() || s.queue.n == 0 {
+			return reason, ok, old
+		}
+		old = append(old, s.queue.pop())
+		if s.client == nil {
+			s.setOffline(s.queue.bytes + s.out.bytes)
+		}
+	}
+}
+
+// release gives up what has been taken out of the queue. No lock is held.
+func (s *Session) release(gone []delivery, reason DropReason) {
+	if len(gone) == 0 {
+		return
+	}
+	s.b.count.dropped[reason].Add(uint64(len(gone)))
+	for _, d := range gone {
+		d.m.Release()
+	}
+}
+
+// purgeInterval is the least time between two searches of a full queue for messages
+// that have expired, because each looks at all of them.
+const purgeInterval = time.Second
+
+// purge takes what is stale out of a full queue [MQTT-3.3.2-5]. s.mu is held.
+func (s *Session) purge() []delivery {
+	now := s.b.now()
+	if now < s.purgeAt {
+		return nil
+	}
+	s.purgeAt = now + int64(purgeInterval)
+	expired := s.queue.take(func(d *delivery) bool { return s.stale(d, now) }, nil)
+	if s.client == nil {
+		s.setOffline(s.queue.bytes + s.out.bytes)
+	}
+	return expired
+}
+
+// stale reports whether d must not be sent any more: its Message Expiry Interval is
+// over, or it has waited for longer than MaxQueuedAge. A retained message does not wait
+// in the queue from when it was published.
+func (s *Session) stale(d *delivery, now int64) bool {
+	if d.m.expires != 0 && d.m.expires <= now {
+		return true
+	}
+	most := int64(s.b.cfg.MaxQueuedAge)
+	return most > 0 && !d.stored && now-d.m.arrived >= most
+}
+
+// admit decides whether d may be queued. Who sends retained messages looks for room
+// itself.
+func (s *Session) admit(d *delivery) (DropReason, bool) {
+	cfg := &s.b.cfg
+	switch {
+	case s.ended:
+		return DropSessionEnded, false
+	case s.client == nil && d.qos == 0:
+		return DropOffline, false
+	case s.queue.n == 0 || d.stored:
+	case s.queue.n >= cfg.MaxQueuedMessages, s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
+		return DropQueueFull, false
+	}
+	if s.client == nil && !s.countOffline(d.m.Size()) {
+		return DropOfflineFull, false
+	}
+	return 0, true
+}
+
+// countOffline counts bytes that are queued for a session without a connection, if
+// MaxOfflineBytes allows them. s.mu is held.
+func (s *Session) countOffline(bytes int) bool {
+	if s.b.count.offline.Add(int64(bytes)) > s.b.cfg.MaxOfflineBytes {
+		s.b.count.offline.Add(-int64(bytes))
+		return false
+	}
+	s.offline += bytes
+	return true
+}
+
+// setOffline corrects what is counted. s.mu is held.
+func (s *Session) setOffline(bytes int) {
+	if bytes != s.offline {
+		s.b.count.offline.Add(int64(bytes - s.offline))
+		s.offline = bytes
+	}
+}
+
+func (s *Session) dropped(reason DropReason) {
+	s.b.count.dropped[reason].Add(1)
+	switch reason {
+	case DropQueueFull:
+		s.b.logDropped(s, "message dropped: queue is full, raise MaxQueuedMessages or MaxQueuedBytes")
+	case DropOfflineFull:
+		s.b.logDropped(s, "message dropped: too much is kept for clients that are away, raise MaxOfflineBytes or lower MaxSessionExpiry")
+	}
+}
