@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -37,6 +38,9 @@ const (
 // guard against running out of file descriptors and memory (an idle QUIC client
 // costs about 42 KB), not a measure of what the server can carry.
 const DefaultMaxConnections = 100_000
+
+// DefaultSysInterval is how often $SYS/broker/ is brought up to date; that of mosquitto.
+const DefaultSysInterval = 10 * time.Second
 
 // Config says what a Server does. The zero Config works and is safe: it serves
 // QUIC and TCP on loopback addresses, to anonymous clients of this machine, with a
@@ -74,6 +78,15 @@ type Config struct {
 
 	// Timeouts are the deadlines of connections.
 	Timeouts Timeouts
+
+	// SysInterval is how often the server publishes its numbers as retained messages in
+	// $SYS/broker/, with the topics of mosquitto: clients, messages, bytes, subscriptions,
+	// load. Clients that may subscribe to $SYS/# see them, and none can publish there.
+	// Default DefaultSysInterval; negative: never, and $SYS is a topic like others.
+	SysInterval time.Duration
+	// Version is what $SYS/broker/version says. Default: the name of this module and the
+	// version that the program was built with.
+	Version string
 
 	// Workers is the number of QUIC event loops; 0 means one per core.
 	Workers int
@@ -156,6 +169,8 @@ func (c Config) withDefaults() Config {
 	c.TCP = addresses(c.TCP, DefaultTCP)
 	c.TLS = addresses(c.TLS, Off)
 	c.Limits.MaxConnections = or(c.Limits.MaxConnections, DefaultMaxConnections)
+	c.SysInterval = or(c.SysInterval, DefaultSysInterval)
+	c.Version = or(c.Version, "ngmq "+moduleVersion())
 	c.Timeouts.Handshake = or(c.Timeouts.Handshake, DefaultHandshakeTimeout)
 	c.Timeouts.Connect = or(c.Timeouts.Connect, DefaultConnectTimeout)
 	c.Timeouts.Write = or(c.Timeouts.Write, DefaultWriteTimeout)
@@ -166,6 +181,22 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// moduleVersion is the version of this module in the program that is running.
+func moduleVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(devel)"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == modulePath && m.Version != "" {
+			return m.Version
+		}
+	}
+	return "(devel)"
+}
+
+const modulePath = "github.com/ngmq/ngmq"
 
 // addresses applies the default and takes Off entries away.
 func addresses(list []string, byDefault string) []string {

@@ -193,6 +193,8 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxOfflineBytes:   l.MaxOfflineBytes,
 		MaxSessionExpiry:  l.MaxSessionExpiry,
 		MaxKeepAlive:      l.MaxKeepAlive,
+		SysInterval:       max(c.SysInterval, 0),
+		Version:           c.Version,
 		Logger:            c.Logger,
 	}
 }

@@ -46,6 +46,8 @@ type cli struct {
 	LogLevel       string             `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
 	LogFormat      string             `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
+	Protocol protocolFlags `embed:""`
+
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
 	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
@@ -67,6 +69,12 @@ const description = `MQTT server over QUIC, TCP and TLS.
 
 SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs all counters, a line per group; at the end they are logged at debug level.`
 
+// flagDefaults are the defaults that help texts show.
+var flagDefaults = kong.Vars{
+	"quic": server.DefaultQUIC, "tcp": server.DefaultTCP, "datadir": defaultDataDir(),
+	"sysinterval": server.DefaultSysInterval.String(),
+}
+
 // run is main with its surroundings as parameters. It returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	var c cli
@@ -74,7 +82,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	parser := kong.Must(&c,
 		kong.Name("ngmqd"),
 		kong.Description(description),
-		kong.Vars{"quic": server.DefaultQUIC, "tcp": server.DefaultTCP, "datadir": defaultDataDir()},
+		flagDefaults,
 		kong.DefaultEnvars("NGMQ"),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exit = status }),
@@ -117,12 +125,15 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	if c.LogQUIC && !log.Enabled(ctx, slog.LevelDebug) {
 		return errors.New("--log-quic logs at debug level: add --log-level debug")
 	}
-	srv, err := server.New(server.Config{
+	cfg := server.Config{
 		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
-	})
+		Version: "ngmqd " + ownVersion(),
+	}
+	c.Protocol.apply(&cfg)
+	srv, err := server.New(cfg)
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w%s", err, flagsUnderMake())
 	}

@@ -51,6 +51,9 @@ func New(cfg Config) *Broker {
 	b.expiries.byMessage = make(map[*Message]*retainedExpiry)
 	b.base = b.cfg.Now()
 	b.epoch = b.base.UnixNano()
+	if b.cfg.SysInterval > 0 {
+		b.startSys()
+	}
 	return b
 }
 

@@ -42,6 +42,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	control  []byte // encoded control packets that wait for Flush
+	controls int    // how many they are
 	last     []byte // the packet after which nothing may be sent [MQTT-3.14.4-1]
 	accepted bool   // CONNACK 0 has been queued
 	cause    *Error // why closing
@@ -111,6 +112,7 @@ func (c *Client) feed(chunk []byte) (err error) {
 
 // handle does what one packet asks for.
 func (c *Client) handle(p packet.Packet) error {
+	c.n.packets++
 	if c.session == nil {
 		if p, ok := p.(*packet.Connect); ok {
 			return c.onConnect(p)

@@ -104,6 +104,13 @@ type Config struct {
 	// is erased. Default 256 MiB.
 	MaxRetainedBytes int64
 
+	// SysInterval is how often the numbers of the broker are published in $SYS/broker/,
+	// retained, with the topics of mosquitto; clients cannot publish to $SYS then.
+	// Default 0: never.
+	SysInterval time.Duration
+	// Version is the text of $SYS/broker/version. Default "ngmq".
+	Version string
+
 	// Sessions and Retained are the stores. Default: in memory.
 	Sessions SessionStore
 	Retained RetainedStore
@@ -164,6 +171,7 @@ func (c *Config) Validate() error {
 	check("MaxOfflineBytes", c.MaxOfflineBytes, 1, 1<<50)
 	check("MaxQueuedAge", int64(c.MaxQueuedAge), int64(time.Millisecond), 1<<32*int64(time.Second))
 	check("QueuePolicy", int64(c.QueuePolicy), 0, int64(numQueuePolicies)-1)
+	check("SysInterval", int64(c.SysInterval), int64(time.Second), int64(24*time.Hour))
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
 	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)
@@ -190,6 +198,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxPendingControl, defaultMaxPendingControl)
 	setDefault(&c.MaxRetainedMessages, defaultMaxRetained)
 	setDefault(&c.MaxRetainedBytes, defaultMaxRetainedBytes)
+	setDefault(&c.Version, "ngmq")
 	if c.Sessions == nil {
 		c.Sessions = NewMemorySessions()
 	}

@@ -63,6 +63,8 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 		return &Error{packet.ClientIdentifierNotValid, "client identifier is too long"}
 	case p.Will != nil && (len(p.Will.Topic) > b.cfg.MaxTopicLength || topic.Levels(p.Will.Topic) > b.cfg.MaxTopicLevels):
 		return &Error{packet.TopicNameInvalid, "will topic is too long or has too many levels"}
+	case p.Will != nil && b.reserved(p.Will.Topic):
+		return &Error{packet.NotAuthorized, "will topic is the server's own"}
 	}
 	return nil
 }
@@ -151,6 +153,7 @@ func (c *Client) accept(ack *packet.Connack) error {
 		return errTakenOver
 	}
 	c.control = ack.AppendTo(c.control, c.version)
+	c.controls++
 	c.accepted = true
 	c.mu.Unlock()
 	c.live.Store(c.session)

@@ -32,7 +32,7 @@
 //	route.go message.go retained.go store.go        messages and where they go
 //	share.go                                        shared subscriptions
 //	dispatch.go                                     calling handlers
-//	timers.go janitor.go                            what depends on time
+//	timers.go janitor.go sys.go                     what depends on time
 //
 // # Who owns what
 //

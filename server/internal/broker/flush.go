@@ -9,12 +9,13 @@ import (
 
 // writer is the scratch space of one Flush. Writers are pooled.
 type writer struct {
-	batch [64]outgoing // taken from the session, with references
-	n     int
-	buf   []byte // encoded, not yet written
-	sent  [3]uint64
-	bytes int
-	drops []dropped
+	batch   [64]outgoing // taken from the session, with references
+	n       int
+	buf     []byte    // encoded, not yet written
+	sent    [3]uint64 // PUBLISH
+	packets int       // others
+	bytes   int
+	drops   []dropped
 }
 
 // dropped is a message that was given up under the session's lock.
@@ -91,6 +92,11 @@ func (c *Client) takeControl(w *writer) (last []byte) {
 		c.control = nil
 	}
 	last, c.last = c.last, nil
+	w.packets += c.controls
+	c.controls = 0
+	if last != nil {
+		w.packets++
+	}
 	return last
 }
 
@@ -107,6 +113,7 @@ func (w *writer) write(s Sink, c *Client) {
 
 func (w *writer) encode(s Sink, o *outgoing, v packet.Version) {
 	if o.m == nil {
+		w.packets++
 		w.buf = appendAck(w.buf, packet.PUBREL, o.id, packet.Success)
 		return
 	}
@@ -140,7 +147,11 @@ func (w *writer) finish(b *Broker) {
 	for qos, n := range w.sent {
 		if n > 0 {
 			b.count.messagesOut[qos].Add(n)
+			w.packets += int(n)
 		}
+	}
+	if w.packets > 0 {
+		b.count.packetsOut.Add(uint64(w.packets))
 	}
 	if w.bytes > 0 {
 		b.count.bytesOut.Add(uint64(w.bytes))
@@ -151,7 +162,7 @@ func (w *writer) finish(b *Broker) {
 	}
 	clear(w.drops)
 	w.drops = w.drops[:0]
-	w.sent, w.bytes = [3]uint64{}, 0
+	w.sent, w.packets, w.bytes = [3]uint64{}, 0, 0
 	if cap(w.buf) > 4*writeSize {
 		w.buf = make([]byte, 0, writeSize+sharePayload)
 	}
@@ -171,6 +182,7 @@ func (c *Client) reply(p packet.Packet) error {
 	defer c.mu.Unlock()
 	if !c.closing.Load() {
 		c.control = p.AppendTo(c.control, c.version)
+		c.controls++
 	}
 	return c.checkControl()
 }
@@ -187,6 +199,7 @@ func (c *Client) ack(t packet.Type, id uint16, code packet.ReasonCode) error {
 	defer c.mu.Unlock()
 	if !c.closing.Load() {
 		c.control = appendAck(c.control, t, id, code)
+		c.controls++
 	}
 	return c.checkControl()
 }

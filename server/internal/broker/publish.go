@@ -29,6 +29,9 @@ func (c *Client) onPublish(p *packet.Publish) error {
 	if len(name) > c.b.cfg.MaxTopicLength || topic.Levels(name) > c.b.cfg.MaxTopicLevels {
 		return c.refusePublish(p, &Error{packet.TopicNameInvalid, "topic name is too long or has too many levels"})
 	}
+	if c.b.reserved(string(name[:min(len(name), len(sysPrefix))])) {
+		return c.refusePublish(p, &Error{packet.NotAuthorized, "topic name is the server's own"})
+	}
 	m, err := c.b.inspect(c.info, c.newMessage(name, p))
 	if err != nil {
 		c.b.count.dropped[DropHandler].Add(1)

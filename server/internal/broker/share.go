@@ -62,11 +62,13 @@ func (x *shares) join(filter string, sub, old *subscription) {
 	}
 	sub.member = &member{group: g, sub: sub}
 	g.add(sub.member)
+	sub.s.b.count.shared.Add(1)
 	sub.s.memberships = append(sub.s.memberships, sub.member)
 }
 
 // leave takes m out of its group for good.
 func (x *shares) leave(filter string, m *member) {
+	m.sub.s.b.count.shared.Add(-1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if m.group.remove(m) > 0 {

@@ -39,13 +39,14 @@ func (r DropReason) full() bool { return r == DropQueueFull || r == DropOfflineF
 
 // Stats is a snapshot of the broker's counters. Totals count from New.
 type Stats struct {
-	Connections   int64 // network connections open now, with or without CONNECT
-	Clients       int64 // clients let in and connected now
-	Sessions      int64 // sessions now, connected or not
-	Subscriptions int64 // subscriptions now
-	Retained      int64 // retained messages now
-	RetainedBytes int64 // their size
-	OfflineBytes  int64 // size of the messages kept for sessions without a connection
+	Connections         int64 // network connections open now, with or without CONNECT
+	Clients             int64 // clients let in and connected now
+	Sessions            int64 // sessions now, connected or not
+	Subscriptions       int64 // subscriptions now, shared ones included
+	SharedSubscriptions int64 // of these, shared ones
+	Retained            int64 // retained messages now
+	RetainedBytes       int64 // their size
+	OfflineBytes        int64 // size of the messages kept for sessions without a connection
 
 	ClientsTotal      uint64 // CONNECTs accepted
 	SessionsResumed   uint64 // of these, with Session Present
@@ -57,6 +58,8 @@ type Stats struct {
 	HandlerPanics     uint64
 	BytesReceived     uint64 // MQTT bytes
 	BytesSent         uint64
+	PacketsReceived   uint64 // of any type
+	PacketsSent       uint64
 	MessagesReceived  [3]uint64 // PUBLISH from clients by QoS, resends included
 	MessagesSent      [3]uint64 // PUBLISH to clients by QoS, resends included
 
@@ -68,36 +71,40 @@ type Stats struct {
 // counters is the live form of Stats. What the hot path counts is added up per Feed
 // or Flush first.
 type counters struct {
-	connections, clients, subscriptions, offline        atomic.Int64
-	clientsTotal, resumed, takeovers, expired, wills    atomic.Uint64
-	subscribes, unsubscribes, panics, bytesIn, bytesOut atomic.Uint64
-	messagesIn, messagesOut                             [3]atomic.Uint64
-	refused, disconnects                                [256]atomic.Uint64
-	dropped                                             [numDropReasons]atomic.Uint64
+	connections, clients, subscriptions, shared, offline atomic.Int64
+	packetsIn, packetsOut                                atomic.Uint64
+	clientsTotal, resumed, takeovers, expired, wills     atomic.Uint64
+	subscribes, unsubscribes, panics, bytesIn, bytesOut  atomic.Uint64
+	messagesIn, messagesOut                              [3]atomic.Uint64
+	refused, disconnects                                 [256]atomic.Uint64
+	dropped                                              [numDropReasons]atomic.Uint64
 }
 
 // Stats gives a snapshot. Any goroutine; the numbers need not belong to one moment.
 func (b *Broker) Stats() Stats {
 	n := &b.count
 	s := Stats{
-		Connections:       n.connections.Load(),
-		Clients:           n.clients.Load(),
-		Sessions:          int64(b.cfg.Sessions.Len()),
-		Subscriptions:     n.subscriptions.Load(),
-		OfflineBytes:      n.offline.Load(),
-		ClientsTotal:      n.clientsTotal.Load(),
-		SessionsResumed:   n.resumed.Load(),
-		Takeovers:         n.takeovers.Load(),
-		SessionsExpired:   n.expired.Load(),
-		WillsPublished:    n.wills.Load(),
-		SubscribesTotal:   n.subscribes.Load(),
-		UnsubscribesTotal: n.unsubscribes.Load(),
-		HandlerPanics:     n.panics.Load(),
-		BytesReceived:     n.bytesIn.Load(),
-		BytesSent:         n.bytesOut.Load(),
-		Refused:           byCode(&n.refused),
-		Disconnects:       byCode(&n.disconnects),
-		Dropped:           make(map[DropReason]uint64),
+		Connections:         n.connections.Load(),
+		Clients:             n.clients.Load(),
+		Sessions:            int64(b.cfg.Sessions.Len()),
+		Subscriptions:       n.subscriptions.Load(),
+		SharedSubscriptions: n.shared.Load(),
+		PacketsReceived:     n.packetsIn.Load(),
+		PacketsSent:         n.packetsOut.Load(),
+		OfflineBytes:        n.offline.Load(),
+		ClientsTotal:        n.clientsTotal.Load(),
+		SessionsResumed:     n.resumed.Load(),
+		Takeovers:           n.takeovers.Load(),
+		SessionsExpired:     n.expired.Load(),
+		WillsPublished:      n.wills.Load(),
+		SubscribesTotal:     n.subscribes.Load(),
+		UnsubscribesTotal:   n.unsubscribes.Load(),
+		HandlerPanics:       n.panics.Load(),
+		BytesReceived:       n.bytesIn.Load(),
+		BytesSent:           n.bytesOut.Load(),
+		Refused:             byCode(&n.refused),
+		Disconnects:         byCode(&n.disconnects),
+		Dropped:             make(map[DropReason]uint64),
 	}
 	s.Retained, s.RetainedBytes = b.cfg.Retained.Size()
 	for i := range s.MessagesReceived {
@@ -125,11 +132,16 @@ func byCode(n *[256]atomic.Uint64) map[packet.ReasonCode]uint64 {
 // tally is what one Feed adds to the counters.
 type tally struct {
 	messages [3]uint64
+	packets  uint64
 }
 
 // add counts a Feed and clears n.
 func (k *counters) add(bytes int, n *tally) {
 	k.bytesIn.Add(uint64(bytes))
+	if n.packets > 0 {
+		k.packetsIn.Add(n.packets)
+		n.packets = 0
+	}
 	for qos, v := range n.messages {
 		if v > 0 {
 			k.messagesIn[qos].Add(v)
