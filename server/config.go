@@ -140,6 +140,10 @@ type Limits struct {
 	MaxQueuedAge time.Duration
 	// QueuePolicy says what happens when the queue of a session is full; DropNew.
 	QueuePolicy QueuePolicy
+	// TopicAliasMaximum is how many topic aliases a 5.0 client may use, and
+	// OutgoingTopicAliasMaximum how many the server uses towards one that accepts them,
+	// at most 256; 16 and 16; negative: none.
+	TopicAliasMaximum, OutgoingTopicAliasMaximum int
 	// MaxSubscriptions is the number of subscriptions of one session; 4,096.
 	MaxSubscriptions int
 	// MaxOfflineBytes is the size of the messages that are kept for all sessions

@@ -32,6 +32,8 @@ type Client struct {
 	version   packet.Version
 	maxPacket int   // the client's Maximum Packet Size
 	keepAlive int64 // nanoseconds, 0 = off
+	// outAliases belongs to who calls Flush once it is set; nil = none.
+	outAliases *outAliases
 
 	// Any goroutine.
 	live    atomic.Pointer[Session] // session, once CONNACK has been queued: Flush may send from it

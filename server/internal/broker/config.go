@@ -57,6 +57,10 @@ type Config struct {
 	// TopicAliasMaximum is how many topic aliases a 5.0 client may use. Default 16;
 	// negative: none.
 	TopicAliasMaximum int
+	// OutgoingTopicAliasMaximum is how many topic aliases the broker uses towards a 5.0
+	// client that accepts them. Each may keep a topic name of up to 1,024 bytes. Default
+	// 16, at most 256; negative: none.
+	OutgoingTopicAliasMaximum int
 	// MaxTopicLength in bytes, of topic names and filters. Default 65,535.
 	MaxTopicLength int
 	// MaxTopicLevels of topic names and filters. Default 128: matching costs time
@@ -162,6 +166,7 @@ func (c *Config) Validate() error {
 	check("MaxPacketSize", int64(c.MaxPacketSize), minMaxPacketSize, packet.MaxPacketSize)
 	check("MaxConnectSize", int64(c.MaxConnectSize), minMaxPacketSize, packet.MaxPacketSize)
 	check("TopicAliasMaximum", int64(c.TopicAliasMaximum), -1, 65_535)
+	check("OutgoingTopicAliasMaximum", int64(c.OutgoingTopicAliasMaximum), -1, maxOutgoingAliases)
 	check("MaxTopicLength", int64(c.MaxTopicLength), 1, packet.MaxStringSize)
 	check("MaxTopicLevels", int64(c.MaxTopicLevels), 1, packet.MaxStringSize)
 	check("MaxSubscriptions", int64(c.MaxSubscriptions), 1, many)
@@ -188,6 +193,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxConnectSize, defaultMaxConnectSize)
 	setDefault(&c.ReceiveMaximum, defaultReceiveMaximum)
 	setDefault(&c.TopicAliasMaximum, defaultTopicAliasMaximum)
+	setDefault(&c.OutgoingTopicAliasMaximum, defaultTopicAliasMaximum)
 	setDefault(&c.MaxTopicLength, defaultMaxTopicLength)
 	setDefault(&c.MaxTopicLevels, defaultMaxTopicLevels)
 	setDefault(&c.MaxSubscriptions, defaultMaxSubscriptions)

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/rand"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"math"
 	"time"
@@ -43,6 +44,10 @@ func (c *Client) negotiate(p *packet.Connect) {
 	c.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize))
 	if n, ok := p.Properties.Uint(packet.MaximumPacketSize); ok {
 		c.maxPacket = int(min(n, packet.MaxPacketSize))
+	}
+	if n, ok := p.Properties.Uint(packet.TopicAliasMaximum); ok && n > 0 && c.b.cfg.OutgoingTopicAliasMaximum > 0 { // [MQTT-3.1.2-26]
+		n := min(int(n), c.b.cfg.OutgoingTopicAliasMaximum)
+		c.outAliases = &outAliases{seed: maphash.MakeSeed(), slots: make([]outAlias, n)}
 	}
 	if n, ok := p.Properties.Uint(packet.RequestProblemInformation); ok && n == 0 {
 		c.terse = true

@@ -26,7 +26,7 @@
 //	client.go connect.go                            a network connection: input, CONNECT, end
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions
-//	flush.go encode.go                              packets to the client
+//	flush.go encode.go alias.go                     packets to the client
 //	session.go queue.go inflight.go admit.go        what outlives a connection
 //	registry.go will.go                             who has which session; takeover, expiry, wills
 //	route.go message.go retained.go store.go        messages and where they go

@@ -27,6 +27,8 @@ type outgoing struct {
 	dup     bool
 	expiry  uint32 // seconds that are left; only when expires is set
 	expires bool
+	alias   uint16 // Topic Alias, 0 = none
+	known   bool   // the client knows what alias means: no Topic Name
 }
 
 // setExpiry computes what is left of the Message Expiry Interval: the received value
@@ -49,14 +51,36 @@ func (d *delivery) propertiesSize() int {
 	return n
 }
 
-// remaining is the Remaining Length of the PUBLISH.
+// propertiesSize counts the alias too.
+func (o *outgoing) propertiesSize() int {
+	n := o.delivery.propertiesSize()
+	if o.alias != 0 {
+		n += aliasSize
+	}
+	return n
+}
+
+// remaining is the Remaining Length of the PUBLISH without an alias.
 func (d *delivery) remaining(v packet.Version) int {
-	n := d.m.topic + len(d.m.buf) - d.m.payload
+	return d.remainingWith(v, d.m.topic, d.propertiesSize())
+}
+
+// remaining is the Remaining Length of the PUBLISH.
+func (o *outgoing) remaining(v packet.Version) int {
+	name := o.m.topic
+	if o.known {
+		name = 2
+	}
+	return o.remainingWith(v, name, o.propertiesSize())
+}
+
+// remainingWith is the Remaining Length for a Topic Name and properties of these sizes.
+func (d *delivery) remainingWith(v packet.Version, name, props int) int {
+	n := name + len(d.m.buf) - d.m.payload
 	if d.qos > 0 {
 		n += 2
 	}
 	if v == packet.V50 {
-		props := d.propertiesSize()
 		n += packet.VariableByteIntegerSize(props) + props
 	}
 	return n
@@ -79,20 +103,27 @@ func (o *outgoing) appendHead(dst []byte, v packet.Version) []byte {
 		first |= retainBit
 	}
 	dst = packet.AppendVariableByteInteger(append(dst, first), o.remaining(v))
-	dst = append(dst, m.buf[:m.topic]...)
+	if o.known {
+		dst = append(dst, 0, 0)
+	} else {
+		dst = append(dst, m.buf[:m.topic]...)
+	}
 	if o.qos > 0 {
 		dst = append(dst, byte(o.id>>8), byte(o.id))
 	}
 	if v != packet.V50 {
 		return dst
 	}
-	if !o.expires && len(o.ids) == 0 {
+	if !o.expires && len(o.ids) == 0 && o.alias == 0 {
 		return append(dst, m.buf[m.topic:m.payload]...)
 	}
 	dst = packet.AppendVariableByteInteger(dst, o.propertiesSize())
 	if o.expires {
 		dst = append(dst, byte(packet.MessageExpiryInterval))
 		dst = binary.BigEndian.AppendUint32(dst, o.expiry)
+	}
+	if o.alias != 0 {
+		dst = append(dst, byte(packet.TopicAlias), byte(o.alias>>8), byte(o.alias))
 	}
 	dst = append(dst, o.ids...)
 	return append(dst, m.buf[m.props:m.payload]...)

@@ -104,14 +104,14 @@ func (c *Client) takeControl(w *writer) (last []byte) {
 func (w *writer) write(s Sink, c *Client) {
 	for i := range w.batch[:w.n] {
 		o := &w.batch[i]
-		w.encode(s, o, c.version)
+		w.encode(s, o, c)
 		*o = outgoing{}
 	}
 	w.n = 0
 	w.flush(s)
 }
 
-func (w *writer) encode(s Sink, o *outgoing, v packet.Version) {
+func (w *writer) encode(s Sink, o *outgoing, c *Client) {
 	if o.m == nil {
 		w.packets++
 		w.buf = appendAck(w.buf, packet.PUBREL, o.id, packet.Success)
@@ -119,7 +119,10 @@ func (w *writer) encode(s Sink, o *outgoing, v packet.Version) {
 	}
 	w.sent[o.qos]++
 	payload := o.m.Payload()
-	w.buf = o.appendHead(w.buf, v)
+	if c.outAliases != nil {
+		c.outAliases.choose(o, c.maxPacket)
+	}
+	w.buf = o.appendHead(w.buf, c.version)
 	if len(payload) < sharePayload {
 		w.buf = append(w.buf, payload...)
 	} else {
