@@ -23,6 +23,11 @@ const (
 	// lateTimers bounds how long timers wait for datagrams that are read first: well
 	// below the least PTO, which has a max_ack_delay of 25 ms (RFC 9002 6.2).
 	lateTimers = 10 * time.Millisecond
+	// burstSize is the number of bytes in a turn from which on the pause that
+	// follows (pacing) is kept exactly when it is no longer than shortPause: the
+	// runtime wakes a sleeper up to a millisecond late.
+	burstSize  = 32 << 10
+	shortPause = 200 * time.Microsecond
 	// drainTime bounds how long a worker that ends answers for closed
 	// connections: a lost CONNECTION_CLOSE is repeated when the peer sends
 	// again, which takes it a round trip.
@@ -44,8 +49,9 @@ type worker struct {
 	armed       ngtcp2.Timestamp // what timer is set to
 	drainBy     ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
 	ended       bool
-	backlog     bool          // the last read was cut short by a full batch: another follows
-	sockets     []*udp.Socket // Dial appends through the inbox
+	backlog     bool             // the last read was cut short by a full batch: another follows
+	resume      ngtcp2.Timestamp // end of the pause after a burst
+	sockets     []*udp.Socket    // Dial appends through the inbox
 	retiring    []retiring
 	closeSocket func(*udp.Socket)
 }
@@ -84,7 +90,9 @@ func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
 	}
 	w.core.HandleInbox(now)
 	w.expire(now)
-	w.send(w.core.Poll(now))
+	buf, runs := w.core.Poll(now)
+	more = w.paced(now, runs) || more
+	w.send(buf, runs)
 	w.retire(now)
 	w.arm(w.deadline())
 	more = w.core.inbox.leave() || more
@@ -94,6 +102,19 @@ func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
 		return false
 	}
 	return more || w.core.Busy() && !w.core.Held()
+}
+
+// paced reports whether the end of a pause between two bursts is so near that it
+// is not slept for: runs are what is sent now.
+func (w *worker) paced(now ngtcp2.Timestamp, runs []Transmit) bool {
+	n := 0
+	for i := range runs {
+		n += runs[i].Len
+	}
+	if n >= burstSize {
+		w.resume = w.core.Expiry()
+	}
+	return now < w.resume && w.resume <= now.Add(shortPause)
 }
 
 // expire runs the timers that are due. It puts them off while more datagrams are

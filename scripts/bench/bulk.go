@@ -19,7 +19,7 @@ const (
 	// bulkWindow is the stream and connection window, below the socket buffers, in bytes.
 	bulkWindow = 4 << 20
 	bulkBlock  = 64 << 10 // bytes, sent again and again without a copy
-	bulkAhead  = 1 << 20  // bytes given to a stream that are not acknowledged
+	bulkAhead  = 4 << 20  // bytes given to a stream that are not acknowledged
 )
 
 // bulkSink is the server of a transfer: it counts and gives the credit back.
