@@ -121,6 +121,16 @@ type Limits struct {
 	// MaxConnections is the number of network connections of all transports at
 	// once, DefaultMaxConnections by default; further ones are refused.
 	MaxConnections int
+	// MaxConnectionsPerIP is the same for one IPv4 address or IPv6 network of /64; by
+	// default it is not limited, for everybody behind a NAT or proxy shares an address.
+	// A CONNECT above it gets 0x97 (Quota exceeded); when more wait to be told, further
+	// connections are closed at once.
+	MaxConnectionsPerIP int
+	// MaxConnectRate and MaxConnectRatePerIP are the CONNECT packets per second, of
+	// everybody and of one address, counted likewise; as many may come at once. Further
+	// ones get 0x9F (Connection rate exceeded; 3.x: 0x03) before anybody looks at their
+	// credentials, and do not count. By default they are not limited.
+	MaxConnectRate, MaxConnectRatePerIP int
 	// MaxSessions is the number of sessions, connected or not; 200,000.
 	MaxSessions int
 	// MaxPacketSize is the largest MQTT packet taken from a client, in bytes; 8 MiB.
@@ -142,16 +152,35 @@ type Limits struct {
 	QueuePolicy QueuePolicy
 	// TopicAliasMaximum is how many topic aliases a 5.0 client may use, and
 	// OutgoingTopicAliasMaximum how many the server uses towards one that accepts them,
-	// at most 256; 16 and 16; negative: none.
+	// at most 256; 16 and 16; negative: none. A client that uses more is disconnected
+	// with 0x94 (Topic Alias invalid).
 	TopicAliasMaximum, OutgoingTopicAliasMaximum int
 	// MaxSubscriptions is the number of subscriptions of one session; 4,096.
 	MaxSubscriptions int
+	// MaxSubscribeRate is the number of filters per second in the SUBSCRIBE packets of
+	// one client; further ones get 0x97 in the SUBACK. By default it is not limited.
+	MaxSubscribeRate int
+	// MaxMessageRate and MaxByteRate are the PUBLISH packets and the bytes of all packets
+	// that one client may send per second; as much may come at once. RatePolicy says what
+	// becomes of more. By default they are not limited.
+	MaxMessageRate, MaxByteRate int
+	// RatePolicy is RateWait (default): the server does not read from the client for a
+	// while, so that it has to wait; or RateDisconnect: it is disconnected with 0x96
+	// (Message rate too high).
+	RatePolicy RatePolicy
+	// MaxTopicLength is the length of topic names and filters in bytes; 65,535.
+	// MaxTopicLevels is the number of their levels; 128. A PUBLISH above them gets 0x90
+	// (Topic Name invalid), a filter 0x8F (Topic Filter invalid).
+	MaxTopicLength, MaxTopicLevels int
 	// MaxOfflineBytes is the size of the messages that are kept for all sessions
 	// without a connection together; further ones are dropped and counted. 0 means 1 GiB.
 	MaxOfflineBytes int64
 	// MaxSessionExpiry caps how long a session is kept without a connection, with a
 	// resolution of a second; by default it is not capped.
 	MaxSessionExpiry time.Duration
+	// MaxWillDelay caps how long a will waits after its connection was lost, with a
+	// resolution of a second; by default it is not capped.
+	MaxWillDelay time.Duration
 	// MaxKeepAlive caps the keep alive of 5.0 clients (Server Keep Alive), in
 	// seconds; by default it is not capped.
 	MaxKeepAlive uint16

@@ -69,6 +69,19 @@ const (
 	DropClient = broker.DropClient // drop the message and disconnect the client (0x97)
 )
 
+// RatePolicy says what becomes of a client that sends more than Limits.MaxMessageRate
+// or Limits.MaxByteRate.
+type RatePolicy = broker.RatePolicy
+
+const (
+	// RateWait does not read from the client until it is within its rates again. TCP
+	// and QUIC flow control make it wait; nothing is lost. What arrived before is still
+	// handled: over QUIC up to the flow control window.
+	RateWait = broker.RateWait
+	// RateDisconnect ends the connection, in MQTT 5.0 with DISCONNECT 0x96.
+	RateDisconnect = broker.RateDisconnect
+)
+
 // Stats is a snapshot of the server's counters.
 type Stats = broker.Stats
 

@@ -31,6 +31,8 @@ var certificates = sync.OnceValue(func() string {
 	return dir
 })
 
+var making sync.Mutex
+
 // runTests is the body of TestMain.
 func runTests(m *testing.M) int {
 	defer func() { os.RemoveAll(certificates()) }()
@@ -54,7 +56,9 @@ func start(t testing.TB, cfg server.Config) *running {
 		cfg.QUIC, cfg.TCP, cfg.TLS = anyQUIC, anyPort, anyPort
 	}
 	cfg.DataDir = certificates()
+	making.Lock() // the first one makes the certificate
 	s, err := server.New(cfg)
+	making.Unlock()
 	require.NoError(t, err)
 	return run(t, s)
 }

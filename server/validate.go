@@ -148,6 +148,7 @@ func (c Config) checkNumbers() error {
 			errs = append(errs, &ConfigError{Field: field, Value: fmt.Sprint(v), Problem: "negative", Remedy: "use a positive value, or 0 for the default"})
 		}
 	}
+	negative("Limits.MaxConnections", int64(c.Limits.MaxConnections))
 	negative("Workers", int64(c.Workers))
 	negative("Timeouts.Handshake", int64(c.Timeouts.Handshake))
 	negative("Timeouts.Write", int64(c.Timeouts.Write))

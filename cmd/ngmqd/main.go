@@ -47,6 +47,7 @@ type cli struct {
 	LogFormat      string             `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
 	Protocol protocolFlags `embed:""`
+	Limits   limitFlags    `embed:"" group:"Limits"`
 
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
@@ -130,6 +131,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
+		Limits:  c.Limits.limits(),
 		Version: "ngmqd " + ownVersion(),
 	}
 	c.Protocol.apply(&cfg)

@@ -20,13 +20,14 @@ type Broker struct {
 	base  time.Time       // when broker time began
 	epoch int64           // Unix time of base in nanoseconds
 
-	subs     topic.Tree[*Session, *subscription]
-	shares   shares
-	handlers topic.Tree[uint64, handler]
-	routers  sync.Pool // of *router
-	timers   *timers
-	expiries expiries
-	count    counters
+	subs      topic.Tree[*Session, *subscription]
+	shares    shares
+	handlers  topic.Tree[uint64, handler]
+	routers   sync.Pool // of *router
+	timers    *timers
+	expiries  expiries
+	addresses addresses
+	count     counters
 
 	handlerOrder atomic.Uint64 // handlers added so far
 	retains      atomic.Uint64 // messages given to the retained store so far

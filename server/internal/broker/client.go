@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ type Client struct {
 	terse   bool        // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
 	dirty   bool        // something waits for Flush
 	n       tally
+	meter   *meter     // nil without rate limits
+	from    netip.Addr // counted in addresses; invalid: not
+	excess  bool       // one more than MaxConnectionsPerIP
 
 	// Set by the owner before accepted, then constant.
 	version   packet.Version
@@ -61,6 +65,7 @@ var errTakenOver = &Error{packet.SessionTakenOver, "another connection has taken
 func (b *Broker) NewClient(t Transport) *Client {
 	c := &Client{b: b, t: t, maxPacket: packet.MaxPacketSize}
 	c.decoder.Init(uint32(b.cfg.MaxConnectSize))
+	c.meter = newMeter(c)
 	b.count.connections.Add(1)
 	b.mu.Lock()
 	b.clients[c] = struct{}{}
@@ -78,8 +83,12 @@ func (b *Broker) NewClient(t Transport) *Client {
 // connection with CloseCode(err) and calls Closed(err). After an orderly DISCONNECT
 // the error is an *Error with NormalDisconnection.
 func (c *Client) Feed(chunk []byte) error {
-	c.seen.Store(c.b.now())
+	now := c.b.now()
+	c.seen.Store(now)
 	err := c.feed(chunk)
+	if c.meter != nil {
+		c.slowDown(now, len(chunk), &c.n)
+	}
 	c.b.count.add(len(chunk), &c.n)
 	if c.dirty {
 		c.dirty = false
@@ -96,6 +105,11 @@ func (c *Client) feed(chunk []byte) (err error) {
 			err = c.over(&Error{packet.ImplementationSpecificError, "internal error"}, nil)
 		}
 	}()
+	if c.meter != nil {
+		if err := c.admitBytes(c.seen.Load(), len(chunk)); err != nil {
+			return c.fail(err)
+		}
+	}
 	c.decoder.Feed(chunk)
 	for !c.closing.Load() {
 		p, err := c.decoder.Next()
@@ -282,6 +296,10 @@ func (c *Client) Closed(err error) {
 	c.live.Store(nil)
 	b := c.b
 	b.timers.stop(&c.timer)
+	if c.meter != nil {
+		b.timers.stop(&c.meter.timer)
+	}
+	b.addresses.leave(c.from, b.now())
 	b.detach(c, departure{keepWill: true})
 	c.decoder, c.aliases = packet.Decoder{}, nil
 	b.count.connections.Add(-1)

@@ -22,6 +22,15 @@ type Config struct {
 	// MaxClients limits network connections, counted from NewClient to Closed. A
 	// CONNECT above it gets 0x89 (Server busy). Default 100,000.
 	MaxClients int
+	// MaxConnectionsPerIP limits the connections of one IPv4 address or IPv6 network of
+	// /64, as far as listeners tell it (Client.From). A CONNECT above it gets 0x97
+	// (Quota exceeded); more than refusalSlots above it are closed at once. Default 0:
+	// not limited, because a NAT, a proxy or a test is one address.
+	MaxConnectionsPerIP int
+	// MaxConnectRate and MaxConnectRatePerIP limit the CONNECT packets per second, of
+	// everybody and of one address; that many may come at once. A CONNECT above it gets
+	// 0x9F (Connection rate exceeded) before it is authenticated. Default 0: not limited.
+	MaxConnectRate, MaxConnectRatePerIP int
 	// MaxSessions limits sessions, connected or not. A CONNECT that would need one
 	// more gets 0x97 (Quota exceeded). Default 200,000.
 	MaxSessions int
@@ -40,6 +49,10 @@ type Config struct {
 	// and ends with the next CONNECT of its client that has Clean Session 1, or
 	// after this time; with 0 never, so set it where 3.x clients come and go for good.
 	MaxSessionExpiry time.Duration
+	// MaxWillDelay limits the Will Delay Interval: a longer one is shortened, which
+	// clients are not told, for MQTT has no place for it. Default 0: any is granted.
+	// Resolution 1 s.
+	MaxWillDelay time.Duration
 	// MaxClientIDLength in bytes; longer ones get 0x85. Default 1,024, at least 23
 	// [MQTT-3.1.3-5].
 	MaxClientIDLength int
@@ -70,6 +83,15 @@ type Config struct {
 	// memory too: it is enough for filters of 13 levels on the average. Default
 	// 4,096.
 	MaxSubscriptions int
+	// MaxSubscribeRate limits the filters in the SUBSCRIBE packets of one client per
+	// second; more get 0x97 in the SUBACK. Default 0: not limited.
+	MaxSubscribeRate int
+	// MaxMessageRate and MaxByteRate limit what one client sends per second: PUBLISH
+	// packets, resends included, and bytes of all packets; that much may come at once.
+	// Default 0: not limited.
+	MaxMessageRate, MaxByteRate int
+	// RatePolicy says what becomes of a client that sends more; default RateWait.
+	RatePolicy RatePolicy
 
 	// MaxInflight is how many QoS 1 and QoS 2 messages are open towards one client,
 	// if its Receive Maximum is not lower. Default 1,024.
@@ -147,6 +169,7 @@ const (
 	defaultMaxPendingControl = 1 << 20
 	defaultMaxRetained       = 100_000
 	defaultMaxRetainedBytes  = 256 << 20
+	maxRate                  = 1_000_000_000 // the resolution of broker time
 )
 
 // Validate reports every field that is out of range, joined; nil when there is none.
@@ -159,6 +182,16 @@ func (c *Config) Validate() error {
 	}
 	const many = 1 << 40
 	check("MaxClients", int64(c.MaxClients), 1, many)
+	check("MaxConnectionsPerIP", int64(c.MaxConnectionsPerIP), 1, many)
+	check("MaxConnectRate", int64(c.MaxConnectRate), 1, maxRate)
+	check("MaxConnectRatePerIP", int64(c.MaxConnectRatePerIP), 1, maxRate)
+	check("MaxSubscribeRate", int64(c.MaxSubscribeRate), 1, maxRate)
+	check("MaxMessageRate", int64(c.MaxMessageRate), 1, maxRate)
+	check("MaxByteRate", int64(c.MaxByteRate), 1, many)
+	check("MaxWillDelay", int64(c.MaxWillDelay), int64(time.Second), 1<<32*int64(time.Second))
+	if c.RatePolicy >= numRatePolicies {
+		errs = append(errs, fmt.Errorf("broker: RatePolicy is %s: use RateWait or RateDisconnect", c.RatePolicy))
+	}
 	check("MaxSessions", int64(c.MaxSessions), 1, many)
 	check("ConnectTimeout", int64(c.ConnectTimeout), int64(time.Millisecond), int64(time.Hour))
 	check("MaxSessionExpiry", int64(c.MaxSessionExpiry), int64(time.Second), 1<<32*int64(time.Second))

@@ -62,6 +62,8 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 		return &Error{packet.ServerUnavailable, "server is shutting down"}
 	case b.count.connections.Load() > int64(b.cfg.MaxClients):
 		return &Error{packet.ServerBusy, "too many connections"}
+	case c.excess:
+		return &Error{packet.QuotaExceeded, "too many connections from this address"}
 	case p.Properties.Has(packet.AuthenticationMethod): // [MQTT-4.12.0-1]
 		return &Error{packet.BadAuthenticationMethod, "no enhanced authentication"}
 	case len(p.ClientID) > b.cfg.MaxClientIDLength:
@@ -71,7 +73,7 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 	case p.Will != nil && b.reserved(p.Will.Topic):
 		return &Error{packet.NotAuthorized, "will topic is the server's own"}
 	}
-	return nil
+	return b.admitConnect(c.from)
 }
 
 func (c *Client) describe(p *packet.Connect) *ClientInfo {
@@ -124,6 +126,7 @@ func (c *Client) attachment(p *packet.Connect) *attachment {
 	}
 	if p.Will != nil {
 		a.will = newWill(c.info, p.Will)
+		a.will.capDelay(c.b.cfg.MaxWillDelay)
 	}
 	return a
 }

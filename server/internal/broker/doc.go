@@ -24,6 +24,7 @@
 //	broker.go config.go errors.go stats.go log.go   the broker, its limits and numbers
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go                            a network connection: input, CONNECT, end
+//	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions
 //	flush.go encode.go alias.go                     packets to the client
@@ -45,6 +46,8 @@
 //	which client has a session    Broker.mu and Session.mu together to change it
 //	Message                       whoever holds a reference; never changed once routed
 //	router                        who took it from the pool
+//	addresses                     addresses.mu
+//	meter                         the owner of its Client; resume and timer: any goroutine
 //	timers                        timers.mu; fired by Run's goroutine
 //
 // A connection that loses its session to another one (takeover) may still be inside
@@ -55,7 +58,8 @@
 // # Locks
 //
 // Order, outer first: Broker.mu or Session.subMu, Session.mu, then the innermost ones:
-// shares.mu, then timers.mu, shareGroup.mu and the locks of topic.Tree and of a store. Client.mu is taken alone. Never two Session.mu or two Client.mu at a time.
+// shares.mu, then timers.mu, shareGroup.mu and the locks of topic.Tree and of a store. Client.mu and
+// addresses.mu are taken alone. Never two Session.mu or two Client.mu at a time.
 // No lock is held while a handler, Transport or Sink is called, or while a message is
 // routed. So a takeover between two owners cannot deadlock, and a slow receiver
 // never holds up a publisher: its queue fills, and what is beyond the limit is dropped

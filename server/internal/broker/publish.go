@@ -13,6 +13,9 @@ import (
 // handlers, delivery, acknowledgement.
 func (c *Client) onPublish(p *packet.Publish) error {
 	c.n.messages[p.QoS]++
+	if err := c.admitMessage(); err != nil {
+		return err
+	}
 	name, err := c.topicName(p)
 	if err != nil {
 		return err

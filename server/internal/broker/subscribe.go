@@ -54,6 +54,9 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	if err := c.b.checkFilter(o.Filter); err != nil {
 		return g, err
 	}
+	if err := c.admitSubscription(); err != nil {
+		return g, err
+	}
 	share, filter, _ := topic.ParseShare(o.Filter)
 	ev := SubscribeEvent{Client: c.info, Filter: filter, Share: share, QoS: o.QoS}
 	if err := c.b.callSubscribe(&ev); err != nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -24,6 +25,14 @@ func newWill(info *ClientInfo, w *packet.Will) *will {
 	n.delay, _ = w.Properties.Uint(packet.WillDelayInterval)
 	n.expiry, n.expires = w.Properties.Uint(packet.MessageExpiryInterval)
 	return n
+}
+
+// capDelay shortens the delay to most; 0: any is granted. Publishing earlier than asked
+// for is what the end of the session does too [MQTT-3.1.3-9].
+func (w *will) capDelay(most time.Duration) {
+	if most > 0 {
+		w.delay = min(w.delay, uint32(min(most/time.Second, math.MaxUint32)))
+	}
 }
 
 // discard gives the message back; the will is never published.

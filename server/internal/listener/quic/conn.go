@@ -28,6 +28,7 @@ type conn struct {
 	control *endpoint.Stream // nil until the client has opened it
 
 	kept bool // keep-alive has been decided
+	owed int  // bytes that have been handled and for which the client has no credit yet
 	over bool // nothing more is read, Client.Closed has been called
 
 	closing atomic.Uint32 // 0, or 1 + reason code: the broker wants the end
@@ -81,18 +82,29 @@ func (c *conn) OnStreamOpen(s *endpoint.Stream) {
 	s.Refuse(CodeStreamRefused)
 }
 
-// OnStreamData implements endpoint.ConnHandler. Credit goes back at once: what the
-// client sent has been handled when Feed returns.
+// OnStreamData implements endpoint.ConnHandler. Credit goes back at once, for what the
+// client sent has been handled when Feed returns, unless the client has to wait.
 func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
-	s.Consume(len(data))
 	if s != c.control || c.over {
+		s.Consume(len(data))
 		return
 	}
 	if len(data) > 0 {
 		c.feed(data)
 	}
+	c.owed += len(data)
+	c.giveCredit()
 	if fin && !c.over {
 		c.end(errControlStreamLost, CodeControlStreamLost)
+	}
+}
+
+// giveCredit lets the client send as much again as has been handled, if it is not ahead
+// of its rates; the broker wakes the connection when it no longer is.
+func (c *conn) giveCredit() {
+	if c.owed > 0 && c.control != nil && c.client.Pause() == 0 {
+		c.control.Consume(c.owed)
+		c.owed = 0
 	}
 }
 
@@ -177,6 +189,7 @@ func (c *conn) OnFlush() {
 		c.end(nil, CloseCode(code))
 		return
 	}
+	c.giveCredit()
 	c.flush()
 }
 

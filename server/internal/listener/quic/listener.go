@@ -114,7 +114,13 @@ func (l *Listener) OnConn(qc *endpoint.Conn) endpoint.ConnHandler {
 		qc.Close(CodeOverloaded, "too many connections")
 		return refused{}
 	}
-	return newConn(l, qc)
+	c := newConn(l, qc)
+	if !c.client.From(qc.Path().Remote.Addr()) {
+		qc.Close(CodeOverloaded, "too many connections from this address")
+		c.client.Closed(nil)
+		return refused{}
+	}
+	return c
 }
 
 // refused is the handler of a connection that has been closed right away.

@@ -145,11 +145,26 @@ func (c *conn) read() error {
 			if err := c.client.Feed((*buf)[:n]); err != nil {
 				return err
 			}
+			c.rest()
 		}
 		if err != nil {
 			return err
 		}
 		buf = fitReadBuffer(buf, n)
+	}
+}
+
+// rest waits while the client is ahead of its rates, or until the writer has ended.
+func (c *conn) rest() {
+	pause := c.client.Pause()
+	if pause <= 0 {
+		return
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.written:
 	}
 }
 

@@ -109,8 +109,9 @@ func (l *Listener) admit(nc *net.TCPConn) {
 		return
 	}
 	c := newConn(l, nc)
-	if !l.add(c) {
+	if !c.client.From(addrPort(nc.RemoteAddr()).Addr()) || !l.add(c) {
 		nc.Close()
+		c.client.Closed(nil)
 		return
 	}
 	go c.serve()
