@@ -23,6 +23,7 @@ func init() {
 	mqtt5(everyQoSSubscribed, "MQTT-3.2.2-10")
 	mqtt5(serverMaximumPacketSize, "MQTT-3.2.2-15")
 	mqtt5(aliasAboveMaximum, "MQTT-3.2.2-17", "MQTT-3.3.2-8", "MQTT-3.3.2-9")
+	mqtt5(aliasWithoutMaximum, "MQTT-3.2.2-18")
 	mqtt5(connackFits, "MQTT-3.2.2-19", "MQTT-3.2.2-20")
 }
 
@@ -131,6 +132,16 @@ func aliasAboveMaximum(t *T) {
 		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
 		t.refuses(publishPacket(5, 4, 1, "", "", prop(topicAlias, u16(alias))), 0x94)
 	}
+}
+
+func aliasWithoutMaximum(t *T) {
+	t.serve(server.Config{Limits: server.Limits{TopicAliasMaximum: -1}})
+	watch := t.watch()
+	require.Zero(t, watch.answer.props.number(topicAliasMaximum, 0))
+	for _, alias := range []int{1, 2, 65535} {
+		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
+	}
+	watch.nothing()
 }
 
 // connackFits has a handler refuse with a long reason; the largest CONNACK that still has
