@@ -256,9 +256,6 @@ int shim_conn_open_stream(shim_conn *c, int uni) {
 enum { SHUTDOWN_BOTH, SHUTDOWN_READ, SHUTDOWN_WRITE };
 
 static int shutdown_stream(shim_conn *c, int how, int64_t id, uint64_t code) {
-  if (code > NGTCP2_MAX_VARINT) {
-    return NGTCP2_ERR_INVALID_ARGUMENT;
-  }
   switch (how) {
   case SHUTDOWN_READ:
     return ngtcp2_conn_shutdown_stream_read(c->conn, 0, id, code);
@@ -269,10 +266,51 @@ static int shutdown_stream(shim_conn *c, int how, int64_t id, uint64_t code) {
   }
 }
 
+static void hold(shim_conn *c, shim_stream *s, int how, uint64_t code) {
+  uint8_t wanted = how == SHUTDOWN_READ    ? SHIM_HELD_READ
+                   : how == SHUTDOWN_WRITE ? SHIM_HELD_WRITE
+                                           : SHIM_HELD_READ | SHIM_HELD_WRITE;
+  wanted &= (uint8_t)~s->held; // the first code counts
+  if (wanted & SHIM_HELD_READ) {
+    s->stop_code = code;
+  }
+  if (wanted & SHIM_HELD_WRITE) {
+    s->reset_code = code;
+  }
+  s->held |= wanted;
+  c->held = 1;
+}
+
+// shim_shutdown_held is called when the handshake is confirmed.
+int shim_shutdown_held(shim_conn *c) {
+  int rv = 0;
+  for (shim_stream *s = c->streams; s != NULL && rv == 0; s = s->next) {
+    if (s->held & SHIM_HELD_READ) {
+      rv = shutdown_stream(c, SHUTDOWN_READ, s->id, s->stop_code);
+    }
+    if (rv == 0 && s->held & SHIM_HELD_WRITE) {
+      rv = shutdown_stream(c, SHUTDOWN_WRITE, s->id, s->reset_code);
+    }
+    s->held = 0;
+  }
+  c->held = 0;
+  return rv;
+}
+
+// shim_conn_shutdown_stream of a client waits until the handshake is confirmed:
+// ngtcp2 forgets RESET_STREAM and STOP_SENDING frames that are queued while it may
+// still send early data again (conn_retry_early_payloadlen).
 void shim_conn_shutdown_stream(shim_conn *c, int how, int64_t id,
                                uint64_t code) {
   shim_stream *s = shim_stream_find(c, id);
-  int rv = shutdown_stream(c, how, id, code);
+  int rv = 0;
+  if (code > NGTCP2_MAX_VARINT) {
+    rv = NGTCP2_ERR_INVALID_ARGUMENT;
+  } else if (s != NULL && !c->server && !(c->state & SHIM_STATE_HANDSHAKE_CONFIRMED)) {
+    hold(c, s, how, code);
+  } else {
+    rv = shutdown_stream(c, how, id, code);
+  }
   if (rv == 0 && s != NULL && how != SHUTDOWN_READ) {
     shim_stream_drop_unsent(c, s);
   }

@@ -116,7 +116,11 @@ typedef struct shim_stream {
   uint8_t fin;      // a FIN is to follow the last piece
   uint8_t fin_sent; // and has been sent
   uint8_t shut;     // no more data is accepted
+  uint8_t held;     // SHIM_HELD_*: shutdowns that wait, see shim_conn_shutdown_stream
+  uint64_t stop_code, reset_code;
 } shim_stream;
+
+enum { SHIM_HELD_READ = 1, SHIM_HELD_WRITE = 2 };
 
 typedef struct shim_list {
   shim_stream *first, *last;
@@ -169,6 +173,7 @@ struct shim_conn {
   uint8_t early; // a client that sends 0-RTT
   uint8_t reject_early;
   uint8_t follow_preferred;
+  uint8_t held;       // a stream has shutdowns that wait
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t answered;   // TLS has the keys of Handshake packets to send
   uint8_t rx_level;   // where TLS expects its next message
@@ -190,6 +195,7 @@ void shim_conn_begin(shim_conn *c);  // empties events and result
 uint64_t shim_now(shim_conn *c, uint64_t ts); // ts, or the last one if later
 void shim_conn_finish(shim_conn *c, int rv); // fills the result of a call
 void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl);
+int shim_shutdown_held(shim_conn *c); // does what waited for the handshake
 int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid);
 
 int shim_cb_preferred_addr(ngtcp2_conn *conn, ngtcp2_path *dest,

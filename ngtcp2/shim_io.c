@@ -135,6 +135,12 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   if (len < pktlen) {
     return NGTCP2_ERR_NOBUF;
   }
+  if (c->held && c->state & SHIM_STATE_HANDSHAKE_CONFIRMED) {
+    int rv = shim_shutdown_held(c);
+    if (rv != 0) {
+      return fatal(c, rv);
+    }
+  }
   if (ngtcp2_conn_get_max_data_left2(c->conn) > 0) {
     shim_streams_unpark(c);
   }

@@ -71,12 +71,12 @@ func (c *Core) fail(conn *Conn, err error) {
 	}
 	var e *ngtcp2.Error
 	class := ngtcp2.Fatal
-	if errors.As(err, &e) && e.Code == ngtcp2.CodeRecvVersionNegotiation && conn.dial != nil {
-		c.negotiated(conn)
-		return
-	}
 	if errors.As(err, &e) {
 		class = e.Class
+		if d := conn.attempt(); d != nil && e.Code == ngtcp2.CodeRecvVersionNegotiation {
+			c.negotiated(conn, d)
+			return
+		}
 	}
 	cause := conn.nc.CloseError()
 	switch {
@@ -198,6 +198,13 @@ func (conn *Conn) leave(cause error) {
 		conn.handler, conn.datagramHandler = nil, nil
 		h.OnClosed(cause)
 	}
+}
+
+// giveUp ends a dial without a packet.
+func (c *Core) giveUp(conn *Conn, cause error) {
+	c.stats.inc(ClosedByError)
+	conn.leave(cause)
+	c.forget(conn)
 }
 
 // settleHandshake ends the count of conn as half open.

@@ -217,16 +217,3 @@ func (c *Conn) PeerIdentity() (crypto.Identity, error) {
 	}
 	return c.nc.PeerIdentity()
 }
-
-// UpdateKeys changes the packet protection keys with the next packet (RFC 9001
-// section 6). The transport does so by itself before a limit of the cipher is
-// reached. ngtcp2.ErrInvalidState: the handshake is not confirmed, or the last
-// update is not over: try again later.
-func (c *Conn) UpdateKeys() error {
-	if c.Closed() {
-		return ErrClosed
-	}
-	err := c.nc.InitiateKeyUpdate(c.core.now)
-	c.core.markDirty(c)
-	return err
-}

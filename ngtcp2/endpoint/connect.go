@@ -62,6 +62,14 @@ type dialing struct {
 	original uint32   // version of the first attempt, in the second one
 }
 
+// attempt is the dial that may begin again; nil when there is none.
+func (c *Conn) attempt() *dialing {
+	if c.early != nil && c.dial == nil {
+		return c.early.dial
+	}
+	return c.dial
+}
+
 // complete hands a connection whose handshake is complete to the application.
 func (d *dialing) complete(c *Conn) {
 	if d.cfg.claim != nil && !d.cfg.claim() {

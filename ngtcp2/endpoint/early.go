@@ -59,11 +59,11 @@ func (c *Conn) setHandler(h ConnHandler) {
 // beginEarly hands a client's connection that can send 0-RTT to the application,
 // before the first packet is written.
 func (c *Conn) beginEarly() {
-	if c.early == nil || c.dial == nil {
+	if c.early == nil || c.dial == nil || c.closing != nil {
 		return
 	}
 	d := c.dial
-	c.dial = nil
+	c.dial, c.early.dial = nil, d
 	d.complete(c)
 }
 
@@ -109,6 +109,7 @@ func (c *Conn) tellCompleted() {
 // to be done again when it is rejected. After that it holds the streams that the
 // server's new limits do not allow yet.
 type earlyLog struct {
+	dial      *dialing // for another attempt after Version Negotiation
 	streams   map[int64]*earlyStream
 	datagrams []uint64 // ids of those that were sent or wait
 	rejected  bool

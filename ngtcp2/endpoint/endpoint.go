@@ -254,12 +254,17 @@ func (e *Endpoint) Stats() Stats {
 	for _, w := range e.workers {
 		w.core.stats.addTo(&s)
 	}
-	e.shared.addTo(&s)
+	e.addShared(&s)
+	return s
+}
+
+// addShared adds what belongs to no worker.
+func (e *Endpoint) addShared(s *Stats) {
+	e.shared.addTo(s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.SendRefused = e.refused
 	for _, sock := range e.sockets {
 		s.SendRefused += sock.Refused()
 	}
-	return s
 }

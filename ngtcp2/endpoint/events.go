@@ -49,8 +49,8 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 	case ngtcp2.EventDatagramLost:
 		c.datagramLost(ev.A)
 	case ngtcp2.EventVersionNegotiation:
-		if c.dial != nil {
-			c.dial.server = versionsOf(events.Data(ev))
+		if d := c.attempt(); d != nil {
+			d.server = versionsOf(events.Data(ev))
 		}
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)

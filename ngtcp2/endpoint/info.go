@@ -6,12 +6,12 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2"
 )
 
-// UpdateKey changes the packet protection keys with the next packet (RFC 9001
+// InitiateKeyUpdate changes the packet protection keys with the next packet (RFC 9001
 // section 6). The transport does so by itself before a limit of the cipher is
 // reached, and answers the peer's updates. ngtcp2.ErrInvalidState: the handshake is
-// not confirmed, or the last update is not yet acknowledged, or less than 3 PTO past with
-// no packet since; try again later.
-func (c *Conn) UpdateKey() error {
+// not confirmed, or the last update is not acknowledged or less than 3 PTO past; try
+// again later.
+func (c *Conn) InitiateKeyUpdate() error {
 	if c.Closed() {
 		return ErrClosed
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Both sides change their keys, and nothing is lost.
-func TestUpdateKey(t *testing.T) {
+func TestInitiateKeyUpdate(t *testing.T) {
 	w := newWire(t)
 	conn, s := w.connect(t)
 	for range 100 {
@@ -26,8 +26,8 @@ func TestUpdateKey(t *testing.T) {
 	}
 	for i := range 6 {
 		from := []*Conn{conn, w.accepted}[i%2]
-		require.NoError(t, from.UpdateKey(), "round %d", i)
-		assert.ErrorIs(t, from.UpdateKey(), ngtcp2.ErrInvalidState)
+		require.NoError(t, from.InitiateKeyUpdate(), "round %d", i)
+		assert.ErrorIs(t, from.InitiateKeyUpdate(), ngtcp2.ErrInvalidState)
 		exchange(20_000)
 		for range 200 { // three PTOs, and every acknowledgement
 			w.step(10 * time.Millisecond)
@@ -35,7 +35,7 @@ func TestUpdateKey(t *testing.T) {
 		exchange(1000) // makes the next keys
 	}
 	conn.Close(0, "")
-	assert.ErrorIs(t, conn.UpdateKey(), ErrClosed)
+	assert.ErrorIs(t, conn.InitiateKeyUpdate(), ErrClosed)
 }
 
 func TestConnInfo(t *testing.T) {

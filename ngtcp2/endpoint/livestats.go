@@ -8,9 +8,10 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
 )
 
-// LiveStats is Stats with what live connections have counted so far. Each worker
-// stops for it, some microseconds per connection. The numbers need not belong to one
-// moment. When ctx ends first they are those of Stats, and ctx's error is returned.
+// LiveStats is Stats with what live connections have counted so far: each worker
+// stops for it, as long as LIVECOST. A connection is counted once, so that no counter
+// falls from one call to the next. When ctx ends first the numbers are those of
+// Stats, and ctx's error is returned.
 func (e *Endpoint) LiveStats(ctx context.Context) (Stats, error) {
 	e.mu.Lock()
 	started := e.started
@@ -18,37 +19,37 @@ func (e *Endpoint) LiveStats(ctx context.Context) (Stats, error) {
 	if !started {
 		return e.Stats(), nil
 	}
-	parts := make(chan *counters, len(e.workers))
+	parts := make(chan *Stats, len(e.workers))
 	for _, w := range e.workers {
-		w.core.inbox.post(func() { parts <- w.core.liveCounters() })
+		w.core.inbox.post(func() { parts <- w.core.liveStats() })
 	}
-	var live Stats
+	var s Stats
 	for range e.workers {
 		select {
 		case part := <-parts:
-			part.addTo(&live)
+			s.add(part)
 		case <-e.done:
 			return e.Stats(), nil
 		case <-ctx.Done():
 			return e.Stats(), ctx.Err()
 		}
 	}
-	s := e.Stats()
-	for i, n := range live.counts {
-		s.counts[i] += n
-	}
+	e.addShared(&s)
 	return s, nil
 }
 
-// liveCounters is what the live connections have counted. Worker only.
-func (c *Core) liveCounters() *counters {
-	var n counters
+// liveStats is what this worker has counted, live connections included. Worker only.
+func (c *Core) liveStats() *Stats {
+	var live counters
 	for _, conn := range c.conns() {
 		if conn.nc != nil {
-			n.addConn(conn.nc)
+			live.addConn(conn.nc)
 		}
 	}
-	return &n
+	s := &Stats{}
+	c.stats.addTo(s)
+	live.addTo(s)
+	return s
 }
 
 // addConn adds what ngtcp2 has counted for a connection.

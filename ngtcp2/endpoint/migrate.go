@@ -63,9 +63,12 @@ func (c *Conn) StartMigration(m Migration, ended func(error)) {
 	if c.migration == nil {
 		c.migration = &migration{}
 	}
-	c.migration.finish(ErrMigrationReplaced)
+	replaced := c.migration.ended
 	c.migration.wanted, c.migration.ended = &m, ended
 	c.MarkDirty() // the flush starts it: no events are being handled then
+	if replaced != nil {
+		replaced(ErrMigrationReplaced)
+	}
 }
 
 func (c *Conn) mayMigrate() error {
@@ -92,6 +95,7 @@ func (c *Core) startMigration(conn *Conn) {
 	local, err := c.localAddr(m, want.Local, remote)
 	if err != nil {
 		m.finish(fmt.Errorf("endpoint: Migrate to %v: %w", want.Local, err))
+		m.releaseLocals(conn) // of one that this one replaced
 		return
 	}
 	m.path, m.validated = ngtcp2.Path{Local: local, Remote: remote}, true

@@ -119,6 +119,13 @@ func (s *Stats) All() iter.Seq2[Counter, uint64] {
 	}
 }
 
+// add adds what another worker has counted.
+func (s *Stats) add(other *Stats) {
+	for i, n := range other.counts {
+		s.counts[i] += n
+	}
+}
+
 // counters are one worker's; it alone adds, anyone reads.
 type counters [numCounters]atomic.Uint64
 

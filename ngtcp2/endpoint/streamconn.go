@@ -268,19 +268,15 @@ func (s *StreamConn) Close() error {
 // Closed is closed when the connection has ended.
 func (s *StreamConn) Closed() <-chan struct{} { return s.over }
 
-// QUIC is the connection, for its methods marked (any).
-func (s *StreamConn) QUIC() *Conn { return s.conn }
-
-// TLS is what the handshake settled on.
-// Complete after Handshake.
+// TLS is what the handshake settled on; complete after Handshake.
 func (s *StreamConn) TLS() crypto.ConnectionState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
 }
 
-// PeerIdentity is the peer's certificate chain and whether it was verified.
-// Complete after Handshake.
+// PeerIdentity is the peer's certificate chain and whether it was verified; complete
+// after Handshake.
 func (s *StreamConn) PeerIdentity() crypto.Identity {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -130,15 +130,15 @@ func TestCloseDelivers(t *testing.T) {
 func TestSecondStreamIsRefused(t *testing.T) {
 	client, server := pair(t)
 	opened := make(chan *Stream, 1)
-	client.QUIC().Post(func() {
-		s, _ := client.QUIC().OpenStream()
+	client.Conn().Post(func() {
+		s, _ := client.Conn().OpenStream()
 		_, _ = s.Write([]byte("second"))
 		opened <- s
 	})
 	<-opened
 	gone := func() bool {
 		answer := make(chan bool)
-		client.QUIC().Post(func() { answer <- client.QUIC().others == nil })
+		client.Conn().Post(func() { answer <- client.Conn().others == nil })
 		return <-answer
 	}
 	eventually(t, gone, "the second stream is still there")
@@ -152,6 +152,6 @@ func TestAddresses(t *testing.T) {
 	client, server := pair(t)
 	assert.Equal(t, client.LocalAddr().String(), server.RemoteAddr().String())
 	assert.Equal(t, client.RemoteAddr().String(), server.LocalAddr().String())
-	assert.False(t, client.QUIC().Server())
-	assert.True(t, server.QUIC().Server())
+	assert.False(t, client.Conn().Server())
+	assert.True(t, server.Conn().Server())
 }

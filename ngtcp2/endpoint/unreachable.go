@@ -45,7 +45,5 @@ func (c *Core) unreachable(u *Unreachable) {
 		conn.path.Load().Remote != u.Remote || conn.nc.Info().PktRecv > 0 {
 		return
 	}
-	c.stats.inc(ClosedByError)
-	conn.leave(fmt.Errorf("%w: %w", ErrUnreachable, u.Err))
-	c.forget(conn)
+	c.giveUp(conn, fmt.Errorf("%w: %w", ErrUnreachable, u.Err))
 }

@@ -57,26 +57,23 @@ func commonVersion(ours, theirs []uint32) uint32 {
 // with a common version (RFC 9000 section 6.2, RFC 9368 section 2.1). It happens
 // once: ngtcp2 ignores such packets from then on, and closes if the server turns out
 // to support the first version after all (a downgrade).
-func (c *Core) negotiated(conn *Conn) {
-	d := conn.dial
+func (c *Core) negotiated(conn *Conn, d *dialing) {
 	offered, first := c.cfg.Versions, d.cfg.Version
 	v := commonVersion(offered, d.server)
 	if v == 0 || v == first || d.original != 0 {
-		conn.leave(&VersionError{Offered: offered, Server: d.server})
-		c.forget(conn)
+		c.giveUp(conn, &VersionError{Offered: offered, Server: d.server})
 		return
 	}
 	d.original, d.cfg.Version = first, v
-	if err := c.redial(conn); err != nil {
-		conn.leave(err)
-		c.forget(conn)
+	if err := c.redial(conn, d); err != nil {
+		c.giveUp(conn, err)
 	}
 }
 
 // redial replaces the transport of a client's connection whose handshake has not
-// got anywhere.
-func (c *Core) redial(conn *Conn) error {
-	nc, scid, record, err := c.newClient(*conn.path.Load(), conn.dial)
+// got anywhere. Early data waits for the handshake then.
+func (c *Core) redial(conn *Conn, d *dialing) error {
+	nc, scid, record, err := c.newClient(*conn.path.Load(), d)
 	if err != nil {
 		return err
 	}
@@ -90,5 +87,6 @@ func (c *Core) redial(conn *Conn) error {
 	c.table.add(scid, conn)
 	c.timers.remove(conn)
 	c.markDirty(conn)
+	conn.earlyRejected()
 	return nil
 }

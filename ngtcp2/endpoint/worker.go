@@ -94,10 +94,10 @@ func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
 	more = w.paced(now, runs) || more
 	w.send(buf, runs)
 	w.retire(now)
+	w.ended = w.finished(now)
 	w.arm(w.deadline())
 	more = w.core.inbox.leave() || more
-	if w.finished(now) {
-		w.ended = true
+	if w.ended {
 		w.core.inbox.ring() // for run to return
 		return false
 	}
@@ -155,6 +155,7 @@ func (w *worker) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = true
+	w.core.Shutdown() // it may not have got here
 	w.core.cutGraceful()
 	for w.core.Busy() && !w.core.Held() {
 		w.send(w.core.Poll(ngtcp2.Now()))
@@ -194,6 +195,9 @@ func (w *worker) fired() {
 
 func (w *worker) deadline() ngtcp2.Timestamp {
 	at := w.core.Expiry()
+	if w.backlog && at != ngtcp2.NoExpiry {
+		at = at.Add(lateTimers)
+	}
 	if w.core.Held() {
 		at = min(at, ngtcp2.Now().Add(retrySend))
 	}
@@ -288,7 +292,9 @@ func (w *worker) read(s *udp.Socket) {
 			err = s.ReadBatch(b)
 		}
 	}
-	w.turn(&Batch{}, false) // no backlog
+	if w.turn(&Batch{}, false) { // no backlog
+		w.core.inbox.ring()
+	}
 	if !errors.Is(err, net.ErrClosed) {
 		w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
 	}

@@ -85,16 +85,12 @@ func testKeyUpdate(t *testing.T) {
 	link := wide
 	link.Loss, link.Reorder = 0.02, 0.1 // packets of both phases mix
 	w := newWorld(t, 226, link)
-	client, server := w.upload(2 << 20)
-	updates := 0
-	for i := range 6 {
-		got := server.got
-		w.until(time.Minute, func() bool { return server.got >= got+200<<10 })
-		if []*peer{client, server}[i%2].conn.UpdateKeys() == nil {
-			updates++
-		}
+	client, server := w.upload(8 << 20)
+	for i := range 4 {
+		got, from := server.got, []*peer{client, server}[i%2].conn
+		w.until(time.Minute, func() bool { return server.got >= got+200<<10 && from.InitiateKeyUpdate() == nil })
 	}
-	assert.GreaterOrEqual(t, updates, 4)
+	assert.Zero(t, server.fins, "in the middle of a transfer")
 	w.arrived(client, server, time.Minute)
 	assert.False(t, client.closed || server.closed)
 }
@@ -195,14 +191,22 @@ func testAckDelay(t *testing.T) {
 	w.Pass(5 * time.Second)
 	s, err := client.conn.OpenStream()
 	require.NoError(t, err)
+	atOnce := 0
 	for range 10 {
 		start := w.Now()
 		_, _ = s.Write([]byte("one packet"))
 		w.until(5*time.Second, func() bool { return s.Buffered() == 0 })
-		took := w.Now().Sub(start)
-		assert.GreaterOrEqual(t, took, 1100*ms, "the server waits for a second packet")
-		assert.Less(t, took, 1110*ms)
+		switch took := w.Now().Sub(start); {
+		case took == 1000*ms:
+			atOnce++
+		default:
+			assert.GreaterOrEqual(t, took, 1100*ms, "the server waits for a second packet")
+			assert.Less(t, took, 1110*ms)
+		}
 	}
+	// ngtcp2 leaves out a packet number now and then, at random: what looks like a
+	// loss is acknowledged at once (RFC 9000 section 13.2.1).
+	assert.LessOrEqual(t, atOnce, 2)
 	assert.Zero(t, client.conn.Info().PktLost)
 	assert.InDelta(t, 1000, client.conn.Info().SmoothedRTT.Milliseconds(), 20)
 }

@@ -351,3 +351,69 @@ func TestEarlyDataOverRoughLink(t *testing.T) {
 		assert.Equal(t, endpoint.EarlyAccepted, w.conn.EarlyData())
 	}
 }
+
+// A server that no longer speaks the session's version has seen nothing of the early
+// data: it is sent again in the version that both have.
+func TestEarlyDataAfterVersionNegotiation(t *testing.T) {
+	datagrams := func(s, c *endpoint.Config) { s.MaxDatagram, c.MaxDatagram = 65535, 65535 }
+	session := oldSession(t, datagrams)
+	e := newEarlyWorld(t, 74, Link{Delay: 10 * ms}, allowEarly, datagrams,
+		func(s, _ *endpoint.Config) { s.Versions = []uint32{ngtcp2.VersionV2} })
+	large := string(bytes.Repeat([]byte("0123456789"), 10_000))
+	var late *endpoint.Stream
+	w := e.begin(session, func(c *endpoint.Conn) {
+		assert.Equal(t, endpoint.EarlyPending, c.EarlyData())
+		open(t, c.OpenStream, "first", true)
+		late = open(t, c.OpenStream, large, false)
+		open(t, c.OpenStream, "never mind", false).Reset(7)
+		require.NoError(t, c.SendDatagram([]byte("lost"), 1))
+	})
+	e.Pass(25 * ms) // the second attempt is under way
+	assert.Equal(t, []uint64{1}, w.lost)
+	assert.Equal(t, endpoint.EarlyPending, w.conn.EarlyData())
+	_, err := w.conn.OpenStream()
+	assert.ErrorIs(t, err, ngtcp2.ErrStreamIDBlocked, "none before the handshake now")
+	_, _ = late.Write([]byte("more"))
+	require.NoError(t, late.CloseWrite())
+	require.NoError(t, w.conn.SendDatagram([]byte("waits"), 2))
+	e.until(time.Second, func() bool {
+		return e.last() != nil && e.last().fin[0] && e.last().fin[4] && len(e.last().resets) > 0 && len(w.acked) > 0
+	})
+	srv := e.last()
+	assert.Len(t, e.servers, 1)
+	assert.Equal(t, "first", string(srv.data[0]))
+	assert.Equal(t, large+"more", string(srv.data[4]))
+	assert.Equal(t, []uint64{7}, srv.resets)
+	assert.Equal(t, []string{"waits"}, srv.got)
+	assert.Zero(t, srv.early)
+	assert.Equal(t, ngtcp2.VersionV2, w.conn.Version())
+	assert.Equal(t, endpoint.EarlyRejected, w.conn.EarlyData())
+	assert.Equal(t, 1, w.completed)
+
+	// No common version: the application, which has the connection, is told.
+	e = newEarlyWorld(t, 75, Link{Delay: 10 * ms}, allowEarly,
+		func(s, c *endpoint.Config) {
+			s.Versions, c.Versions = []uint32{ngtcp2.VersionV2}, []uint32{ngtcp2.VersionV1}
+		})
+	w = e.begin(session, func(c *endpoint.Conn) { open(t, c.OpenStream, "early", true) })
+	e.until(time.Second, func() bool { return w.closed })
+	var ve *endpoint.VersionError
+	assert.ErrorAs(t, w.closeErr, &ve)
+	assert.EqualValues(t, 1, e.count(e.client, endpoint.ClosedByError))
+}
+
+// Streams that are given up in early data are given up for the server too.
+func TestEarlyStreamsGivenUp(t *testing.T) {
+	session := oldSession(t)
+	e := newEarlyWorld(t, 76, Link{Delay: 10 * ms}, allowEarly)
+	w := e.begin(session, func(c *endpoint.Conn) {
+		open(t, c.OpenStream, "never mind", false).Reset(7)
+		open(t, c.OpenStream, "quiet", false).StopReading(8)
+	})
+	e.Pass(ms)
+	open(t, w.conn.OpenStream, "neither", false).Reset(9) // after the first flight
+	e.until(time.Second, func() bool { return e.last() != nil && len(e.last().resets) == 2 && len(e.last().stops) == 1 })
+	assert.Equal(t, endpoint.EarlyAccepted, w.conn.EarlyData())
+	assert.ElementsMatch(t, []uint64{7, 9}, e.last().resets)
+	assert.Equal(t, []uint64{8}, e.last().stops)
+}

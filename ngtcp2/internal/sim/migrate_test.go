@@ -178,3 +178,23 @@ func TestRebindingIsReported(t *testing.T) {
 	require.Len(t, r.server.to, 2)
 	assert.Equal(t, "10.0.0.2:4000", r.server.to[1].Remote.String())
 }
+
+// Every migration is reported once, also one that begins inside the report of another.
+func TestMigrationsReplaced(t *testing.T) {
+	r := newRoam(t, lan)
+	got := map[string][]error{}
+	report := func(name string) func(error) {
+		return func(err error) { got[name] = append(got[name], err) }
+	}
+	third := r.AddAddr(r.world.client, "10.0.4.2:5000")
+	r.client.conn.StartMigration(endpoint.Migration{Local: r.second}, func(err error) {
+		report("first")(err)
+		r.client.conn.StartMigration(endpoint.Migration{Local: third}, report("inner"))
+	})
+	r.client.conn.StartMigration(endpoint.Migration{Local: r.second}, report("second"))
+	r.Pass(time.Second)
+	assert.Equal(t, map[string][]error{
+		"first": {endpoint.ErrMigrationReplaced}, "second": {endpoint.ErrMigrationReplaced}, "inner": {nil},
+	}, got)
+	assert.Equal(t, third, r.client.conn.Path().Local)
+}

@@ -1,0 +1,83 @@
+package endpoint
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+)
+
+// Shutdown answers for closed connections for drainTime, not for their three PTOs.
+func TestShutdownDrainsBriefly(t *testing.T) {
+	leakCheck(t)
+	slow := func(p *ngtcp2.TransportParams) { p.MaxAckDelay = 5 * time.Second } // of the peer's PTO
+	l := echoServer(t, Config{Workers: 1})
+	client, err := New(Config{Workers: 1, Params: slow})
+	require.NoError(t, err)
+	c := dial(t, client, l.Addr().String())
+	ask(t, c, []byte("x"))
+	require.NoError(t, c.Close())
+	closed(t, c)
+	eventually(t, func() bool { s := l.Endpoint().Stats(); return s.Conns == 0 }, "still open at the server")
+	start := time.Now()
+	require.NoError(t, l.Shutdown(within(t)))
+	assert.Less(t, time.Since(start), 2*time.Second)
+	require.NoError(t, client.Shutdown(within(t)))
+}
+
+// A worker that is to end before it has heard of Shutdown tells its peers.
+func TestCutTellsPeers(t *testing.T) {
+	leakCheck(t)
+	reason := make(chan error, 1)
+	server := start(t, Config{Workers: 1, TLS: serverTLS(t), Addrs: []string{"127.0.0.1:0"},
+		Handler: onConn(func(*Conn) ConnHandler { return closeLog{closed: reason} })})
+	client, err := New(Config{Workers: 1})
+	require.NoError(t, err)
+	_, err = client.Dial(within(t), server.Addrs()[0].String(), DialConfig{TLS: clientTLS(t), Handler: silentHandler{}})
+	require.NoError(t, err)
+	client.cut.Do(func() { close(client.quit) })
+	select {
+	case err := <-reason:
+		var ae *ngtcp2.ApplicationError
+		assert.ErrorAs(t, err, &ae)
+	case <-time.After(waitLimit):
+		assert.Fail(t, "the server was not told")
+	}
+	require.NoError(t, client.Shutdown(within(t)))
+}
+
+type closeLog struct {
+	silentHandler
+	closed chan error
+}
+
+func (c closeLog) OnClosed(err error) { c.closed <- err }
+
+// What comes in during the last turn of a socket's reader is not forgotten.
+func TestReaderLeavesNothing(t *testing.T) {
+	core, err := NewCore(Config{})
+	require.NoError(t, err)
+	defer core.Free()
+	w := newWorker(core, nil)
+	s, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
+	require.NoError(t, err)
+	other, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer other.Close()
+	ran := false
+	core.inbox.post(func() {
+		err = errors.Join(err, s.Close()) // as retire does
+		core.inbox.post(func() { ran = true })
+	})
+	<-core.InboxSignal()
+	_, err = other.WriteBatch([]byte{1}, []Transmit{{Remote: s.LocalAddr(), Len: 1, SegmentSize: 1}})
+	require.NoError(t, err)
+	w.read(s)
+	require.NoError(t, err)
+	assert.True(t, ran)
+}
