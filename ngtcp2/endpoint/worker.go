@@ -195,7 +195,7 @@ func (w *worker) fired() {
 
 func (w *worker) deadline() ngtcp2.Timestamp {
 	at := w.core.Expiry()
-	if w.backlog && at != ngtcp2.NoExpiry {
+	if w.backlog {
 		at = at.Add(lateTimers)
 	}
 	if w.core.Held() {
