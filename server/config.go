@@ -79,6 +79,17 @@ type Config struct {
 	// Timeouts are the deadlines of connections.
 	Timeouts Timeouts
 
+	// ResponsePrefix, when not empty, is the beginning of the Response Information that
+	// 5.0 clients get who ask for it: with "response/" the client "a" is told
+	// "response/a/" (MQTT 5.0 section 4.10). A client identifier that is not a level of a
+	// topic gets none. Who may use these topics is up to the handlers.
+	ResponsePrefix string
+
+	// CheckPayloadFormat refuses messages and wills that say to be UTF-8 (Payload Format
+	// Indicator) and are not, with 0x99; at QoS 0 they vanish. Default: payloads are not
+	// looked at.
+	CheckPayloadFormat bool
+
 	// SysInterval is how often the server publishes its numbers as retained messages in
 	// $SYS/broker/, with the topics of mosquitto: clients, messages, bytes, subscriptions,
 	// load. Clients that may subscribe to $SYS/# see them, and none can publish there.

@@ -26,7 +26,8 @@ type Handlers = broker.Handlers
 type PublishHandler = broker.PublishHandler
 
 // ConnectEvent is a CONNECT to be decided about: Client (who), HasUsername, Password,
-// Will and the Properties of the packet.
+// Will and the Properties of the packet. Answer takes User Property entries for the
+// CONNACK.
 type ConnectEvent = broker.ConnectEvent
 
 // DisconnectEvent tells that a Client is gone, with the reason Code of the
@@ -98,6 +99,15 @@ var (
 // code and, in MQTT 5.0, reason, which may be empty.
 func Refuse(code packet.ReasonCode, reason string) error { return broker.Refuse(code, reason) }
 
+// Redirect makes the error that sends a 5.0 client to another server (MQTT 5.0 section
+// 4.11): from Handlers.Connect, or with Server.DisconnectFor. code is
+// packet.UseAnotherServer (0x9C, this time) or packet.ServerMoved (0x9D, for good);
+// reference names one or more servers, separated by spaces, such as
+// "broker.example:8883". Older clients are just refused or disconnected.
+func Redirect(code packet.ReasonCode, reference string) error {
+	return broker.Redirect(code, reference)
+}
+
 // HandlePublish has fn called for every message from a client whose topic matches
 // filter. Handlers of the same message are called in the order in which they were
 // added. Add them before Run, so that they miss nothing. The error says that the
@@ -115,6 +125,16 @@ func (s *Server) Publish(p Publication) error { return s.broker.Publish(p) }
 func (s *Server) Disconnect(clientID string, code packet.ReasonCode) bool {
 	return s.broker.Disconnect(clientID, code)
 }
+
+// DisconnectFor is Disconnect with everything that cause says, an error made by Refuse or
+// Redirect.
+func (s *Server) DisconnectFor(clientID string, cause error) bool {
+	return s.broker.DisconnectFor(clientID, cause)
+}
+
+// Error is what Refuse and Redirect make: reason Code, Reason String and Properties (User
+// Property, Server Reference). A handler may return one of its own.
+type Error = broker.Error
 
 // Stats gives a snapshot of the counters.
 func (s *Server) Stats() Stats { return s.broker.Stats() }

@@ -205,6 +205,8 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxOfflineBytes:           l.MaxOfflineBytes,
 		MaxSessionExpiry:          l.MaxSessionExpiry,
 		MaxKeepAlive:              l.MaxKeepAlive,
+		ResponsePrefix:            c.ResponsePrefix,
+		CheckPayloadFormat:        c.CheckPayloadFormat,
 		SysInterval:               max(c.SysInterval, 0),
 		Version:                   c.Version,
 		Logger:                    c.Logger,

@@ -25,7 +25,7 @@ func protocolConfig(t *testing.T, args ...string) (c server.Config) {
 func TestProtocolFlags(t *testing.T) {
 	assert.Equal(t, server.Config{SysInterval: server.DefaultSysInterval}, protocolConfig(t))
 	assert.Equal(t, server.Config{
-		SysInterval: -1,
-		Limits:      server.Limits{MaxQueuedMessages: 5, MaxQueuedBytes: 6000, MaxQueuedAge: time.Hour, QueuePolicy: server.DropOld},
-	}, protocolConfig(t, "--sys-interval=0", "--max-queued-messages=5", "--max-queued-bytes=6000", "--max-queued-age=1h", "--queue-policy=drop-old"))
+		SysInterval: -1, ResponsePrefix: "r/", CheckPayloadFormat: true,
+		Limits: server.Limits{MaxQueuedMessages: 5, MaxQueuedBytes: 6000, MaxQueuedAge: time.Hour, QueuePolicy: server.DropOld},
+	}, protocolConfig(t, "--sys-interval=0", "--response-prefix=r/", "--check-payload-format", "--max-queued-messages=5", "--max-queued-bytes=6000", "--max-queued-age=1h", "--queue-policy=drop-old"))
 }

@@ -112,10 +112,10 @@ func (b *Broker) admitConnect(from netip.Addr) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.sources[from]; s != nil && each > 0 && !s.connects.allow(now, each) {
-		return &Error{packet.ConnectionRateExceeded, "too many connections per second from this address"}
+		return &Error{Code: packet.ConnectionRateExceeded, Reason: "too many connections per second from this address"}
 	}
 	if all > 0 && !a.all.allow(now, all) {
-		return &Error{packet.ConnectionRateExceeded, "too many connections per second"}
+		return &Error{Code: packet.ConnectionRateExceeded, Reason: "too many connections per second"}
 	}
 	return nil
 }

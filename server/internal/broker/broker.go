@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -110,6 +111,15 @@ func (b *Broker) remove(c *Client) {
 // Disconnect ends the connection of a client with a DISCONNECT that carries code and
 // reports whether there was one.
 func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) bool {
+	return b.DisconnectFor(clientID, &Error{Code: code})
+}
+
+// DisconnectFor ends the connection of a client with a DISCONNECT that says what cause
+// does, an error made by Refuse or Redirect, and reports whether there was one. For any
+// other error the code is UnspecifiedError.
+func (b *Broker) DisconnectFor(clientID string, cause error) bool {
+	e := &Error{Code: packet.UnspecifiedError}
+	errors.As(cause, &e)
 	b.mu.Lock()
 	s := b.cfg.Sessions.Lookup(clientID)
 	b.mu.Unlock()
@@ -122,7 +132,7 @@ func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) bool {
 	if c == nil {
 		return false
 	}
-	c.kick(code, "")
+	c.kickFor(e)
 	return true
 }
 

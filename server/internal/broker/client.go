@@ -21,12 +21,13 @@ type Client struct {
 
 	// Owner only.
 	decoder packet.Decoder
-	conn    *ConnInfo   // of t, once it has been needed
-	info    *ClientInfo // from CONNECT on
-	session *Session    // from an accepted CONNECT on; it may have another client by now
-	aliases [][]byte    // topic names by Topic Alias - 1
-	terse   bool        // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
-	dirty   bool        // something waits for Flush
+	conn    *ConnInfo         // of t, once it has been needed
+	info    *ClientInfo       // from CONNECT on
+	session *Session          // from an accepted CONNECT on; it may have another client by now
+	aliases [][]byte          // topic names by Topic Alias - 1
+	terse   bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
+	answer  packet.Properties // of the Connect handler, for the CONNACK
+	dirty   bool              // something waits for Flush
 	n       tally
 	meter   *meter     // nil without rate limits
 	from    netip.Addr // counted in addresses; invalid: not
@@ -58,7 +59,7 @@ type Client struct {
 // bytes.
 const keepControl = 128
 
-var errTakenOver = &Error{packet.SessionTakenOver, "another connection has taken over the session"}
+var errTakenOver = &Error{Code: packet.SessionTakenOver, Reason: "another connection has taken over the session"}
 
 // NewClient makes the client of a network connection that has just been opened. The
 // deadline for its CONNECT (Config.ConnectTimeout) begins now.
@@ -102,7 +103,7 @@ func (c *Client) feed(chunk []byte) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.b.logPanic("client", v)
-			err = c.over(&Error{packet.ImplementationSpecificError, "internal error"}, nil)
+			err = c.over(&Error{Code: packet.ImplementationSpecificError, Reason: "internal error"}, nil)
 		}
 	}()
 	if c.meter != nil {
@@ -133,7 +134,7 @@ func (c *Client) handle(p packet.Packet) error {
 		if p, ok := p.(*packet.Connect); ok {
 			return c.onConnect(p)
 		}
-		return &Error{packet.ProtocolError, "first packet is not CONNECT [MQTT-3.1.0-1]"}
+		return &Error{Code: packet.ProtocolError, Reason: "first packet is not CONNECT [MQTT-3.1.0-1]"}
 	}
 	switch p := p.(type) {
 	case *packet.Publish:
@@ -155,19 +156,19 @@ func (c *Client) handle(p packet.Packet) error {
 	case *packet.Disconnect:
 		return c.onDisconnect(p)
 	}
-	return &Error{packet.ProtocolError, p.Type().String() + " is not legal here"} // second CONNECT [MQTT-3.1.0-2], AUTH
+	return &Error{Code: packet.ProtocolError, Reason: p.Type().String() + " is not legal here"} // second CONNECT [MQTT-3.1.0-2], AUTH
 }
 
 // onDisconnect lets the session go at once, so that a new connection finds it free.
 // The will goes unless the code is 0x00 [MQTT-3.14.4-3].
 func (c *Client) onDisconnect(p *packet.Disconnect) error {
 	if !p.ReasonCode.AllowedIn(packet.DISCONNECT, packet.Client) {
-		return &Error{packet.ProtocolError, "reason code that only a server may send"}
+		return &Error{Code: packet.ProtocolError, Reason: "reason code that only a server may send"}
 	}
 	d := departure{keepWill: p.ReasonCode != packet.NormalDisconnection}
 	if n, ok := p.Properties.Uint(packet.SessionExpiryInterval); ok {
 		if n != 0 && c.session.transient() {
-			return &Error{packet.ProtocolError, "Session Expiry Interval above 0 after 0 in the CONNECT"}
+			return &Error{Code: packet.ProtocolError, Reason: "Session Expiry Interval above 0 after 0 in the CONNECT"}
 		}
 		n = c.b.grantExpiry(n)
 		d.expiry = &n
@@ -198,7 +199,7 @@ func (c *Client) fail(err error) error {
 
 // malformed ends the connection because of bytes that are no acceptable packet.
 func (c *Client) malformed(err *packet.Error) error {
-	e := &Error{err.Code, err.Reason}
+	e := &Error{Code: err.Code, Reason: err.Reason}
 	c.b.logClosed(c, e)
 	if c.accepted {
 		return c.over(e, c.disconnect(e))
@@ -207,7 +208,7 @@ func (c *Client) malformed(err *packet.Error) error {
 	if ack, ok := err.Reply().(*packet.Connack); ok {
 		c.b.count.refused[err.Code].Add(1)
 		if err.Version == packet.V50 {
-			ack.Properties = reasonString(e)
+			ack.Properties = e.properties(packet.CONNACK)
 		}
 		last = ack.AppendTo(nil, err.Version)
 	}
@@ -230,18 +231,22 @@ func (c *Client) over(e *Error, last []byte) error {
 
 // kick ends the connection from outside. Any goroutine.
 func (c *Client) kick(code packet.ReasonCode, reason string) {
+	c.kickFor(&Error{Code: code, Reason: reason})
+}
+
+// kickFor ends the connection from outside with everything that e says.
+func (c *Client) kickFor(e *Error) {
 	c.mu.Lock()
 	if c.closing.Load() {
 		c.mu.Unlock()
 		return
 	}
-	e := &Error{code, reason}
 	c.closing.Store(true)
 	c.cause = e
 	c.last = c.disconnect(e)
 	c.mu.Unlock()
 	c.wake()
-	c.t.Close(code)
+	c.t.Close(e.Code)
 }
 
 func (c *Client) reason() error {
@@ -292,7 +297,7 @@ func (c *Client) onTimer(now int64) {
 // or ends. Owner only, once, after the last Feed; a Flush that is running, or comes
 // later, does nothing harmful.
 func (c *Client) Closed(err error) {
-	c.over(&Error{packet.UnspecifiedError, "network connection lost"}, nil)
+	c.over(&Error{Code: packet.UnspecifiedError, Reason: "network connection lost"}, nil)
 	c.live.Store(nil)
 	b := c.b
 	b.timers.stop(&c.timer)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/topic"
 )
 
 // Config is the configuration of a Broker. The zero value works and is safe: every
@@ -130,6 +131,14 @@ type Config struct {
 	// is erased. Default 256 MiB.
 	MaxRetainedBytes int64
 
+	// ResponsePrefix, when not empty, is the beginning of the Response Information that
+	// 5.0 clients get who ask for it: with "response/" the client "a" is told
+	// "response/a/" (MQTT 5.0 section 4.10). Who may use these topics is up to the
+	// handlers. It has to be the beginning of a topic name. Default: none is given.
+	ResponsePrefix string
+	// CheckPayloadFormat refuses messages and wills whose Payload Format Indicator says
+	// UTF-8 and whose payload is not, with 0x99. Default: payloads are not looked at.
+	CheckPayloadFormat bool
 	// SysInterval is how often the numbers of the broker are published in $SYS/broker/,
 	// retained, with the topics of mosquitto; clients cannot publish to $SYS then.
 	// Default 0: never.
@@ -213,6 +222,9 @@ func (c *Config) Validate() error {
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
 	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)
+	if c.ResponsePrefix != "" && topic.ValidateName(c.ResponsePrefix) != nil {
+		errs = append(errs, fmt.Errorf("broker: ResponsePrefix is %q: use the beginning of a topic name, without wildcards", c.ResponsePrefix))
+	}
 	return errors.Join(errs...)
 }
 

@@ -19,14 +19,14 @@ func (c *Client) onConnect(p *packet.Connect) error {
 		return c.refuse(err)
 	}
 	c.info = c.describe(p)
-	if err := c.b.authenticate(c.info, p); err != nil {
+	if err := c.authenticate(p); err != nil {
 		return c.refuse(err)
 	}
 	a := c.attachment(p)
 	ack := &packet.Connack{Properties: c.connackProperties(p, a)}
-	if ack.Size(c.version) > c.maxPacket {
+	if !c.shorten(ack) {
 		a.will.discard()
-		return &Error{packet.PacketTooLarge, "CONNACK is larger than the client's Maximum Packet Size"}
+		return &Error{Code: packet.PacketTooLarge, Reason: "CONNACK is larger than the client's Maximum Packet Size"}
 	}
 	present, err := c.b.attach(c, a)
 	if err != nil {
@@ -59,19 +59,21 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 	b := c.b
 	switch {
 	case b.closing.Load():
-		return &Error{packet.ServerUnavailable, "server is shutting down"}
+		return &Error{Code: packet.ServerUnavailable, Reason: "server is shutting down"}
 	case b.count.connections.Load() > int64(b.cfg.MaxClients):
-		return &Error{packet.ServerBusy, "too many connections"}
+		return &Error{Code: packet.ServerBusy, Reason: "too many connections"}
 	case c.excess:
-		return &Error{packet.QuotaExceeded, "too many connections from this address"}
+		return &Error{Code: packet.QuotaExceeded, Reason: "too many connections from this address"}
 	case p.Properties.Has(packet.AuthenticationMethod): // [MQTT-4.12.0-1]
-		return &Error{packet.BadAuthenticationMethod, "no enhanced authentication"}
+		return &Error{Code: packet.BadAuthenticationMethod, Reason: "no enhanced authentication"}
 	case len(p.ClientID) > b.cfg.MaxClientIDLength:
-		return &Error{packet.ClientIdentifierNotValid, "client identifier is too long"}
+		return &Error{Code: packet.ClientIdentifierNotValid, Reason: "client identifier is too long"}
 	case p.Will != nil && (len(p.Will.Topic) > b.cfg.MaxTopicLength || topic.Levels(p.Will.Topic) > b.cfg.MaxTopicLevels):
-		return &Error{packet.TopicNameInvalid, "will topic is too long or has too many levels"}
+		return &Error{Code: packet.TopicNameInvalid, Reason: "will topic is too long or has too many levels"}
+	case p.Will != nil && !b.wellFormed(p.Will.Properties, p.Will.Payload):
+		return &Error{Code: packet.PayloadFormatInvalid, Reason: "will payload is not UTF-8, as its Payload Format Indicator says"}
 	case p.Will != nil && b.reserved(p.Will.Topic):
-		return &Error{packet.NotAuthorized, "will topic is the server's own"}
+		return &Error{Code: packet.NotAuthorized, Reason: "will topic is the server's own"}
 	}
 	return b.admitConnect(c.from)
 }
@@ -105,18 +107,21 @@ func (b *Broker) grantKeepAlive(p *packet.Connect) uint16 {
 }
 
 // authenticate asks the handler, or the policy about anonymous clients.
-func (b *Broker) authenticate(info *ClientInfo, p *packet.Connect) error {
+func (c *Client) authenticate(p *packet.Connect) error {
+	b := c.b
 	if b.cfg.Handlers.Connect == nil {
 		if !b.cfg.AllowAnonymous {
-			return &Error{packet.NotAuthorized, "no authentication is configured and anonymous clients are not allowed"}
+			return &Error{Code: packet.NotAuthorized, Reason: "no authentication is configured and anonymous clients are not allowed"}
 		}
 		return nil
 	}
-	ev := &ConnectEvent{Client: info, HasUsername: p.Username != nil, Password: p.Password, Properties: p.Properties}
+	ev := &ConnectEvent{Client: c.info, HasUsername: p.Username != nil, Password: p.Password, Properties: p.Properties}
 	if w := p.Will; w != nil {
 		ev.Will = &Publication{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties}
 	}
-	return b.call("connect", func() error { return b.cfg.Handlers.Connect(ev) })
+	err := b.call("connect", func() error { return b.cfg.Handlers.Connect(ev) })
+	c.answer = ev.Answer
+	return err
 }
 
 func (c *Client) attachment(p *packet.Connect) *attachment {
@@ -202,6 +207,14 @@ func (c *Client) connackProperties(p *packet.Connect, a *attachment) (props pack
 	if c.info.KeepAlive != p.KeepAlive {
 		props = packet.AppendUint16(props, packet.ServerKeepAlive, c.info.KeepAlive)
 	}
+	if n, ok := p.Properties.Uint(packet.RequestResponseInformation); ok && n == 1 { // [MQTT-3.1.2-28]
+		if info := c.b.responseInformation(c.info.ID); info != "" {
+			props = packet.AppendString(props, packet.ResponseInformation, info)
+		}
+	}
+	for key, value := range c.answer.UserProperties() {
+		props = packet.AppendUserProperty(props, string(key), string(value))
+	}
 	return props
 }
 
@@ -210,16 +223,12 @@ func (c *Client) refuse(cause error) error {
 	e := &Error{Code: answerCode(cause, packet.CONNACK)}
 	var known *Error
 	if errors.As(cause, &known) {
-		e.Reason = known.Reason
+		e.Reason, e.Properties = known.Reason, known.Properties
 	}
 	c.b.count.refused[e.Code].Add(1)
 	c.b.logRefused(c, e, cause)
 	if _, ok := e.Code.ReturnCode(); !ok && c.version != packet.V50 {
 		return c.over(e, nil)
 	}
-	ack := &packet.Connack{ReasonCode: e.Code, Properties: reasonString(e)}
-	if ack.Size(c.version) > c.maxPacket { // [MQTT-3.2.2-19]
-		ack.Properties = nil
-	}
-	return c.over(e, c.fitting(ack))
+	return c.over(e, c.fitting(&packet.Connack{ReasonCode: e.Code, Properties: e.properties(packet.CONNACK)}))
 }

@@ -59,7 +59,7 @@ func (b *Broker) inspect(info *ClientInfo, m *Message) (*Message, error) {
 	changed, err := b.newPublication(&ev.Publication)
 	if err != nil {
 		b.log(logHandler, slog.LevelError, "publish handler made an invalid message", "topic", ev.Topic, "error", err)
-		return nil, &Error{packet.ImplementationSpecificError, "message was changed into an invalid one"}
+		return nil, &Error{Code: packet.ImplementationSpecificError, Reason: "message was changed into an invalid one"}
 	}
 	changed.from = m.from
 	if ev.Expiry == expiry {
@@ -128,7 +128,7 @@ func (b *Broker) call(kind string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			b.logPanic(kind+" handler", v)
-			err = &Error{packet.UnspecifiedError, "internal error"}
+			err = &Error{Code: packet.UnspecifiedError, Reason: "internal error"}
 		}
 	}()
 	return fn()

@@ -27,7 +27,7 @@
 //	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions
-//	flush.go encode.go alias.go                     packets to the client
+//	flush.go encode.go alias.go answer.go           packets to the client
 //	session.go queue.go inflight.go admit.go        what outlives a connection
 //	registry.go will.go                             who has which session; takeover, expiry, wills
 //	route.go message.go retained.go store.go        messages and where they go

@@ -13,6 +13,9 @@ import (
 type Error struct {
 	Code   packet.ReasonCode
 	Reason string // for people; sent as Reason String to 5.0 clients
+	// Properties go with it to 5.0 clients: User Property, and Server Reference in
+	// CONNACK and DISCONNECT. Others are left out.
+	Properties packet.Properties
 }
 
 // Error is the code's name and the reason.
@@ -28,6 +31,14 @@ func (e *Error) Error() string {
 // place of a code that is not. reason may be empty.
 func Refuse(code packet.ReasonCode, reason string) error {
 	return &Error{Code: code, Reason: reason}
+}
+
+// Redirect makes the error that sends a 5.0 client to another server (section 4.11), from
+// a Connect handler or with Broker.DisconnectFor. code is UseAnotherServer (0x9C, this
+// time) or ServerMoved (0x9D, for good); reference names the servers, separated by
+// spaces, such as "[::1]:1883 broker.example:8883".
+func Redirect(code packet.ReasonCode, reference string) error {
+	return &Error{Code: code, Properties: packet.AppendString(nil, packet.ServerReference, reference)}
 }
 
 // ErrDrop is what a publish handler returns to make a message vanish: the publisher

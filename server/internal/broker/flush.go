@@ -171,15 +171,12 @@ func (w *writer) finish(b *Broker) {
 	}
 }
 
-// reply queues a control packet. A Reason String that would make the packet too large
-// for the client is left out; a packet that is too large without it ends the
+// reply queues a control packet. What would make the packet too large for the client and
+// is not needed is left out; a packet that is too large without it ends the
 // connection, because the client waits for it. Owner only.
 func (c *Client) reply(p packet.Packet) error {
-	if p.Size(c.version) > c.maxPacket {
-		bare(p)
-		if p.Size(c.version) > c.maxPacket {
-			return &Error{packet.PacketTooLarge, p.Type().String() + " is larger than the client's Maximum Packet Size"}
-		}
+	if !c.shorten(p) {
+		return &Error{Code: packet.PacketTooLarge, Reason: p.Type().String() + " is larger than the client's Maximum Packet Size"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,7 +193,7 @@ func (c *Client) ack(t packet.Type, id uint16, code packet.ReasonCode) error {
 		code = packet.Success
 	}
 	if c.maxPacket < 5 {
-		return &Error{packet.PacketTooLarge, t.String() + " is larger than the client's Maximum Packet Size"}
+		return &Error{Code: packet.PacketTooLarge, Reason: t.String() + " is larger than the client's Maximum Packet Size"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,19 +209,9 @@ func (c *Client) ack(t packet.Type, id uint16, code packet.ReasonCode) error {
 func (c *Client) checkControl() error {
 	c.dirty = true
 	if len(c.control) > c.b.cfg.MaxPendingControl {
-		return &Error{packet.QuotaExceeded, "client does not read its acknowledgements"}
+		return &Error{Code: packet.QuotaExceeded, Reason: "client does not read its acknowledgements"}
 	}
 	return nil
-}
-
-// bare removes the properties of a packet that has only Reason String in them.
-func bare(p packet.Packet) {
-	switch p := p.(type) {
-	case *packet.Puback:
-		p.Properties = nil
-	case *packet.Pubrec:
-		p.Properties = nil
-	}
 }
 
 // disconnect encodes a DISCONNECT for the client; nil when its version has none from
@@ -238,36 +225,16 @@ func (c *Client) disconnect(e *Error) []byte {
 	if !code.AllowedIn(packet.DISCONNECT, packet.Server) {
 		code = packet.UnspecifiedError
 	}
-	p := &packet.Disconnect{ReasonCode: code, Properties: reasonString(e)}
-	if p.Size(c.version) > c.maxPacket { // [MQTT-3.14.2-3]
-		p.Properties = nil
-	}
-	return c.fitting(p)
+	return c.fitting(&packet.Disconnect{ReasonCode: code, Properties: e.properties(packet.DISCONNECT)})
 }
 
-// fitting encodes p; nil when it is larger than the client accepts.
+// fitting encodes p, shortened if need be; nil when it is larger than the client accepts
+// [MQTT-3.14.2-3].
 func (c *Client) fitting(p packet.Packet) []byte {
-	if p.Size(c.version) > c.maxPacket {
+	if !c.shorten(p) {
 		return nil
 	}
 	return p.AppendTo(nil, c.version)
-}
-
-// problem is the Reason String for an acknowledgement, if the client wants any
-// [MQTT-3.1.2-29].
-func (c *Client) problem(err error) packet.Properties {
-	var e *Error
-	if c.terse || !errors.As(err, &e) {
-		return nil
-	}
-	return reasonString(e)
-}
-
-func reasonString(e *Error) packet.Properties {
-	if e.Reason == "" {
-		return nil
-	}
-	return packet.AppendString(nil, packet.ReasonString, e.Reason)
 }
 
 // answerCode is the reason code that a packet of type t carries for err: Success for

@@ -55,6 +55,10 @@ type ConnectEvent struct {
 	Password    []byte // nil when absent
 	Will        *Publication
 	Properties  packet.Properties // of the CONNECT
+	// Answer is for the handler to set: the User Property entries of the CONNACK that lets
+	// a 5.0 client in. Others are left out, and those too when they do not fit the client's
+	// Maximum Packet Size.
+	Answer packet.Properties
 }
 
 // DisconnectEvent tells that a client is gone.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/mqtt/topic"
@@ -30,10 +31,13 @@ func (c *Client) onPublish(p *packet.Publish) error {
 		}
 	}
 	if len(name) > c.b.cfg.MaxTopicLength || topic.Levels(name) > c.b.cfg.MaxTopicLevels {
-		return c.refusePublish(p, &Error{packet.TopicNameInvalid, "topic name is too long or has too many levels"})
+		return c.refusePublish(p, &Error{Code: packet.TopicNameInvalid, Reason: "topic name is too long or has too many levels"})
 	}
 	if c.b.reserved(string(name[:min(len(name), len(sysPrefix))])) {
-		return c.refusePublish(p, &Error{packet.NotAuthorized, "topic name is the server's own"})
+		return c.refusePublish(p, &Error{Code: packet.NotAuthorized, Reason: "topic name is the server's own"})
+	}
+	if !c.b.wellFormed(p.Properties, p.Payload) { // MQTT 5.0 section 3.3.2.3.2
+		return c.refusePublish(p, &Error{Code: packet.PayloadFormatInvalid, Reason: "payload is not UTF-8, as its Payload Format Indicator says"})
 	}
 	m, err := c.b.inspect(c.info, c.newMessage(name, p))
 	if err != nil {
@@ -48,6 +52,16 @@ func (c *Client) onPublish(p *packet.Publish) error {
 	}
 	receivers := c.b.route(m)
 	return c.ackPublish(p, receivers)
+}
+
+// wellFormed reports whether a payload is UTF-8 when its Payload Format Indicator says
+// so; with CheckPayloadFormat off everything is.
+func (b *Broker) wellFormed(props packet.Properties, payload []byte) bool {
+	if !b.cfg.CheckPayloadFormat || len(props) == 0 {
+		return true
+	}
+	text, _ := props.Uint(packet.PayloadFormatIndicator)
+	return text != 1 || utf8.Valid(payload)
 }
 
 // newMessage copies a PUBLISH.
@@ -69,19 +83,19 @@ func (c *Client) topicName(p *packet.Publish) ([]byte, error) {
 		return p.Topic, nil
 	}
 	if p.Properties.Has(packet.SubscriptionIdentifier) {
-		return nil, &Error{packet.ProtocolError, "PUBLISH from a client with Subscription Identifier [MQTT-3.3.4-6]"}
+		return nil, &Error{Code: packet.ProtocolError, Reason: "PUBLISH from a client with Subscription Identifier [MQTT-3.3.4-6]"}
 	}
 	alias, ok := p.Properties.Uint(packet.TopicAlias)
 	switch {
 	case !ok:
 		return p.Topic, nil
 	case alias == 0 || int(alias) > c.b.cfg.TopicAliasMaximum:
-		return nil, &Error{packet.TopicAliasInvalid, "Topic Alias is above Topic Alias Maximum [MQTT-3.3.2-9]"}
+		return nil, &Error{Code: packet.TopicAliasInvalid, Reason: "Topic Alias is above Topic Alias Maximum [MQTT-3.3.2-9]"}
 	case len(p.Topic) > 0:
 		c.setAlias(alias, p.Topic)
 		return p.Topic, nil
 	case int(alias) > len(c.aliases) || c.aliases[alias-1] == nil:
-		return nil, &Error{packet.ProtocolError, "Topic Alias that has not been set"}
+		return nil, &Error{Code: packet.ProtocolError, Reason: "Topic Alias that has not been set"}
 	}
 	return c.aliases[alias-1], nil
 }
@@ -119,9 +133,9 @@ func (c *Client) refusePublish(p *packet.Publish, err error) error {
 	}
 	switch p.QoS {
 	case 1:
-		return c.reply(&packet.Puback{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBACK), Properties: c.problem(err)})
+		return c.reply(&packet.Puback{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBACK), Properties: c.problem(err, packet.PUBACK)})
 	case 2:
-		return c.reply(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBREC), Properties: c.problem(err)})
+		return c.reply(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBREC), Properties: c.problem(err, packet.PUBREC)})
 	}
 	return nil
 }
@@ -147,7 +161,7 @@ func (s *Session) knows(c *Client, id uint16) (bool, error) {
 	}
 	_, known := s.in[id]
 	if !known && c.version == packet.V50 && len(s.in) >= int(s.b.cfg.ReceiveMaximum) {
-		return false, &Error{packet.ReceiveMaximumExceeded, "more QoS 2 messages open than Receive Maximum [MQTT-3.3.4-7]"}
+		return false, &Error{Code: packet.ReceiveMaximumExceeded, Reason: "more QoS 2 messages open than Receive Maximum [MQTT-3.3.4-7]"}
 	}
 	return known, nil
 }

@@ -100,7 +100,7 @@ func (c *Client) Pause() time.Duration {
 	return max(time.Duration(resume-c.b.now()), 0)
 }
 
-var errRate = &Error{packet.MessageRateTooHigh, "more than the server takes per second"}
+var errRate = &Error{Code: packet.MessageRateTooHigh, Reason: "more than the server takes per second"}
 
 // admitBytes ends a client that sends too many bytes, under RateDisconnect.
 func (c *Client) admitBytes(now int64, n int) error {
@@ -127,7 +127,7 @@ func (c *Client) admitMessage() error {
 func (c *Client) admitSubscription() error {
 	rate := int64(c.b.cfg.MaxSubscribeRate)
 	if rate > 0 && !c.meter.subscribes.allow(c.b.now(), rate) {
-		return &Error{packet.QuotaExceeded, "too many subscriptions per second"}
+		return &Error{Code: packet.QuotaExceeded, Reason: "too many subscriptions per second"}
 	}
 	return nil
 }

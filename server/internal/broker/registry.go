@@ -25,7 +25,7 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 	old := b.cfg.Sessions.Lookup(c.info.ID)
 	if old == nil && b.cfg.Sessions.Len() >= b.cfg.MaxSessions {
 		b.mu.Unlock()
-		return false, &Error{packet.QuotaExceeded, "too many sessions"}
+		return false, &Error{Code: packet.QuotaExceeded, Reason: "too many sessions"}
 	}
 	var before leftovers
 	if old != nil {

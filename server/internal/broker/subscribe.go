@@ -23,6 +23,7 @@ type granted struct {
 func (c *Client) onSubscribe(p *packet.Subscribe) error {
 	codes := make([]packet.ReasonCode, len(p.Subscriptions))
 	var grants []granted
+	var problem packet.Properties // of the first filter that has one
 	id, hasID := p.Properties.Uint(packet.SubscriptionIdentifier)
 	var ids []byte
 	if hasID {
@@ -34,12 +35,15 @@ func (c *Client) onSubscribe(p *packet.Subscribe) error {
 			return err
 		}
 		codes[i] = answerCode(err, packet.SUBACK)
+		if problem == nil {
+			problem = c.problem(err, packet.SUBACK)
+		}
 		if err == nil {
 			codes[i] = packet.ReasonCode(g.sub.qos)
 			grants = append(grants, g)
 		}
 	}
-	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes}); err != nil {
+	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes, Properties: problem}); err != nil {
 		return err
 	}
 	for i := range grants {
@@ -77,10 +81,10 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 // checkFilter refuses filters that are invalid or too large.
 func (b *Broker) checkFilter(filter string) error {
 	if err := topic.ValidateFilter(filter); err != nil {
-		return &Error{packet.TopicFilterInvalid, err.Error()}
+		return &Error{Code: packet.TopicFilterInvalid, Reason: err.Error()}
 	}
 	if len(filter) > b.cfg.MaxTopicLength || topic.Levels(filter) > b.cfg.MaxTopicLevels {
-		return &Error{packet.TopicFilterInvalid, "filter is too long or has too many levels"}
+		return &Error{Code: packet.TopicFilterInvalid, Reason: "filter is too long or has too many levels"}
 	}
 	return nil
 }
@@ -98,7 +102,7 @@ func (s *Session) subscribe(c *Client, filter string, sub *subscription) (again 
 	}
 	old, replaced := s.subs[filter]
 	if !replaced && s.full(filter) {
-		return false, &Error{packet.QuotaExceeded, "too many subscriptions"}
+		return false, &Error{Code: packet.QuotaExceeded, Reason: "too many subscriptions"}
 	}
 	if s.subs == nil {
 		s.subs = make(map[string]*subscription)
