@@ -102,8 +102,8 @@ func (c *Client) Feed(chunk []byte) error {
 func (c *Client) feed(chunk []byte) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.b.logPanic("client", v)
-			err = c.over(&Error{Code: packet.ImplementationSpecificError, Reason: "internal error"}, nil)
+			c.b.LogPanic("client", v)
+			err = c.over(errPanic, nil)
 		}
 	}()
 	if c.meter != nil {
@@ -305,7 +305,7 @@ func (c *Client) Closed(err error) {
 		b.timers.stop(&c.meter.timer)
 	}
 	b.addresses.leave(c.from, b.now())
-	b.detach(c, departure{keepWill: true})
+	_ = b.Protect("end of a client", func() error { b.detach(c, departure{keepWill: true}); return nil })
 	c.decoder, c.aliases = packet.Decoder{}, nil
 	b.count.connections.Add(-1)
 	if c.accepted {

@@ -119,7 +119,7 @@ func (c *Client) authenticate(p *packet.Connect) error {
 	if w := p.Will; w != nil {
 		ev.Will = &Publication{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties}
 	}
-	err := b.call("connect", func() error { return b.cfg.Handlers.Connect(ev) })
+	err := b.Protect("connect handler", func() error { return b.cfg.Handlers.Connect(ev) })
 	c.answer = ev.Answer
 	return err
 }

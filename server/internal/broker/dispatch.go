@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -52,7 +51,7 @@ func (b *Broker) inspect(info *ClientInfo, m *Message) (*Message, error) {
 	ev := &PublishEvent{Client: info, Publication: b.publication(m)}
 	expiry := ev.Expiry
 	for _, h := range handlers {
-		if err := b.call("publish", func() error { return h.call(ev) }); err != nil {
+		if err := b.Protect("publish handler", func() error { return h.call(ev) }); err != nil {
 			return nil, err
 		}
 	}
@@ -123,32 +122,16 @@ func (b *Broker) Publish(p Publication) error {
 	return nil
 }
 
-// call runs a handler; a panic becomes an error.
-func (b *Broker) call(kind string, fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			b.logPanic(kind+" handler", v)
-			err = &Error{Code: packet.UnspecifiedError, Reason: "internal error"}
-		}
-	}()
-	return fn()
-}
-
 func (b *Broker) callSubscribe(ev *SubscribeEvent) error {
 	if b.cfg.Handlers.Subscribe == nil {
 		return nil
 	}
-	return b.call("subscribe", func() error { return b.cfg.Handlers.Subscribe(ev) })
+	return b.Protect("subscribe handler", func() error { return b.cfg.Handlers.Subscribe(ev) })
 }
 
 func (b *Broker) callDisconnect(ev *DisconnectEvent) {
 	if b.cfg.Handlers.Disconnect == nil {
 		return
 	}
-	_ = b.call("disconnect", func() error { b.cfg.Handlers.Disconnect(ev); return nil })
-}
-
-func (b *Broker) logPanic(where string, v any) {
-	b.count.panics.Add(1)
-	b.log(logPanic, slog.LevelError, "panic", "where", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	_ = b.Protect("disconnect handler", func() error { b.cfg.Handlers.Disconnect(ev); return nil })
 }

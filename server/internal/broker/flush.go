@@ -52,7 +52,7 @@ func (w *writer) drop(m *Message, reason DropReason) { w.drops = append(w.drops,
 func (c *Client) Flush(s Sink) {
 	c.woken.Store(false)
 	w := writers.Get().(*writer)
-	defer writers.Put(w)
+	defer c.endFlush(w)
 	visits := retainedVisits
 	for {
 		room := s.Room()

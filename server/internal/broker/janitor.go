@@ -33,7 +33,15 @@ func (b *Broker) Run(ctx context.Context) {
 func (b *Broker) tick() {
 	now := b.now()
 	for owner := b.timers.due(now); owner != nil; owner = b.timers.due(now) {
-		owner.onTimer(now)
+		b.fire(owner, now)
+	}
+}
+
+// fire calls the owner of a timer. A panic costs a client its connection.
+func (b *Broker) fire(owner timed, now int64) {
+	err := b.Protect("timer", func() error { owner.onTimer(now); return nil })
+	if c, ok := owner.(*Client); ok && err != nil {
+		c.kick(errPanic.Code, errPanic.Reason)
 	}
 }
 

@@ -17,17 +17,29 @@ type attachment struct {
 
 // attach gives c the session of its client identifier: the stored one, or a new one.
 // A connection that has it now loses it. present tells that the session was stored.
-//
-// Finding the session, ending it, making it and giving it to c is one step under
-// b.mu; so there are never two live clients of one identifier.
 func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
-	b.mu.Lock()
-	old := b.cfg.Sessions.Lookup(c.info.ID)
-	if old == nil && b.cfg.Sessions.Len() >= b.cfg.MaxSessions {
-		b.mu.Unlock()
-		return false, &Error{Code: packet.QuotaExceeded, Reason: "too many sessions"}
+	old, before, err := b.claim(c, p)
+	if err != nil {
+		return false, err
 	}
-	var before leftovers
+	if before.client != nil {
+		b.count.takeovers.Add(1)
+		before.client.kick(packet.SessionTakenOver, "another connection with this client identifier")
+	}
+	before.free()
+	b.publishWill(before.will)
+	return old != nil && !p.clean, nil
+}
+
+// claim finds the session, ends it, makes it and gives it to c in one step under b.mu;
+// so there are never two live clients of one identifier.
+func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old = b.cfg.Sessions.Lookup(c.info.ID)
+	if old == nil && b.cfg.Sessions.Len() >= b.cfg.MaxSessions {
+		return nil, before, &Error{Code: packet.QuotaExceeded, Reason: "too many sessions"}
+	}
 	if old != nil {
 		before = old.handOver(c, p)
 	}
@@ -38,15 +50,7 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 		b.cfg.Sessions.Store(s)
 	}
 	c.session = s
-	b.mu.Unlock()
-
-	if before.client != nil {
-		b.count.takeovers.Add(1)
-		before.client.kick(packet.SessionTakenOver, "another connection with this client identifier")
-	}
-	before.free()
-	b.publishWill(before.will)
-	return old != nil && !p.clean, nil
+	return old, before, nil
 }
 
 // handOver prepares a stored session for a new connection: it ends with Clean Start
@@ -82,16 +86,21 @@ func (b *Broker) detach(c *Client, d departure) {
 	if s == nil {
 		return
 	}
-	b.mu.Lock()
-	l, drops := s.leave(c, d)
-	if l.s != nil {
-		b.cfg.Sessions.Delete(s)
-	}
-	b.mu.Unlock()
-
+	l, drops := b.part(c, d)
 	l.free()
 	s.release(drops, DropOffline)
 	b.publishWill(l.will)
+}
+
+// part does the part of detach that needs b.mu.
+func (b *Broker) part(c *Client, d departure) (l leftovers, drops []delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, drops = c.session.leave(c, d)
+	if l.s != nil {
+		b.cfg.Sessions.Delete(l.s)
+	}
+	return l, drops
 }
 
 // leave does the part of detach that needs s.mu. drops are QoS 0 messages, which are
@@ -144,16 +153,21 @@ func (s *Session) arm() {
 // onTimer ends a session that has been away for too long, and publishes a will whose
 // delay is over. A session that ends publishes its will [MQTT-3.1.2-8].
 func (s *Session) onTimer(now int64) {
-	b := s.b
+	l := s.b.expire(s, now)
+	l.free()
+	s.b.publishWill(l.will)
+}
+
+// expire forgets a session whose time is over.
+func (b *Broker) expire(s *Session, now int64) leftovers {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	l := s.expire(now)
 	if l.s != nil {
 		b.cfg.Sessions.Delete(s)
 		b.count.expired.Add(1)
 	}
-	b.mu.Unlock()
-	l.free()
-	b.publishWill(l.will)
+	return l
 }
 
 func (s *Session) expire(now int64) (l leftovers) {

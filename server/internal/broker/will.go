@@ -43,11 +43,15 @@ func (w *will) discard() {
 }
 
 // publishWill publishes a will that is due; nil does nothing. No lock may be held. It
-// is called once per will, by who took it out of its session [MQTT-3.1.2-10].
+// is called once per will, by who took it out of its session [MQTT-3.1.2-10]. A panic is
+// not that goroutine's: the will may be that of another client.
 func (b *Broker) publishWill(w *will) {
-	if w == nil {
-		return
+	if w != nil {
+		_ = b.Protect("will", func() error { b.sendWill(w); return nil })
 	}
+}
+
+func (b *Broker) sendWill(w *will) {
 	w.m.arrived = b.now()
 	if w.expires {
 		w.m.expires = w.m.arrived + int64(w.expiry)*int64(time.Second)

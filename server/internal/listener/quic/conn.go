@@ -20,6 +20,9 @@ const controlStream = 0
 // RESET_STREAM or STOP_SENDING, without a DISCONNECT.
 var errControlStreamLost = errors.New("quic: control stream ended without DISCONNECT")
 
+// errPanic is why a client is gone for which this package had a bug.
+var errPanic = errors.New("internal error")
+
 // conn is one connection. It implements endpoint.ConnHandler and broker.Transport.
 type conn struct {
 	l       *Listener
@@ -75,6 +78,7 @@ func (c *conn) tlsInfo() *broker.TLSInfo {
 
 // OnStreamOpen implements endpoint.ConnHandler.
 func (c *conn) OnStreamOpen(s *endpoint.Stream) {
+	defer c.guard()
 	if s.ID() == controlStream {
 		c.control = s
 		return
@@ -85,6 +89,7 @@ func (c *conn) OnStreamOpen(s *endpoint.Stream) {
 // OnStreamData implements endpoint.ConnHandler. Credit goes back at once, for what the
 // client sent has been handled when Feed returns, unless the client has to wait.
 func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
+	defer c.guard()
 	if s != c.control || c.over {
 		s.Consume(len(data))
 		return
@@ -159,13 +164,20 @@ func (c *conn) end(err error, code uint64) {
 }
 
 // OnStreamReset implements endpoint.ConnHandler.
-func (c *conn) OnStreamReset(s *endpoint.Stream, _ uint64) { c.lost(s) }
+func (c *conn) OnStreamReset(s *endpoint.Stream, _ uint64) {
+	defer c.guard()
+	c.lost(s)
+}
 
 // OnStopSending implements endpoint.ConnHandler.
-func (c *conn) OnStopSending(s *endpoint.Stream, _ uint64) { c.lost(s) }
+func (c *conn) OnStopSending(s *endpoint.Stream, _ uint64) {
+	defer c.guard()
+	c.lost(s)
+}
 
 // OnStreamClosed implements endpoint.ConnHandler.
 func (c *conn) OnStreamClosed(s *endpoint.Stream) {
+	defer c.guard()
 	c.lost(s)
 	if s == c.control {
 		c.control = nil
@@ -181,6 +193,7 @@ func (c *conn) lost(s *endpoint.Stream) {
 // OnFlush implements endpoint.ConnHandler: it moves what waits into the control
 // stream.
 func (c *conn) OnFlush() {
+	defer c.guard()
 	if c.over {
 		return
 	}
@@ -201,8 +214,23 @@ func (c *conn) flush() {
 
 // OnClosed implements endpoint.ConnHandler: the connection is gone.
 func (c *conn) OnClosed(err error) {
+	defer c.guard()
 	if !c.over {
 		c.over = true
 		c.client.Closed(err)
 	}
+}
+
+// guard, deferred by what the worker calls, makes a panic cost this connection only.
+func (c *conn) guard() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	c.l.cfg.Broker.LogPanic("quic connection", v)
+	if !c.over {
+		c.over = true
+		c.client.Closed(errPanic)
+	}
+	c.qc.Close(uint64(packet.ImplementationSpecificError), errPanic.Error())
 }

@@ -104,7 +104,14 @@ func (l *Listener) Close() { l.closed.Store(true) }
 func (l *Listener) Shutdown(ctx context.Context) error { return l.ep.Shutdown(ctx) }
 
 // OnConn implements endpoint.Handler: the handshake of a new connection is complete.
-func (l *Listener) OnConn(qc *endpoint.Conn) endpoint.ConnHandler {
+func (l *Listener) OnConn(qc *endpoint.Conn) (h endpoint.ConnHandler) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.cfg.Broker.LogPanic("new quic connection", v)
+			qc.Close(uint64(packet.ImplementationSpecificError), errPanic.Error())
+			h = refused{}
+		}
+	}()
 	if l.closed.Load() {
 		qc.Close(CloseCode(packet.ServerShuttingDown), "server is shutting down")
 		return refused{}

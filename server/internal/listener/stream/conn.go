@@ -109,10 +109,10 @@ func tlsInfo(s tls.ConnectionState) *broker.TLSInfo {
 // serve is the reader: it owns the connection from accept to the end.
 func (c *conn) serve() {
 	defer c.l.remove(c)
-	err := c.handshake()
+	err := c.l.cfg.Broker.Protect("handshake", c.handshake)
 	go c.write()
 	if err == nil {
-		err = c.read()
+		err = c.l.cfg.Broker.Protect("reader", c.read)
 	}
 	c.Close(broker.CloseCode(err))
 	<-c.written

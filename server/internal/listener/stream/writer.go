@@ -23,20 +23,27 @@ const (
 	pieceBytes = 64 << 10
 )
 
-// write is the writer: it sleeps until Wake and sends what the client has.
+// write is the writer.
 func (c *conn) write() {
 	defer close(c.written)
+	if err := c.l.cfg.Broker.Protect("writer", c.writeAll); err != nil {
+		c.fail(err)
+	}
+}
+
+// writeAll sleeps until Wake and sends what the client has, until the end.
+func (c *conn) writeAll() error {
 	for range c.wake {
 		last := c.closing.Load()
 		if err := c.drain(); err != nil {
-			c.fail(err)
-			return
+			return err
 		}
 		if last {
 			c.closeWrite()
-			return
+			break
 		}
 	}
+	return nil
 }
 
 // drain flushes until the client has nothing more.
