@@ -14,9 +14,6 @@ const (
 	// minInitial is the least size of a datagram with a client's Initial, and
 	// of one that is answered with Version Negotiation (RFC 9000 section 14.1).
 	minInitial = 1200
-	// retryTokenTimeout is how long a Retry token is good for: the client
-	// returns it within a round trip.
-	retryTokenTimeout = 10 * time.Second
 	// sameFlight is how long datagrams of one client count as one flight: far below
 	// the first probe timeout, after which a lost Retry is asked for again.
 	sameFlight = 100 * time.Millisecond
@@ -72,7 +69,7 @@ func (c *Core) validate(d *datagram, h *ngtcp2.PktHeader) (val validation, ok bo
 	if ngtcp2.IsRetryToken(h.Token) {
 		odcid, err := ngtcp2.VerifyRetryToken(h.Token, c.cfg.TokenSecret, ngtcp2.RetryToken{
 			Version: h.Version, Remote: d.path.Remote, RetrySCID: h.DCID,
-		}, retryTokenTimeout, c.now)
+		}, c.cfg.HandshakeTimeout, c.now)
 		switch {
 		case err == nil:
 			return validation{odcid: odcid, proven: true, retried: true, tokenType: ngtcp2.TokenRetry}, true
@@ -152,7 +149,21 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	c.shared.handshakes.Add(1)
 	c.stats.inc(Accepted)
 	run := [1]ngtcp2.Datagram{d.at}
-	c.read(conn, d.path, d.buf, run[:])
+	err = nc.ReadPkts(d.path, d.buf, run[:], c.now)
+	again := !val.proven && noBeginning(nc, err)
+	c.hasRead(conn, d.path, err)
+	if again {
+		c.retry(d, h)
+	}
+}
+
+// noBeginning: the first datagram that arrived of a client holds no beginning of a
+// ClientHello, because that was lost, and the connection is dropped. A Retry makes
+// the client send all again. Some clients would only go on to send PINGs, which
+// nobody acknowledges: OpenSSL's. Datagrams that are no packets stay unanswered.
+func noBeginning(nc *ngtcp2.Conn, err error) bool {
+	return errors.Is(err, ngtcp2.ErrRetry) ||
+		errors.Is(err, ngtcp2.ErrDropConn) && nc.Info().PktDiscarded == 0
 }
 
 // adopt makes the Go side of nc.

@@ -20,7 +20,9 @@ type RetryPolicy uint8
 
 const (
 	// RetryNever makes connections at once. ngtcp2 still sends no more than
-	// three times what it received before the address is validated.
+	// three times what it received before the address is validated. A client
+	// whose first datagram was lost gets a Retry all the same when another one
+	// arrives: it is how to ask for all of its ClientHello again.
 	RetryNever RetryPolicy = iota
 	// RetryAlways costs every new client one more round trip. With this policy
 	// and the next, a client gets a token for its next connection (NEW_TOKEN),
@@ -74,7 +76,8 @@ type Config struct {
 	// refused with CONNECTION_REFUSED. 0 = DefaultMaxConns,
 	// DefaultMaxHandshakes.
 	MaxConns, MaxHandshakes int
-	// HandshakeTimeout ends incomplete handshakes; 0 = DefaultHandshakeTimeout.
+	// HandshakeTimeout ends incomplete handshakes, and is how long a Retry token is
+	// good for; 0 = DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
 	// IdleTimeout ends silent connections (the smaller one of both sides
 	// counts); 0 = DefaultIdleTimeout.

@@ -85,7 +85,7 @@ func TestRetryTokenMisused(t *testing.T) {
 	give(w.server, second[0], wireServer, netip.MustParseAddrPort("10.0.0.3:2"), w.now)
 	s := w.server.Stats()
 	assert.Equal(t, uint64(1), s.Count(Refused), "another address: INVALID_TOKEN")
-	give(w.server, second[0], wireServer, wireClient, w.now.Add(retryTokenTimeout+time.Second))
+	give(w.server, second[0], wireServer, wireClient, w.now.Add(DefaultHandshakeTimeout+time.Second))
 	s = w.server.Stats()
 	assert.Equal(t, uint64(2), s.Count(Refused), "expired: INVALID_TOKEN")
 	assert.Zero(t, s.Count(Accepted))
@@ -169,4 +169,33 @@ func TestResetsAreRateLimited(t *testing.T) {
 	assert.Equal(t, statelessResetRate, sent)
 	s := w.server.Stats()
 	assert.Equal(t, uint64(2*statelessResetRate), s.Count(DropRateLimited))
+}
+
+// A server that makes connections at once has no use for the second datagram of a
+// ClientHello whose first one was lost or damaged. It sends one Retry, so that it gets
+// all again: clients might go on with PINGs, which it cannot acknowledge.
+func TestRetryWithoutBeginning(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	for _, damage := range []bool{false, true} {
+		w := newWireOf(t, Config{})
+		conn, hello := w.hello(t, "mqtt", long+"1", long+"2", long+"3", long+"4", long+"5")
+		require.Len(t, hello, 2)
+		if damage {
+			hello[0][minInitial-1] ^= 1
+			give(w.server, hello[0], wireServer, wireClient, w.now)
+			require.Empty(t, flight(w.server, w.now), "it is no packet")
+		}
+		give(w.server, hello[1], wireServer, wireClient, w.now)
+		retry := flight(w.server, w.now)
+		require.Len(t, retry, 1)
+		s := w.server.Stats()
+		assert.Zero(t, s.Conns)
+		assert.Equal(t, uint64(1), s.Count(Retries))
+
+		give(w.client, retry[0], wireClient, wireServer, w.now)
+		for range 10 {
+			w.step(time.Millisecond)
+		}
+		assert.True(t, conn.HandshakeCompleted(), "damaged: %v", damage)
+	}
 }

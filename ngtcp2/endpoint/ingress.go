@@ -105,7 +105,11 @@ func (c *Core) readRun(base []byte) {
 // read gives a run to a live connection. Events come before the error: data may
 // have arrived together with the peer's CONNECTION_CLOSE.
 func (c *Core) read(conn *Conn, path ngtcp2.Path, base []byte, run []ngtcp2.Datagram) {
-	err := conn.nc.ReadPkts(path, base, run, c.now)
+	c.hasRead(conn, path, conn.nc.ReadPkts(path, base, run, c.now))
+}
+
+// hasRead deals with what ReadPkts brought.
+func (c *Core) hasRead(conn *Conn, path ngtcp2.Path, err error) {
 	c.drain(conn)
 	if err != nil {
 		c.fail(conn, err)

@@ -247,6 +247,20 @@ func TestFirstDatagramRules(t *testing.T) {
 	}
 }
 
+// A client whose ClientHello was lost and that probes with a PING is asked for all
+// again; the server has nothing that could acknowledge (RFC 9000 section 8.1.2).
+func TestPingBeforeClientHello(t *testing.T) {
+	w := newServer(t)
+	r := w.client(1, rawquic.Config{})
+	r.hold = true
+	r.deliver(r.Seal(rawquic.Initial, rawquic.Header{Size: 1200}, []byte{1}))
+	w.settle()
+	assert.NotZero(t, r.in)
+	assert.Zero(t, w.core.Live())
+	s := w.core.Stats()
+	assert.EqualValues(t, 1, s.Count(endpoint.Retries))
+}
+
 // RFC 9000 section 17.2.2: an Initial packet of a server has no token; 17.2.5.2:
 // Retry counts once, with the right tag and a token, and never after an Initial.
 func TestServerPacketsToDiscard(t *testing.T) {
