@@ -4,10 +4,10 @@
 // "ready" line of its JSON log, and drive it with quic-go and golang.org/x/net/quic (carrying eclipse
 // paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm; build tag quiche),
 // mosquitto_pub and mosquitto_sub, and `openssl s_client -quic`. In the other direction the client
-// library, the client tool and package endpoint are driven against mochi-mqtt behind quic-go and
-// behind x/net/quic, the tool against a mosquitto broker too. What ngmqd has no flag for (Retry, a
-// secret for stateless resets) is shown with a listener of package endpoint. At the end a table of
-// stack x case is printed, with the names of the usual QUIC interop cases where they fit, and written
+// library and the client tool are driven against mochi-mqtt behind quic-go and
+// behind x/net/quic, the tool against a mosquitto broker too. TestMatrix runs the usual QUIC interop cases
+// between package endpoint and each of the QUIC stacks, in both directions. At the end two tables of
+// stack x case are printed, the second as in README.md (TestReadme), and written
 // to the file named by INTEROP_TABLE when that is set.
 //
 // It is a Go module of its own so that none of these libraries enters the go.mod of ngmq. The binaries

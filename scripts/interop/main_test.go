@@ -1,13 +1,18 @@
 package interop
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
+
+// parallelCells of the matrix run at a time: most of them wait for probe timeouts.
+const parallelCells = 16
 
 // TestMain starts one broker for all tests, stops it with SIGTERM at the end and prints the table.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -19,6 +24,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	broker = b
+	flag.Parse()
+	flag.Set("test.parallel", strconv.Itoa(parallelCells))
 	status := m.Run()
 	if err := b.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "interop: stopping the broker:", err)
@@ -35,6 +42,9 @@ func run(m *testing.M) int {
 		os.RemoveAll(b.dir)
 	}
 	text := table.String()
+	if matrix := ranMatrix(); matrix != "" {
+		text += "\n" + matrix
+	}
 	fmt.Print("\n", text)
 	if file := os.Getenv("INTEROP_TABLE"); file != "" {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

@@ -13,17 +13,38 @@ import (
 // Damage is what a Proxy does to the datagrams of each direction; probabilities are 0..1 per datagram.
 type Damage struct {
 	Drop      float64
+	Corrupt   float64 // one of its bytes is changed
+	MaxRun    int     // at most so many datagrams of a client's direction are dropped or changed in a row; 0 = any number
 	Duplicate float64
 	Reorder   float64       // the datagram is held back, so that later ones overtake it
 	Hold      time.Duration // longest time that a reordered datagram is held back; 0 = 15 ms
+	Delay     time.Duration // of every datagram, in the order of arrival
+	// Filter, when set, decides first which datagrams pass. It is called for one at a time.
+	Filter func(toServer bool, datagram []byte) bool
 }
 
-// ProxyStats counts the datagrams of both directions.
-type ProxyStats struct{ Relayed, Dropped, Duplicated, Reordered atomic.Int64 }
+// ProxyStats counts the datagrams of both directions. Those that a Filter stops are dropped.
+type ProxyStats struct{ Relayed, Dropped, Corrupted, Duplicated, Reordered atomic.Int64 }
 
 func (s *ProxyStats) String() string {
-	return fmt.Sprintf("relayed %d, dropped %d, duplicated %d, reordered %d",
-		s.Relayed.Load(), s.Dropped.Load(), s.Duplicated.Load(), s.Reordered.Load())
+	return fmt.Sprintf("relayed %d, dropped %d, corrupted %d, duplicated %d, reordered %d",
+		s.Relayed.Load(), s.Dropped.Load(), s.Corrupted.Load(), s.Duplicated.Load(), s.Reordered.Load())
+}
+
+// maxDelayed is how many datagrams of one direction wait for Damage.Delay at most; more are dropped,
+// as by the queue of a router.
+const maxDelayed = 4096
+
+// flow is one direction of a client's datagrams.
+type flow struct {
+	client   netip.AddrPort
+	toServer bool
+}
+
+// delayed is a datagram on its way.
+type delayed struct {
+	due  time.Time
+	send func()
 }
 
 // Proxy relays UDP datagrams between any number of clients and one server and damages the traffic on
@@ -35,8 +56,13 @@ type Proxy struct {
 	target *net.UDPAddr
 	damage Damage
 
+	lines [2]chan delayed // with Delay: to the client, to the server
+	ended chan struct{}
+
 	mu    sync.Mutex
 	rng   *rand.Rand
+	runs  map[flow]int // of damaged datagrams
+	host  byte         // the sockets towards the server are bound to 127.0.0.host; 0 = the system's choice
 	backs map[netip.AddrPort]*net.UDPConn
 	done  bool
 }
@@ -58,6 +84,14 @@ func StartProxy(target string, damage Damage, seed uint64) (*Proxy, error) {
 		front: front, target: addr, damage: damage,
 		rng:   rand.New(rand.NewPCG(seed, seed)),
 		backs: map[netip.AddrPort]*net.UDPConn{},
+		ended: make(chan struct{}),
+		runs:  map[flow]int{},
+	}
+	if damage.Delay > 0 {
+		for i := range p.lines {
+			p.lines[i] = make(chan delayed, maxDelayed)
+			go p.deliver(p.lines[i])
+		}
 	}
 	go p.readClients()
 	return p, nil
@@ -70,7 +104,11 @@ func (p *Proxy) Addr() string { return p.front.LocalAddr().String() }
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.done {
+		return
+	}
 	p.done = true
+	close(p.ended)
 	p.front.Close()
 	for _, back := range p.backs {
 		back.Close()
@@ -82,6 +120,18 @@ func (p *Proxy) Close() {
 func (p *Proxy) Rebind() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.rebind()
+}
+
+// RebindAddr gives every client a new IPv4 address of the loopback network, and a new port, too.
+func (p *Proxy) RebindAddr() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.host = max(p.host, 1) + 1
+	p.rebind()
+}
+
+func (p *Proxy) rebind() {
 	for client, back := range p.backs {
 		back.Close()
 		delete(p.backs, client)
@@ -110,7 +160,7 @@ func (p *Proxy) readClients() {
 			return
 		}
 		if back := p.back(from); back != nil {
-			p.relay(buf[:n], func(b []byte) { back.Write(b) })
+			p.relay(flow{from, true}, buf[:n], func(b []byte) { back.Write(b) })
 		}
 	}
 }
@@ -122,7 +172,11 @@ func (p *Proxy) back(client netip.AddrPort) *net.UDPConn {
 	if back := p.backs[client]; back != nil || p.done {
 		return back
 	}
-	back, err := net.DialUDP("udp", nil, p.target)
+	var local *net.UDPAddr
+	if p.host != 0 {
+		local = &net.UDPAddr{IP: net.IPv4(127, 0, 0, p.host)}
+	}
+	back, err := net.DialUDP("udp", local, p.target)
 	if err != nil {
 		return nil
 	}
@@ -138,32 +192,97 @@ func (p *Proxy) readServer(back *net.UDPConn, client netip.AddrPort) {
 		if err != nil {
 			return
 		}
-		p.relay(buf[:n], func(b []byte) { p.front.WriteToUDPAddrPort(b, client) })
+		p.relay(flow{client, false}, buf[:n], func(b []byte) { p.front.WriteToUDPAddrPort(b, client) })
 	}
 }
 
-// relay decides the fate of one datagram and sends it zero, one or two times, now or later.
-func (p *Proxy) relay(datagram []byte, send func([]byte)) {
+// deliver sends the datagrams of one direction when they are due.
+func (p *Proxy) deliver(line chan delayed) {
+	for {
+		select {
+		case d := <-line:
+			select {
+			case <-time.After(time.Until(d.due)):
+				d.send()
+			case <-p.ended:
+				return
+			}
+		case <-p.ended:
+			return
+		}
+	}
+}
+
+// fate is what becomes of one datagram.
+type fate struct {
+	drop, corrupt, twice, late bool
+	hold                       time.Duration
+	at                         int // the byte that is changed
+}
+
+func (p *Proxy) decide(way flow, datagram []byte) fate {
 	p.mu.Lock()
-	drop := p.rng.Float64() < p.damage.Drop
-	twice := p.rng.Float64() < p.damage.Duplicate
-	late := p.rng.Float64() < p.damage.Reorder
-	hold := time.Duration(p.rng.Int64N(int64(p.damage.Hold)))
-	p.mu.Unlock()
-	if drop {
+	defer p.mu.Unlock()
+	if p.damage.Filter != nil && !p.damage.Filter(way.toServer, datagram) {
+		return fate{drop: true}
+	}
+	f := fate{
+		drop:    p.rng.Float64() < p.damage.Drop,
+		corrupt: p.rng.Float64() < p.damage.Corrupt,
+		twice:   p.rng.Float64() < p.damage.Duplicate,
+		late:    p.rng.Float64() < p.damage.Reorder,
+		hold:    time.Duration(p.rng.Int64N(int64(p.damage.Hold))),
+		at:      p.rng.IntN(max(len(datagram), 1)),
+	}
+	if p.damage.MaxRun > 0 && p.runs[way] >= p.damage.MaxRun {
+		f.drop, f.corrupt = false, false
+	}
+	if f.drop || f.corrupt {
+		p.runs[way]++
+	} else {
+		delete(p.runs, way)
+	}
+	return f
+}
+
+// relay decides the fate of one datagram and sends it zero, one or two times, now or later.
+func (p *Proxy) relay(way flow, datagram []byte, send func([]byte)) {
+	f := p.decide(way, datagram)
+	if f.drop {
 		p.Stats.Dropped.Add(1)
 		return
 	}
-	p.Stats.Relayed.Add(1)
-	if late {
-		p.Stats.Reordered.Add(1)
-		kept := append([]byte(nil), datagram...)
-		time.AfterFunc(hold, func() { send(kept) })
-	} else {
-		send(datagram)
+	if f.corrupt && len(datagram) > 0 {
+		p.Stats.Corrupted.Add(1)
+		datagram[f.at] ^= 0x55
 	}
-	if twice {
+	p.Stats.Relayed.Add(1)
+	p.pass(way, f, datagram, send)
+	if f.twice {
 		p.Stats.Duplicated.Add(1)
+		p.pass(way, fate{}, datagram, send)
+	}
+}
+
+// pass sends a datagram now, or keeps a copy of it for later.
+func (p *Proxy) pass(way flow, f fate, datagram []byte, send func([]byte)) {
+	if !f.late && p.damage.Delay == 0 {
 		send(datagram)
+		return
+	}
+	kept := append([]byte(nil), datagram...)
+	if f.late {
+		p.Stats.Reordered.Add(1)
+		time.AfterFunc(p.damage.Delay+f.hold, func() { send(kept) })
+		return
+	}
+	line := p.lines[0]
+	if way.toServer {
+		line = p.lines[1]
+	}
+	select {
+	case line <- delayed{time.Now().Add(p.damage.Delay), func() { send(kept) }}:
+	default:
+		p.Stats.Dropped.Add(1)
 	}
 }

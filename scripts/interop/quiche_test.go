@@ -7,8 +7,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,71 +60,10 @@ func quicheTo(addr string) dialer {
 		if err != nil {
 			return nil, err
 		}
-		c := &quicheConn{cmd: exec.Command("node", filepath.Join("quiche", "client.mjs"), host, port, broker.ca), ended: make(chan struct{})}
-		return c, c.start()
+		c, err := startProcess("node", filepath.Join("quiche", "client.mjs"), host, port, broker.ca, "mqtt")
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
-}
-
-// quicheConn is a process that carries a stream between its stdin and stdout.
-type quicheConn struct {
-	cmd     *exec.Cmd
-	in, out *os.File
-	ended   chan struct{}
-}
-
-func (c *quicheConn) start() error {
-	childIn, in, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	out, childOut, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	c.in, c.out = in, out
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, os.Stderr
-	err = c.cmd.Start()
-	childIn.Close()
-	childOut.Close()
-	if err != nil {
-		return err
-	}
-	go func() {
-		c.cmd.Wait()
-		close(c.ended)
-	}()
-	return nil
-}
-
-func (c *quicheConn) Read(p []byte) (int, error)         { return c.out.Read(p) }
-func (c *quicheConn) Write(p []byte) (int, error)        { return c.in.Write(p) }
-func (c *quicheConn) LocalAddr() net.Addr                { return &net.UDPAddr{} }
-func (c *quicheConn) RemoteAddr() net.Addr               { return &net.UDPAddr{} }
-func (c *quicheConn) SetReadDeadline(t time.Time) error  { return c.out.SetReadDeadline(t) }
-func (c *quicheConn) SetWriteDeadline(t time.Time) error { return c.in.SetWriteDeadline(t) }
-func (c *quicheConn) SetDeadline(t time.Time) error {
-	c.SetWriteDeadline(t)
-	return c.SetReadDeadline(t)
-}
-
-// Close sends FIN and gives the broker a moment to end the connection.
-func (c *quicheConn) Close() error {
-	c.in.Close()
-	select {
-	case <-c.ended:
-	case <-time.After(time.Second):
-	}
-	c.abort()
-	return nil
-}
-
-func (c *quicheConn) abort() {
-	c.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-c.ended:
-	case <-time.After(2 * time.Second):
-		c.cmd.Process.Kill()
-	}
-	c.in.Close()
-	c.out.Close()
 }
