@@ -16,6 +16,7 @@ var layers = []string{
 	"cmd",
 	"server",
 	"mqtt",
+	"internal/websocket",
 	"ngtcp2/internal/sim",
 	"ngtcp2/endpoint",
 	"ngtcp2",
