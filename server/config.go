@@ -46,15 +46,33 @@ const DefaultSysInterval = 10 * time.Second
 // QUIC and TCP on loopback addresses, to anonymous clients of this machine, with a
 // development certificate that lives in memory. New copies the Config.
 type Config struct {
-	// QUIC, TCP and TLS are the addresses to listen on, "host:port". An empty list
-	// means DefaultQUIC, DefaultTCP and no TLS; the list {Off} means none. Port 0
-	// lets the system choose; see Server.Addrs. A host that resolves to anything
-	// but loopback needs AllowAnonymous or Handlers.Connect. A build without QUIC
-	// (tag noquic) refuses addresses for it.
-	QUIC, TCP, TLS []string
+	// QUIC, TCP, TLS, WS (WebSocket) and WSS (secure WebSocket) are the addresses to
+	// listen on, "host:port". An empty list means DefaultQUIC, DefaultTCP and none of
+	// the others; the list {Off} means none. Port 0 lets the system choose; see
+	// Server.Addrs. A host that resolves to anything but loopback needs AllowAnonymous
+	// or Handlers.Connect. A build without QUIC (tag noquic) refuses addresses for it.
+	//
+	// An address other than for QUIC may name the networks of proxies:
+	// "host:port?proxy=10.0.0.0/8&proxy=192.168.1.2". A connection from there has to
+	// begin with a PROXY protocol header, version 1 or 2, and the addresses in it are
+	// those of the client. Whoever comes from elsewhere is served as who he is.
+	//
+	// WebSocket is at the path /mqtt, with the subprotocol mqtt or mqttv3.1.
+	QUIC, TCP, TLS, WS, WSS []string
+
+	// Unix are the paths of Unix sockets to listen on, "/run/ngmq.sock", or
+	// "unix:///run/ngmq.sock?mode=0660" for another mode than DefaultUnixMode. Clients
+	// there need no credentials. The file of a server that is gone is replaced. An empty
+	// list and {Off} mean none.
+	Unix []string
+
+	// Origins are the web pages that may connect over WebSocket, as browsers name them
+	// ("https://example.org"). Empty: all of them, as with other servers. Clients
+	// that are no web pages name no origin and are not asked.
+	Origins []string
 
 	// CertFile and KeyFile name the PEM files of the certificate chain and private
-	// key for QUIC and TLS. Both empty: a development CA and certificate are made;
+	// key for QUIC, TLS and WSS. Both empty: a development CA and certificate are made;
 	// see DataDir.
 	CertFile, KeyFile string
 
@@ -200,9 +218,9 @@ type Limits struct {
 // Timeouts are the deadlines of connections. Zero fields mean the Default
 // constants.
 type Timeouts struct {
-	Handshake time.Duration // QUIC and TLS handshake
+	Handshake time.Duration // QUIC and TLS handshake, with PROXY header and WebSocket
 	Connect   time.Duration // from the network connection to a complete CONNECT, TLS included
-	Write     time.Duration // TCP and TLS: one write that the client does not take
+	Write     time.Duration // all but QUIC: one write that the client does not take
 	Idle      time.Duration // QUIC idle timeout offered
 	Shutdown  time.Duration // Run: time for clients to take the last packet
 }
@@ -212,6 +230,9 @@ func (c Config) withDefaults() Config {
 	c.QUIC = addresses(c.QUIC, DefaultQUIC)
 	c.TCP = addresses(c.TCP, DefaultTCP)
 	c.TLS = addresses(c.TLS, Off)
+	c.WS = addresses(c.WS, Off)
+	c.WSS = addresses(c.WSS, Off)
+	c.Unix = addresses(c.Unix, Off)
 	c.Limits.MaxConnections = or(c.Limits.MaxConnections, DefaultMaxConnections)
 	c.SysInterval = or(c.SysInterval, DefaultSysInterval)
 	c.Version = or(c.Version, "ngmq "+moduleVersion())

@@ -13,7 +13,7 @@ import (
 )
 
 // transports that every server test goes over.
-var transports = []string{"tcp", "tls"}
+var transports = []string{"tcp", "tls", "ws", "wss", "unix"}
 
 // favourite is the transport where a test needs one of them.
 const favourite = "tls"

@@ -18,7 +18,7 @@ import (
 )
 
 // transports that every server test goes over.
-var transports = []string{"tcp", "tls", "quic"}
+var transports = []string{"tcp", "tls", "quic", "ws", "wss", "unix"}
 
 // favourite is the transport where a test needs one of them.
 const favourite = "quic"

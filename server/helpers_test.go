@@ -7,17 +7,26 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
+
+// addressed are the transports whose clients have an IP address.
+func addressed() []string {
+	return slices.DeleteFunc(slices.Clone(transports), func(t string) bool { return t == "unix" })
+}
 
 var anyPort = []string{"127.0.0.1:0"}
 
@@ -52,8 +61,9 @@ type running struct {
 // start runs a server on all transports and stops it at the end of the test.
 func start(t testing.TB, cfg server.Config) *running {
 	t.Helper()
-	if cfg.QUIC == nil && cfg.TCP == nil && cfg.TLS == nil {
-		cfg.QUIC, cfg.TCP, cfg.TLS = anyQUIC, anyPort, anyPort
+	if cfg.QUIC == nil && cfg.TCP == nil && cfg.TLS == nil && cfg.WS == nil && cfg.WSS == nil && cfg.Unix == nil {
+		cfg.QUIC, cfg.TCP, cfg.TLS, cfg.WS, cfg.WSS = anyQUIC, anyPort, anyPort, anyPort, anyPort
+		cfg.Unix = []string{filepath.Join(t.TempDir(), "s")}
 	}
 	cfg.DataDir = certificates()
 	making.Lock() // the first one makes the certificate
@@ -107,8 +117,32 @@ func (r *running) tryDial(t testing.TB, transport string) (net.Conn, error) {
 	case "tls":
 		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, r.Server), NextProtos: []string{"mqtt"}}}
 		return d.DialContext(ctx, "tcp", r.Addrs().TLS[0].String())
+	case "unix":
+		return new(net.Dialer).DialContext(ctx, "unix", r.Addrs().Unix[0])
+	case "ws":
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.Addrs().WS[0].String())
+		return overWebSocket(conn, err)
+	case "wss":
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(t, r.Server), NextProtos: []string{"http/1.1"}}}
+		conn, err := d.DialContext(ctx, "tcp", r.Addrs().WSS[0].String())
+		return overWebSocket(conn, err)
 	}
 	return r.dialQUIC(t, ctx)
+}
+
+// overWebSocket does the client's part of the opening handshake.
+func overWebSocket(conn net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(mqtttest.Patience))
+	c, err := websocket.Client(conn, &url.URL{Scheme: "ws", Host: "localhost", Path: websocket.Path}, 1<<30)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	return c, nil
 }
 
 func roots(t testing.TB, s *server.Server) *x509.CertPool {

@@ -37,7 +37,7 @@ func connections(t *testing.T, s *running, n int64) {
 
 // A connection counts while it is open, however it ends and whether or not it was let in.
 func TestMaxConnectionsPerIP(t *testing.T) {
-	for _, transport := range transports {
+	for _, transport := range addressed() {
 		t.Run(transport, func(t *testing.T) {
 			s := start(t, server.Config{Limits: server.Limits{MaxConnectionsPerIP: 2}})
 			first := connected(t, s, transport, packet.V50, "first")
@@ -82,7 +82,7 @@ func TestSilentConnectionsOfOneAddress(t *testing.T) {
 // them all in.
 func TestMaxConnectRate(t *testing.T) {
 	for name, limits := range map[string]server.Limits{"all": {MaxConnectRate: 1}, "per IP": {MaxConnectRatePerIP: 1}} {
-		for _, transport := range transports {
+		for _, transport := range addressed() {
 			t.Run(name+" "+transport, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, server.Config{Limits: limits})
@@ -202,7 +202,7 @@ func TestTopicLimits(t *testing.T) {
 			assert.Equal(t, packet.TopicNameInvalid, mqtttest.Expect[*packet.Connack](w).ReasonCode)
 		}
 		c.Subscribe("a/+/#", 0)
-		c.Publish("a/b/c", "x", 1)
+		c.Publish("a/b/c", "x", 0)
 		c.ExpectMessage("a/b/c", "x")
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,33 +26,78 @@ func (s *Server) open(r resolved) error {
 	if err = errors.Join(err, s.openKeyLog(), checkQlogDir(s.cfg.QlogDir)); err != nil {
 		return err
 	}
+	tc := s.tlsConfig(id)
+	a := &s.addrs
 	return errors.Join(
-		s.openStreams("TCP", r.tcp, nil),
-		s.openStreams("TLS", r.tls, s.tlsConfig(id)),
+		s.openStreams("TCP", r.tcp, stream.Config{}, &a.TCP),
+		s.openStreams("TLS", r.tls, stream.Config{TLS: tc}, &a.TLS),
+		s.openStreams("WS", r.ws, stream.Config{WebSocket: s.webSocket()}, &a.WS),
+		s.openStreams("WSS", r.wss, stream.Config{WebSocket: s.webSocket(), TLS: overHTTP(tc)}, &a.WSS),
+		s.openUnix(r.unix),
 		s.openQUIC(r.quic, id),
 	)
 }
 
-func (s *Server) openStreams(field string, addrs []netip.AddrPort, tc *tls.Config) error {
+// openStreams opens the TCP sockets of one transport and notes where they are.
+func (s *Server) openStreams(field string, addrs []tcpAddress, cfg stream.Config, bound *[]netip.AddrPort) error {
 	var errs []error
 	for _, addr := range addrs {
-		l, err := stream.Listen(addr, stream.Config{
-			Broker: s.broker, TLS: tc, Logger: s.log,
-			HandshakeTimeout: s.cfg.Timeouts.Handshake, WriteTimeout: s.cfg.Timeouts.Write,
-		})
+		cfg.ProxyFrom = addr.proxies
+		l, err := stream.Listen(addr.AddrPort, s.streamConfig(cfg))
 		if err != nil {
 			errs = append(errs, listenError(field, addr.String(), err))
 			continue
 		}
 		s.streams = append(s.streams, l)
-		bound := l.Addr().(*net.TCPAddr).AddrPort()
-		if tc == nil {
-			s.addrs.TCP = append(s.addrs.TCP, bound)
-		} else {
-			s.addrs.TLS = append(s.addrs.TLS, bound)
-		}
+		*bound = append(*bound, l.Addr().(*net.TCPAddr).AddrPort())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Server) openUnix(addrs []unixAddress) error {
+	var errs []error
+	for _, addr := range addrs {
+		l, err := stream.ListenUnix(addr.path, addr.mode, s.streamConfig(stream.Config{}))
+		if err != nil {
+			errs = append(errs, &ConfigError{
+				Field: "Unix", Value: addr.path, Problem: "cannot listen", Err: err,
+				Remedy: unixRemedy(err) + " (ngmqd: --unix PATH, or off)",
+			})
+			continue
+		}
+		s.streams = append(s.streams, l)
+		s.addrs.Unix = append(s.addrs.Unix, addr.path)
+	}
+	return errors.Join(errs...)
+}
+
+// unixRemedy is what to do about a Unix socket that cannot be made.
+func unixRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop the program that listens there, or choose another path"
+	case errors.Is(err, fs.ErrExist):
+		return "remove the file, or choose another path"
+	}
+	return "choose a path in a directory that this program can write to"
+}
+
+// streamConfig adds what all listeners on byte streams share.
+func (s *Server) streamConfig(c stream.Config) stream.Config {
+	c.Broker, c.Logger = s.broker, s.log
+	c.HandshakeTimeout, c.WriteTimeout = s.cfg.Timeouts.Handshake, s.cfg.Timeouts.Write
+	return c
+}
+
+// frameRoom is how much larger than a packet a WebSocket frame may be, in bytes: clients
+// put several packets into one.
+const frameRoom = 64 << 10
+
+func (s *Server) webSocket() *stream.WebSocket {
+	return &stream.WebSocket{
+		Origins:  s.cfg.Origins,
+		MaxFrame: int64(s.broker.MaxPacketSize()) + frameRoom,
+	}
 }
 
 func listenError(field, addr string, err error) error {
@@ -82,7 +129,7 @@ type identity struct {
 // identity reads CertFile and KeyFile, or makes a development certificate. It gives
 // nil when no listener needs one.
 func (s *Server) identity(r resolved) (*identity, error) {
-	if len(r.quic)+len(r.tls) == 0 {
+	if len(r.quic)+len(r.tls)+len(r.wss) == 0 {
 		return nil, nil
 	}
 	if r.certificate != nil {
@@ -97,7 +144,7 @@ func (s *Server) identity(r resolved) (*identity, error) {
 		defer os.RemoveAll(temp)
 		dir = temp
 	}
-	dev, err := devcert.Generate(dir, hosts(r.quic, r.tls)...)
+	dev, err := devcert.Generate(dir, r.hosts()...)
 	if err != nil {
 		return nil, &ConfigError{
 			Field: "DataDir", Value: s.cfg.DataDir, Problem: "no development certificate", Err: err,
@@ -132,13 +179,15 @@ func readIdentity(certFile, keyFile string) (*identity, error) {
 }
 
 // hosts are the addresses that clients may name, for the development certificate.
-func hosts(lists ...[]netip.AddrPort) []string {
+func (r resolved) hosts() []string {
+	addrs := slices.Clone(r.quic)
+	for _, a := range slices.Concat(r.tls, r.wss) {
+		addrs = append(addrs, a.AddrPort)
+	}
 	var names []string
-	for _, list := range lists {
-		for _, a := range list {
-			if !a.Addr().IsUnspecified() {
-				names = append(names, a.Addr().WithZone("").String())
-			}
+	for _, a := range addrs {
+		if !a.Addr().IsUnspecified() {
+			names = append(names, a.Addr().WithZone("").String())
 		}
 	}
 	return names
@@ -153,6 +202,16 @@ func (s *Server) tlsConfig(id *identity) *tls.Config {
 	if s.keyLog != nil {
 		c.KeyLogWriter = s.keyLog
 	}
+	return c
+}
+
+// overHTTP is c for WebSocket, which begins as HTTP/1.1: browsers offer that ALPN.
+func overHTTP(c *tls.Config) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	c = c.Clone()
+	c.NextProtos = []string{"http/1.1"}
 	return c
 }
 
@@ -215,12 +274,16 @@ func (c *Config) brokerConfig() broker.Config {
 
 // join lists addresses for the log; "off" when there is none.
 func join(addrs []netip.AddrPort) string {
-	if len(addrs) == 0 {
-		return Off
-	}
 	names := make([]string, len(addrs))
 	for i, a := range addrs {
 		names[i] = a.String()
+	}
+	return joinNames(names)
+}
+
+func joinNames(names []string) string {
+	if len(names) == 0 {
+		return Off
 	}
 	return strings.Join(names, ",")
 }

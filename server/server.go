@@ -44,7 +44,8 @@ type quicListener interface {
 
 // Addrs are the addresses that a Server listens on, per transport.
 type Addrs struct {
-	QUIC, TCP, TLS []netip.AddrPort
+	QUIC, TCP, TLS, WS, WSS []netip.AddrPort
+	Unix                    []string // paths
 }
 
 // New makes a server: it checks cfg, loads or makes the certificate and opens all
@@ -85,7 +86,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.serve(failed) {
 		return nil
 	}
-	s.log.Info("ready", "quic", join(s.addrs.QUIC), "tcp", join(s.addrs.TCP), "tls", join(s.addrs.TLS))
+	a := &s.addrs
+	s.log.Info("ready", "quic", join(a.QUIC), "tcp", join(a.TCP), "tls", join(a.TLS),
+		"ws", join(a.WS), "wss", join(a.WSS), "unix", joinNames(a.Unix))
 	close(s.ready)
 	var err error
 	select {

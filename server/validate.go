@@ -5,8 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -44,67 +44,80 @@ func (c Config) Validate() error {
 
 // resolved is a valid Config in the form that New works with.
 type resolved struct {
-	quic, tcp, tls []netip.AddrPort
-	certificate    *tls.Certificate // from CertFile and KeyFile, else nil
+	quic              []netip.AddrPort
+	tcp, tls, ws, wss []tcpAddress
+	unix              []unixAddress
+	certificate       *tls.Certificate // from CertFile and KeyFile, else nil
 }
 
 // resolve checks everything in c, which has its defaults.
-func (c Config) resolve() (resolved, error) {
-	var r resolved
-	var errs [5]error
-	if errs[0] = checkQUIC(c.QUIC); errs[0] == nil {
-		r.quic, errs[0] = c.resolveAll("QUIC", c.QUIC)
+func (c Config) resolve() (r resolved, err error) {
+	var errs []error
+	note := func(err error) { errs = append(errs, err) }
+	r.quic, err = c.resolveQUIC()
+	note(err)
+	for _, list := range c.tcpLists(&r) {
+		*list.to, err = c.resolveTCP(list.field, list.from)
+		note(err)
 	}
-	r.tcp, errs[1] = c.resolveAll("TCP", c.TCP)
-	r.tls, errs[2] = c.resolveAll("TLS", c.TLS)
-	r.certificate, errs[3] = c.loadCertificate()
-	errs[4] = c.checkNumbers()
-	err := errors.Join(errs[:]...)
-	if len(c.QUIC)+len(c.TCP)+len(c.TLS) == 0 {
+	r.unix, err = resolveUnix(c.Unix)
+	note(err)
+	r.certificate, err = c.loadCertificate()
+	note(err)
+	note(c.checkOrigins())
+	note(c.checkNumbers())
+	err = errors.Join(errs...)
+	if len(c.QUIC)+len(c.TCP)+len(c.TLS)+len(c.WS)+len(c.WSS)+len(c.Unix) == 0 {
 		err = errors.Join(&ConfigError{
-			Field: "QUIC, TCP, TLS", Problem: "all listeners are off",
-			Remedy: "give at least one of them an address (ngmqd: --quic, --tcp, --tls)",
+			Field: "QUIC, TCP, TLS, WS, WSS, Unix", Problem: "all listeners are off",
+			Remedy: "give at least one of them an address (ngmqd: --quic, --tcp, --tls, --ws, --wss, --unix)",
 		}, err)
 	}
 	return r, err
 }
 
-// resolveAll turns the listen addresses of one transport into IP addresses, so that
-// what is checked here is what is listened on later.
-func (c Config) resolveAll(field string, list []string) ([]netip.AddrPort, error) {
-	var all []netip.AddrPort
-	var errs []error
-	for _, address := range list {
-		ap, err := resolveAddress(field, address)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case !ap.Addr().IsLoopback() && !c.AllowAnonymous && c.Handlers.Connect == nil:
-			errs = append(errs, &ConfigError{
-				Field: field, Value: address, Problem: "other machines can reach this address, and nothing checks who they are",
-				Remedy: "listen on a loopback address such as 127.0.0.1, or set Handlers.Connect, or admit everybody with AllowAnonymous (ngmqd: --allow-anonymous or NGMQ_ALLOW_ANONYMOUS=1)",
-			})
-		default:
-			all = append(all, ap)
-		}
-	}
-	return all, errors.Join(errs...)
+// tcpList is a list of addresses of the Config, and where it is resolved to.
+type tcpList struct {
+	field string
+	from  []string
+	to    *[]tcpAddress
 }
 
-func resolveAddress(field, address string) (netip.AddrPort, error) {
-	// The same look-up serves UDP: only the numbers matter.
-	tcp, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return netip.AddrPort{}, &ConfigError{
-			Field: field, Value: address, Problem: "not an address to listen on", Err: err,
-			Remedy: `use "host:port" such as 127.0.0.1:1883 or [::1]:1883, or "off"`,
+func (c Config) tcpLists(r *resolved) []tcpList {
+	return []tcpList{{"TCP", c.TCP, &r.tcp}, {"TLS", c.TLS, &r.tls}, {"WS", c.WS, &r.ws}, {"WSS", c.WSS, &r.wss}}
+}
+
+func (c Config) resolveQUIC() ([]netip.AddrPort, error) {
+	if err := checkQUIC(c.QUIC); err != nil {
+		return nil, err
+	}
+	list, err := c.resolveTCP("QUIC", c.QUIC)
+	var all []netip.AddrPort
+	for i, a := range list {
+		if len(a.proxies) > 0 {
+			err = errors.Join(err, &ConfigError{
+				Field: "QUIC", Value: c.QUIC[i], Problem: "there is no PROXY protocol for QUIC",
+				Remedy: "leave the option proxy away: with QUIC the client's own address comes through a load balancer that passes UDP on",
+			})
+		}
+		all = append(all, a.AddrPort)
+	}
+	return all, err
+}
+
+// checkOrigins refuses what can never be the Origin of a request (RFC 6454 section 7).
+func (c Config) checkOrigins() error {
+	var errs []error
+	for _, origin := range c.Origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
+			errs = append(errs, &ConfigError{
+				Field: "Origins", Value: origin, Problem: "not the origin of a web page", Err: err,
+				Remedy: "use scheme and host, with the port if it is not the usual one, such as https://example.org (ngmqd: --ws-origin)",
+			})
 		}
 	}
-	ap := tcp.AddrPort()
-	if !ap.Addr().IsValid() {
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), ap.Port()), nil
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+	return errors.Join(errs...)
 }
 
 // loadCertificate reads CertFile and KeyFile; nil without error when both are empty.

@@ -21,7 +21,7 @@ import (
 
 // connection are the flags that pub and sub share.
 type connection struct {
-	URL      string `short:"L" placeholder:"URL" group:"Server" help:"quic://, mqtt:// or mqtts://[user[:password]@]host[:port][/topic]. Replaces -h, -p and -t."`
+	URL      string `short:"L" placeholder:"URL" group:"Server" help:"quic://, mqtt:// or mqtts://[user[:password]@]host[:port][/topic]. Replaces -h, -p and -t. Without a topic ws:// or wss://host[:port][/mqtt] and unix:///path."`
 	Host     string `short:"h" default:"localhost" group:"Server" help:"Host to connect to over TCP, or TLS with --cafile, --cert or --insecure."`
 	Port     uint16 `short:"p" placeholder:"PORT" group:"Server" help:"Port; 1883, with TLS 8883."`
 	Username string `short:"u" placeholder:"NAME" group:"Server" help:"User name."`
@@ -127,10 +127,16 @@ func (f *connection) server() (address, topic string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("--url: %w", err)
 	}
+	if pathScheme(u.Scheme) {
+		return f.URL, "", nil
+	}
 	topic = strings.TrimPrefix(u.Path, "/")
 	u.Path, u.RawPath = "", ""
 	return u.String(), topic, nil
 }
+
+// pathScheme says whether the path of a URL is part of the server's address.
+func pathScheme(scheme string) bool { return scheme == "ws" || scheme == "wss" || scheme == "unix" }
 
 // hostURL is -h and -p as a URL.
 func (f *connection) hostURL() string {
@@ -190,7 +196,7 @@ func (f *connection) connect(c *console, address string, o client.Options) (*cli
 	if f.Insecure {
 		c.warnf("--insecure: the server's certificate is not verified, anybody can be in between")
 	}
-	if f.KeyLogFile != "" && !strings.HasPrefix(address, "mqtt:") {
+	if f.KeyLogFile != "" && encrypted(address) {
 		c.warnf("--keylog-file: whoever reads %s can decrypt this connection", f.KeyLogFile)
 	}
 	conn, err := client.Dial(c, address, o)
@@ -205,6 +211,12 @@ func (f *connection) connect(c *console, address string, o client.Options) (*cli
 		return nil, &failed{exitRefused, fmt.Errorf("connection refused: %w%s", err, refusalHint(refused.Code))}
 	}
 	return nil, &failed{exitNoServer, fmt.Errorf("cannot connect: %w%s", err, f.connectHint(err))}
+}
+
+// encrypted says whether a URL leads to a server with TLS.
+func encrypted(address string) bool {
+	scheme, _, _ := strings.Cut(address, ":")
+	return slices.Contains([]string{"quic", "mqtts", "ssl", "wss"}, scheme)
 }
 
 // refusalHint says what to do about a refused connection.

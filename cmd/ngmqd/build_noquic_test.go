@@ -3,7 +3,7 @@
 package main
 
 var (
-	transports = []string{"tcp", "tls"}
+	transports = []string{"tcp", "tls", "ws", "wss", "unix"}
 	anyQUIC    []string // off by default
 )
 

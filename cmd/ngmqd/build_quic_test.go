@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	transports = []string{"quic", "tcp", "tls"}
+	transports = []string{"quic", "tcp", "tls", "ws", "wss", "unix"}
 	anyQUIC    = []string{"--quic", "127.0.0.1:0"}
 )
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,7 @@ func (health) Run(c *cli) error {
 	case err != nil:
 		return err
 	case len(urls) == 0:
-		return errors.New("all listeners are off; name one with --quic, --tcp or --tls as for the server")
+		return errors.New("all listeners are off; name one with --quic, --tcp, --tls, --ws, --wss or --unix as for the server")
 	}
 	errs := make([]error, len(urls))
 	var all sync.WaitGroup
@@ -62,12 +64,16 @@ func (c *cli) urls() (all []string, err error) {
 	for _, transport := range []struct {
 		scheme string
 		addrs  []string
-	}{{"quic", c.QUIC}, {"mqtt", c.TCP}, {"mqtts", c.TLS}} {
+		local  func(string) (string, error)
+	}{
+		{"quic", c.QUIC, localAddr}, {"mqtt", c.TCP, localAddr}, {"mqtts", c.TLS, localAddr},
+		{"ws", c.WS, localAddr}, {"wss", c.WSS, localAddr}, {"unix", c.Unix, localPath},
+	} {
 		for _, addr := range transport.addrs {
 			if addr == server.Off {
 				continue
 			}
-			local, err := localAddr(addr)
+			local, err := transport.local(addr)
 			errs = append(errs, err)
 			all = append(all, transport.scheme+"://"+local)
 		}
@@ -75,8 +81,15 @@ func (c *cli) urls() (all []string, err error) {
 	return all, errors.Join(errs...)
 }
 
+// localPath is the path of a Unix socket, from the root.
+func localPath(addr string) (string, error) {
+	path, _, _ := strings.Cut(strings.TrimPrefix(addr, "unix://"), "?")
+	return filepath.Abs(path)
+}
+
 // localAddr is addr with the loopback address in place of "any address".
 func localAddr(addr string) (string, error) {
+	addr, _, _ = strings.Cut(addr, "?") // options of the listener
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", err

@@ -45,13 +45,22 @@ func printHints(w io.Writer, srv *server.Server) {
 	var b strings.Builder
 	b.WriteString("\nngmqd is ready. To try it, paste one of these lines into another terminal:\n")
 	for _, a := range addrs.QUIC {
-		fmt.Fprintf(&b, "\n  QUIC on %s\n    %s\n", a, tryQUIC(a, srv.CAFile()))
+		fmt.Fprintf(&b, "\n  QUIC on %s\n    %s\n", a, tryURL(fmt.Sprintf("quic://%s:%d", host(a), a.Port()), srv.CAFile()))
 	}
 	for _, a := range addrs.TCP {
 		fmt.Fprintf(&b, "\n  TCP on %s\n    %s\n", a, tryMosquitto(a, ""))
 	}
 	for _, a := range addrs.TLS {
 		fmt.Fprintf(&b, "\n  TLS on %s\n    %s\n", a, tryMosquitto(a, cmp.Or(trust(srv.CAFile()), " --tls-use-os-certs")))
+	}
+	for _, a := range addrs.WS {
+		fmt.Fprintf(&b, "\n  WebSocket on %s\n    %s\n", a, tryURL(fmt.Sprintf("ws://%s:%d/mqtt", host(a), a.Port()), ""))
+	}
+	for _, a := range addrs.WSS {
+		fmt.Fprintf(&b, "\n  secure WebSocket on %s\n    %s\n", a, tryURL(fmt.Sprintf("wss://%s:%d/mqtt", host(a), a.Port()), srv.CAFile()))
+	}
+	for _, path := range addrs.Unix {
+		fmt.Fprintf(&b, "\n  Unix socket %s\n    %s\n", path, tryURL("unix://"+whole(path), ""))
 	}
 	if _, err := exec.LookPath("mosquitto_sub"); err != nil && len(addrs.TCP)+len(addrs.TLS) > 0 {
 		b.WriteString("\nmosquitto_pub and mosquitto_sub are not installed here (package mosquitto-clients).\n")
@@ -60,9 +69,9 @@ func printHints(w io.Writer, srv *server.Server) {
 	io.WriteString(w, b.String())
 }
 
-// tryQUIC subscribes and publishes over QUIC.
-func tryQUIC(a netip.AddrPort, ca string) string {
-	to := fmt.Sprintf("--url quic://%s:%d%s", host(a), a.Port(), trust(ca))
+// tryURL subscribes and publishes with ngmq.
+func tryURL(url, ca string) string {
+	to := "--url " + shellWord(url) + trust(ca)
 	return fmt.Sprintf(`(sleep 1; %[1]s pub %[2]s -t greeting -m hello) & %[1]s sub %[2]s -t greeting -C 1`, sibling("ngmq"), to)
 }
 

@@ -1,5 +1,5 @@
-// Command ngmqd is the MQTT server: QUIC, TCP and TLS on the addresses that its
-// flags name. Everything that it does is in package server; here flags and
+// Command ngmqd is the MQTT server: QUIC, TCP, TLS, WebSocket and Unix sockets on the
+// addresses that its flags name. Everything that it does is in package server; here flags and
 // environment variables become a server.Config.
 //
 //	flags, NGMQ_* -> server.Config -> server.New -> Server.Run(ctx until a signal)
@@ -35,6 +35,10 @@ type cli struct {
 	QUIC           []string           `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
 	TCP            []string           `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
 	TLS            []string           `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
+	WS             []string           `name:"ws" placeholder:"ADDR" default:"off" help:"Address for MQTT over WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
+	WSS            []string           `name:"wss" placeholder:"ADDR" default:"off" help:"Address for MQTT over secure WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
+	Unix           []string           `name:"unix" placeholder:"PATH" default:"off" help:"Unix socket for MQTT, or off; may be repeated. Its mode is 0600, or as in unix:///PATH?mode=0660. Default: ${default}."`
+	Origins        []string           `name:"ws-origin" placeholder:"ORIGIN" help:"Web page that may connect over WebSocket, such as https://example.org; may be repeated. Default: all."`
 	Cert           string             `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
 	Key            string             `placeholder:"FILE" help:"Private key of the certificate, PEM."`
 	DataDir        string             `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
@@ -66,7 +70,9 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-const description = `MQTT server over QUIC, TCP and TLS.
+const description = `MQTT server over QUIC, TCP, TLS, WebSocket and Unix sockets.
+
+An address for TCP, TLS or WebSocket may name the networks of proxies, which begin each connection with a PROXY protocol header: 0.0.0.0:1883?proxy=10.0.0.0/8&proxy=192.168.1.2.
 
 SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs all counters, a line per group; at the end they are logged at debug level.`
 
@@ -127,7 +133,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		return errors.New("--log-quic logs at debug level: add --log-level debug")
 	}
 	cfg := server.Config{
-		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS,
+		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS, WS: c.WS, WSS: c.WSS, Unix: c.Unix, Origins: c.Origins,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -128,7 +129,9 @@ func (p *process) ready(t *testing.T) map[string]string {
 	return entry
 }
 
-var anyPorts = append([]string{"--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--log-format", "json"}, anyQUIC...)
+var anyPorts = append([]string{
+	"--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--wss", "127.0.0.1:0", "--unix", "mqtt.sock", "--log-format", "json",
+}, anyQUIC...)
 
 // connect does CONNECT and CONNACK over TCP.
 func connect(t *testing.T, addr string, v packet.Version) (net.Conn, *packet.Decoder) {
@@ -153,6 +156,9 @@ func TestServesUntilSignal(t *testing.T) {
 			p := command(t, nil, anyPorts...)
 			addrs := p.ready(t)
 			for _, transport := range transports {
+				if transport == "unix" {
+					continue
+				}
 				_, port, err := net.SplitHostPort(addrs[transport])
 				require.NoError(t, err)
 				assert.NotEqual(t, "0", port)
@@ -336,12 +342,15 @@ func TestHintsUnderMake(t *testing.T) {
 	addrs := p.ready(t)
 	require.Eventually(t, func() bool { return strings.Contains(p.stdout.String(), "Ctrl-C") }, patience, 5*time.Millisecond)
 	hints := p.stdout.String()
-	assert.Equal(t, len(transports) == 3, strings.Contains(hints, "--url quic://"+strings.TrimSuffix(addrs["quic"], "off")))
+	assert.Equal(t, slices.Contains(transports, "quic"), strings.Contains(hints, "--url quic://"+strings.TrimSuffix(addrs["quic"], "off")))
 	assert.Contains(t, hints, "dev-ca.crt")
 	_, port, _ := net.SplitHostPort(addrs["tcp"])
 	assert.Contains(t, hints, "mosquitto_sub -h 127.0.0.1 -p "+port)
 	_, port, _ = net.SplitHostPort(addrs["tls"])
 	assert.Contains(t, hints, "-p "+port+" --cafile")
+	assert.Contains(t, hints, "--url ws://"+addrs["ws"]+"/mqtt -t")
+	assert.Contains(t, hints, "--url wss://"+addrs["wss"]+"/mqtt --cafile")
+	assert.Contains(t, hints, "--url unix://"+addrs["unix"])
 }
 
 func TestErrorsUnderMakeSayWhereFlagsGo(t *testing.T) {
@@ -420,7 +429,7 @@ func TestKeyLog(t *testing.T) {
 func TestHelp(t *testing.T) {
 	p := command(t, nil, "--help")
 	assert.Zero(t, p.status(t))
-	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SIGUSR1", "SSLKEYLOGFILE", "--version"} {
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--ws=", "--wss=", "--unix=", "--ws-origin=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SIGUSR1", "SSLKEYLOGFILE", "--version"} {
 		assert.Contains(t, p.stdout.String(), flag)
 	}
 }

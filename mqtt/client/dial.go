@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,16 +9,19 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/ngmq/ngmq/crypto/keylog"
+	"github.com/ngmq/ngmq/internal/websocket"
+	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
 // dial opens the network connection to a server; ctx bounds it.
 func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
-	if o.TLS.Insecure && srv.scheme != "tcp" {
+	if o.TLS.Insecure && srv.encrypted() {
 		o.Logger.Warn("the server's certificate is NOT verified: TLS.Insecure is set", "server", srv.addr)
 	}
-	if o.TLS.KeyLogFile != "" && srv.scheme != "tcp" {
+	if o.TLS.KeyLogFile != "" && srv.encrypted() {
 		o.Logger.Warn("the secrets of the connection are written to a file: TLS.KeyLogFile is set", "file", o.TLS.KeyLogFile)
 	}
 	switch srv.scheme {
@@ -25,8 +29,39 @@ func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 		return dialQUIC(ctx, srv, o)
 	case "tls":
 		return dialTLS(ctx, srv, &o.TLS)
+	case "ws", "wss":
+		return dialWebSocket(ctx, srv, o)
+	case "unix":
+		return new(net.Dialer).DialContext(ctx, "unix", srv.addr)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+}
+
+// frameRoom is how much larger than a packet a WebSocket frame of the server may be, in
+// bytes: it may put several packets into one.
+const frameRoom = 1 << 20
+
+// dialWebSocket opens a connection and does the opening handshake of WebSocket.
+func dialWebSocket(ctx context.Context, srv server, o *Options) (nc net.Conn, err error) {
+	if srv.scheme == "wss" {
+		nc, err = dialTLS(ctx, srv, &o.TLS)
+	} else {
+		nc, err = new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	largest := int64(cmp.Or(o.MaxPacketSize, packet.MaxPacketSize)) + frameRoom
+	conn, err := websocket.Client(nc, srv.resource, largest)
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func dialTLS(ctx context.Context, srv server, t *TLS) (net.Conn, error) {

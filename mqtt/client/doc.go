@@ -1,9 +1,12 @@
-// Package client is an MQTT client for MQTT 5.0, 3.1.1 and 3.1 over QUIC, TCP and
-// TLS. The URL chooses the transport:
+// Package client is an MQTT client for MQTT 5.0, 3.1.1 and 3.1 over QUIC, TCP,
+// TLS, WebSocket and Unix sockets. The URL chooses the transport:
 //
 //	quic://host[:14567]                 one QUIC connection, MQTT on its first stream
 //	mqtt://host[:1883]   tcp://...      TCP
 //	mqtts://host[:8883]  ssl://...      TLS over TCP
+//	ws://host[:80][/mqtt]               WebSocket
+//	wss://host[:443][/mqtt]             WebSocket over TLS
+//	unix:///path                        Unix socket
 //
 // A program built with the tag noquic refuses quic:// servers and needs no cgo.
 //

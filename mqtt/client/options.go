@@ -102,7 +102,7 @@ type Options struct {
 	// Information, Request Response Information.
 	Properties packet.Properties
 
-	// TLS is used by quic://, mqtts:// and ssl://.
+	// TLS is used by quic://, mqtts://, ssl:// and wss://.
 	TLS TLS
 
 	// OnMessage takes the received messages; see the package doc. nil drops them.

@@ -1,18 +1,27 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
+
+	"github.com/ngmq/ngmq/internal/websocket"
 )
 
 // server is where a URL leads to.
 type server struct {
-	scheme   string // "quic", "tcp" or "tls"
+	scheme   string // "quic", "tcp", "tls", "ws", "wss" or "unix"
 	host     string
-	addr     string // host:port
+	addr     string   // host:port, of "unix" the path
+	resource *url.URL // of "ws" and "wss", without user
 	username string
 	password []byte // nil: none
+}
+
+// encrypted says whether TLS protects the connection.
+func (s *server) encrypted() bool {
+	return s.scheme == "quic" || s.scheme == "tls" || s.scheme == "wss"
 }
 
 // schemes maps URL schemes to transports and their default ports.
@@ -22,9 +31,13 @@ var schemes = map[string]struct{ transport, port string }{
 	"tcp":   {"tcp", "1883"},
 	"mqtts": {"tls", "8883"},
 	"ssl":   {"tls", "8883"},
+	"ws":    {"ws", "80"},
+	"wss":   {"wss", "443"},
+	"unix":  {"unix", ""},
 }
 
-// parseURL reads scheme://[user[:password]@]host[:port]; a path is not looked at.
+// parseURL reads scheme://[user[:password]@]host[:port]. A path means something with ws
+// and wss, where it is /mqtt by default, and with unix, unix:///path, alone.
 func parseURL(raw string) (server, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -32,7 +45,10 @@ func parseURL(raw string) (server, error) {
 	}
 	scheme, ok := schemes[u.Scheme]
 	if !ok {
-		return server{}, fmt.Errorf("client: server %q: scheme must be quic, mqtt, mqtts, tcp or ssl, e.g. quic://localhost:14567", u.Redacted())
+		return server{}, fmt.Errorf("client: server %q: scheme must be quic, mqtt, mqtts, tcp, ssl, ws, wss or unix, e.g. quic://localhost:14567", u.Redacted())
+	}
+	if scheme.transport == "unix" {
+		return parseUnix(u)
 	}
 	if u.Hostname() == "" {
 		return server{}, fmt.Errorf("client: server %q has no host", u.Redacted())
@@ -42,9 +58,26 @@ func parseURL(raw string) (server, error) {
 		port = scheme.port
 	}
 	s := server{scheme: scheme.transport, host: u.Hostname(), addr: net.JoinHostPort(u.Hostname(), port)}
+	if s.scheme == "ws" || s.scheme == "wss" {
+		s.resource = &url.URL{Scheme: s.scheme, Host: u.Host, Path: cmp.Or(u.Path, websocket.Path), RawPath: u.RawPath, RawQuery: u.RawQuery}
+	}
+	s.credentials(u)
+	return s, nil
+}
+
+// parseUnix reads unix:///path.
+func parseUnix(u *url.URL) (server, error) {
+	if u.Host != "" || u.Path == "" {
+		return server{}, fmt.Errorf("client: server %q: a Unix socket needs its path from the root: unix:///run/ngmq.sock", u.Redacted())
+	}
+	s := server{scheme: "unix", addr: u.Path}
+	s.credentials(u)
+	return s, nil
+}
+
+func (s *server) credentials(u *url.URL) {
 	s.username = u.User.Username()
 	if password, ok := u.User.Password(); ok {
 		s.password = []byte(password)
 	}
-	return s, nil
 }

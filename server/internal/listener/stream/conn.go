@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -11,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobwas/ws"
+
+	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
@@ -31,10 +33,12 @@ const (
 // conn is one network connection. It implements broker.Transport.
 type conn struct {
 	l      *Listener
-	tcp    *net.TCPConn
-	net    net.Conn // tcp, or the TLS connection on it
+	raw    socket
+	net    net.Conn // raw, or the TLS connection on it
+	ws     *wsState // nil without WebSocket
 	client *broker.Client
-	out    *batch // nil while there is nothing to write
+	out    *batch    // nil while there is nothing to write
+	ends   endpoints // the addresses
 
 	wake    chan struct{} // capacity 1: the writer has something to do
 	written chan struct{} // closed when the writer has ended
@@ -42,10 +46,21 @@ type conn struct {
 	failed  atomic.Pointer[error]
 }
 
-func newConn(l *Listener, tcp *net.TCPConn) *conn {
-	c := &conn{l: l, tcp: tcp, net: tcp, wake: make(chan struct{}, 1), written: make(chan struct{})}
+// socket is a *net.TCPConn or *net.UnixConn.
+type socket interface {
+	net.Conn
+	CloseWrite() error
+}
+
+func newConn(l *Listener, raw socket) *conn {
+	c := &conn{l: l, raw: raw, net: raw, wake: make(chan struct{}, 1), written: make(chan struct{})}
+	c.ends = endpoints{addrPort(raw.RemoteAddr()), addrPort(raw.LocalAddr())}
 	if l.cfg.TLS != nil {
-		c.net = tls.Server(tcp, l.cfg.TLS)
+		c.net = tls.Server(raw, l.cfg.TLS)
+	}
+	if w := l.cfg.WebSocket; w != nil {
+		c.ws = new(wsState)
+		c.ws.decoder.Init(true, w.MaxFrame)
 	}
 	c.client = l.cfg.Broker.NewClient(c)
 	return c
@@ -59,10 +74,13 @@ func (c *conn) Wake() {
 	}
 }
 
-// Close implements broker.Transport. The code was for the last packet; TCP has no
-// place for it. All that is left to do, the handshake, a write that is stuck, the wait
+// Close implements broker.Transport. The code was for the last packet; below it only
+// WebSocket has a place for it. All that is left to do, the handshake, a write that is stuck, the wait
 // for the peer's end, gets a short time.
-func (c *conn) Close(packet.ReasonCode) {
+func (c *conn) Close(code packet.ReasonCode) {
+	if c.ws != nil && code == packet.ServerShuttingDown {
+		c.ws.code.CompareAndSwap(0, uint32(ws.StatusGoingAway))
+	}
 	if c.closing.CompareAndSwap(false, true) {
 		c.net.SetDeadline(time.Now().Add(lingerTime))
 	}
@@ -72,10 +90,10 @@ func (c *conn) Close(packet.ReasonCode) {
 // Info implements broker.Transport.
 func (c *conn) Info() broker.ConnInfo {
 	info := broker.ConnInfo{
-		Transport: c.l.cfg.transport(),
+		Transport: c.l.transport,
 		Listener:  c.l.name,
-		Remote:    addrPort(c.tcp.RemoteAddr()),
-		Local:     addrPort(c.tcp.LocalAddr()),
+		Remote:    c.ends.remote,
+		Local:     c.ends.local,
 	}
 	if t, ok := c.net.(*tls.Conn); ok {
 		info.TLS = tlsInfo(t.ConnectionState())
@@ -109,10 +127,17 @@ func tlsInfo(s tls.ConnectionState) *broker.TLSInfo {
 // serve is the reader: it owns the connection from accept to the end.
 func (c *conn) serve() {
 	defer c.l.remove(c)
-	err := c.l.cfg.Broker.Protect("handshake", c.handshake)
+	buf := smallBuffers.Get().(*[]byte)
+	var early []byte
+	err := c.l.cfg.Broker.Protect("handshake", func() (err error) {
+		early, err = c.handshake(&buf)
+		return err
+	})
 	go c.write()
 	if err == nil {
-		err = c.l.cfg.Broker.Protect("reader", c.read)
+		err = c.l.cfg.Broker.Protect("reader", func() error { return c.read(buf, early) })
+	} else {
+		putReadBuffer(buf)
 	}
 	c.Close(broker.CloseCode(err))
 	<-c.written
@@ -121,31 +146,25 @@ func (c *conn) serve() {
 	c.client.Closed(c.cause(err))
 }
 
-func (c *conn) handshake() error {
-	t, ok := c.net.(*tls.Conn)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.l.cfg.HandshakeTimeout)
-	defer cancel()
-	return t.HandshakeContext(ctx)
-}
-
 // read feeds the client until the input ends, for the returned reason, or the
-// connection closes: nil.
-func (c *conn) read() error {
-	buf := smallBuffers.Get().(*[]byte)
+// connection closes: nil. early is input that is in buf already.
+func (c *conn) read(buf *[]byte, early []byte) error {
 	defer func() { putReadBuffer(buf) }()
-	for {
+	if err := c.take(early); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
 		n, err := c.net.Read(*buf)
 		if c.closing.Load() {
 			return nil
 		}
-		if n > 0 {
-			if err := c.client.Feed((*buf)[:n]); err != nil {
-				return err
+		if first && c.ws == nil {
+			if hint := misdirected((*buf)[:n], speaksMQTT); hint != "" {
+				return c.client.Fail(&broker.Error{Code: packet.ProtocolError, Reason: hint})
 			}
-			c.rest()
+		}
+		if err := c.take((*buf)[:n]); err != nil {
+			return err
 		}
 		if err != nil {
 			return err
@@ -166,6 +185,24 @@ func (c *conn) rest() {
 	case <-t.C:
 	case <-c.written:
 	}
+}
+
+// take handles the next bytes of the connection.
+func (c *conn) take(b []byte) (err error) {
+	if c.ws != nil {
+		b, err = c.decode(b)
+	}
+	if len(b) > 0 {
+		if err := c.client.Feed(b); err != nil {
+			return err
+		}
+		c.rest()
+	}
+	var e *websocket.Error
+	if errors.As(err, &e) {
+		return c.client.Fail(wsReason(e))
+	}
+	return err
 }
 
 var (
@@ -208,13 +245,13 @@ func (c *conn) linger() {
 	if c.failed.Load() != nil {
 		return
 	}
-	io.CopyN(io.Discard, c.tcp, lingerBytes)
+	io.CopyN(io.Discard, c.raw, lingerBytes)
 }
 
 // fail remembers why the connection broke and ends the reader's wait.
 func (c *conn) fail(err error) {
 	c.failed.CompareAndSwap(nil, &err)
-	c.tcp.SetReadDeadline(time.Now())
+	c.raw.SetReadDeadline(time.Now())
 }
 
 // cause is the reason for the end that the broker is told: nil when the peer ended

@@ -14,30 +14,39 @@ import (
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
-// Config is the configuration of a Listener. All fields but TLS are required.
+// Config is the configuration of a Listener. Broker, the timeouts and Logger are required.
 type Config struct {
 	Broker           *broker.Broker
-	TLS              *tls.Config   // nil: plain TCP
-	HandshakeTimeout time.Duration // TLS handshake
-	WriteTimeout     time.Duration // one batch that the peer does not take
+	TLS              *tls.Config    // nil: without TLS
+	WebSocket        *WebSocket     // nil: MQTT on the byte stream itself
+	ProxyFrom        []netip.Prefix // who has to begin with a PROXY protocol header; nobody else may
+	HandshakeTimeout time.Duration  // PROXY header, TLS and WebSocket together
+	WriteTimeout     time.Duration  // one batch that the peer does not take
 	Logger           *slog.Logger
 }
 
 // transport is the name of the transport for broker.ConnInfo.
 func (c *Config) transport() string {
-	if c.TLS != nil {
+	switch {
+	case c.WebSocket != nil && c.TLS != nil:
+		return "wss"
+	case c.WebSocket != nil:
+		return "ws"
+	case c.TLS != nil:
 		return "tls"
 	}
 	return "tcp"
 }
 
-// Listener accepts connections on one TCP address. Its methods may be called from
-// any goroutine.
+// Listener accepts connections on one address. Its methods may be called from any
+// goroutine.
 type Listener struct {
-	cfg    Config
-	tcp    *net.TCPListener
-	accept func() (*net.TCPConn, error) // of tcp
-	name   string
+	cfg       Config
+	listener  net.Listener
+	accept    func() (socket, error) // of listener
+	transport string
+	name      string
+	plain     bool // MQTT is the first that comes
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -45,20 +54,27 @@ type Listener struct {
 	done   sync.WaitGroup // one per connection
 }
 
-// Listen opens the socket; nothing is accepted before Serve. The caller calls Close
+// Listen opens a TCP socket; nothing is accepted before Serve. The caller calls Close
 // in the end, also when it never calls Serve.
 func Listen(addr netip.AddrPort, cfg Config) (*Listener, error) {
 	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, tcp: tcp, accept: tcp.AcceptTCP, conns: make(map[*conn]struct{})}
-	l.name = fmt.Sprintf("%s %s", cfg.transport(), tcp.Addr())
-	return l, nil
+	return newListener(tcp, cfg.transport(), func() (socket, error) { return tcp.AcceptTCP() }, cfg), nil
+}
+
+func newListener(nl net.Listener, transport string, accept func() (socket, error), cfg Config) *Listener {
+	return &Listener{
+		cfg: cfg, listener: nl, accept: accept, transport: transport,
+		name:  fmt.Sprintf("%s %s", transport, nl.Addr()),
+		plain: cfg.TLS == nil && cfg.WebSocket == nil && len(cfg.ProxyFrom) == 0,
+		conns: make(map[*conn]struct{}),
+	}
 }
 
 // Addr is the address that the listener is bound to.
-func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+func (l *Listener) Addr() net.Addr { return l.listener.Addr() }
 
 // Pauses of the accept loop after an error such as EMFILE: long enough for
 // connections to end, short enough to be back soon.
@@ -102,14 +118,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // admit starts a connection, unless there are too many already.
-func (l *Listener) admit(nc *net.TCPConn) {
+func (l *Listener) admit(nc socket) {
 	if l.cfg.Broker.Full() {
 		l.cfg.Logger.Debug("connection refused: too many", "listener", l.name, "remote", nc.RemoteAddr())
 		nc.Close()
 		return
 	}
 	c := newConn(l, nc)
-	if !c.client.From(addrPort(nc.RemoteAddr()).Addr()) || !l.add(c) {
+	if !c.trustsProxy() && !c.client.From(c.ends.remote.Addr()) || !l.add(c) {
 		nc.Close()
 		c.client.Closed(nil)
 		return
@@ -140,7 +156,7 @@ func (l *Listener) Close() error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	return l.tcp.Close()
+	return l.listener.Close()
 }
 
 // Wait waits until all connections have ended. When ctx ends first it cuts them off.
@@ -155,7 +171,9 @@ func (l *Listener) abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		c.tcp.SetLinger(0)
-		c.tcp.Close()
+		if tcp, ok := c.raw.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
+		c.raw.Close()
 	}
 }

@@ -26,7 +26,7 @@ func TestPanicOfWriter(t *testing.T) {
 	l, b := listen(t, broker.Config{}, time.Second)
 	near, far := net.Pipe()
 	defer far.Close()
-	c := &conn{l: l, net: near, tcp: new(net.TCPConn), wake: make(chan struct{}, 1), written: make(chan struct{})}
+	c := &conn{l: l, net: near, raw: new(net.TCPConn), wake: make(chan struct{}, 1), written: make(chan struct{})}
 	c.Wake()
 	c.write() // there is no client
 	assert.NotNil(t, c.failed.Load())

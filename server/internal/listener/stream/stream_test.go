@@ -152,11 +152,12 @@ func TestAcceptErrorsDoNotEndServing(t *testing.T) {
 	})
 	require.NoError(t, err)
 	failures := 3
-	l.accept = func() (*net.TCPConn, error) {
+	accept := l.accept
+	l.accept = func() (socket, error) {
 		if failures--; failures >= 0 {
 			return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
 		}
-		return l.tcp.AcceptTCP()
+		return accept()
 	}
 	ended := make(chan error)
 	go func() { ended <- l.Serve(context.Background()) }()
@@ -167,16 +168,17 @@ func TestAcceptErrorsDoNotEndServing(t *testing.T) {
 }
 
 func TestBatch(t *testing.T) {
-	var b batch
+	b := newBatch()
 	assert.Equal(t, batchBytes, b.Room())
-	assert.Empty(t, b.vector())
+	assert.Empty(t, b.vector(false))
 	b.Write([]byte("head"))
 	b.Write([]byte(" and more"))
 	assert.Equal(t, batchBytes-13, b.Room())
-	assert.Equal(t, net.Buffers{[]byte("head and more")}, b.vector())
+	assert.Equal(t, net.Buffers{[]byte("head and more")}, b.vector(false))
+	assert.Equal(t, net.Buffers{[]byte("\x82\x0dhead and more")}, b.vector(true))
 	b.reset()
 	assert.Equal(t, batchBytes, b.Room())
-	assert.Empty(t, b.vector())
+	assert.Empty(t, b.vector(false))
 }
 
 func BenchmarkPublishSubscribeQoS0(b *testing.B) {

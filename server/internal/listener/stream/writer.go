@@ -1,11 +1,13 @@
 package stream
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
@@ -35,7 +37,11 @@ func (c *conn) write() {
 func (c *conn) writeAll() error {
 	for range c.wake {
 		last := c.closing.Load()
-		if err := c.drain(); err != nil {
+		err := c.answerPing()
+		if err == nil {
+			err = c.drain()
+		}
+		if err != nil {
 			return err
 		}
 		if last {
@@ -64,7 +70,7 @@ func (c *conn) drain() error {
 
 // writeBatch writes everything in c.out, with one system call per writeBytes on TCP.
 func (c *conn) writeBatch() error {
-	vec := c.out.vector()
+	vec := c.out.vector(c.ws != nil)
 	defer clear(vec)
 	for len(vec) > 0 {
 		n, size := 0, 0
@@ -97,16 +103,19 @@ func (c *conn) setWriteDeadline() {
 
 // closeWrite tells the peer that nothing more comes.
 func (c *conn) closeWrite() {
-	if t, ok := c.net.(interface{ CloseWrite() error }); ok {
+	if c.ws != nil {
+		c.sendClose()
+	}
+	if t, ok := c.net.(*tls.Conn); ok {
 		t.CloseWrite()
 	}
-	c.tcp.CloseWrite()
+	c.raw.CloseWrite()
 }
 
 // batch collects what one Flush gives. It implements broker.Sink.
 type batch struct {
 	size  int
-	buf   []byte // copied bytes
+	buf   []byte // copied bytes, after room for a WebSocket header
 	parts []part
 	vec   net.Buffers // see vector
 	now   net.Buffers // the part of vec that is being written
@@ -119,7 +128,9 @@ type part struct {
 	message *broker.Message
 }
 
-var batches = sync.Pool{New: func() any { return new(batch) }}
+var batches = sync.Pool{New: func() any { return newBatch() }}
+
+func newBatch() *batch { return &batch{buf: make([]byte, websocket.HeadRoom)} }
 
 // Room implements broker.Sink.
 func (b *batch) Room() int { return batchBytes - b.size }
@@ -141,9 +152,13 @@ func (b *batch) WritePayload(p []byte, m *broker.Message) {
 	b.size += len(p)
 }
 
-// vector is everything in order; valid until the next call of a method.
-func (b *batch) vector() net.Buffers {
-	vec, from := b.vec[:0], 0
+// vector is everything in order, as one WebSocket frame when it is to be framed; valid
+// until the next call of a method.
+func (b *batch) vector(framed bool) net.Buffers {
+	vec, from := b.vec[:0], websocket.HeadRoom
+	if framed {
+		from -= websocket.PutHeader(b.buf[:from], b.size)
+	}
 	for _, p := range b.parts {
 		vec = appendPiece(vec, b.buf[from:p.at])
 		for piece := range slices.Chunk(p.payload, pieceBytes) {
@@ -171,7 +186,7 @@ func (b *batch) reset() {
 	clear(b.parts)
 	b.parts = b.parts[:0]
 	if cap(b.buf) > 2*batchBytes {
-		b.buf = nil
+		b.buf = make([]byte, websocket.HeadRoom)
 	}
-	b.buf, b.size = b.buf[:0], 0
+	b.buf, b.size = b.buf[:websocket.HeadRoom], 0
 }
