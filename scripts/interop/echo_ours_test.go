@@ -352,7 +352,7 @@ func updateKeys(t *testing.T, c *endpoint.Conn) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		done := make(chan error, 1)
-		c.Post(func() { done <- c.UpdateKey() })
+		c.Post(func() { done <- c.InitiateKeyUpdate() })
 		err := <-done
 		if !errors.Is(err, ngtcp2.ErrInvalidState) {
 			require.NoError(t, err)
