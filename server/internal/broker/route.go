@@ -18,9 +18,10 @@ type subscription struct {
 // grant is what a session gets of a topic: its matching subscriptions merged into one
 // copy with the highest QoS [MQTT-3.3.4-2] and all identifiers [MQTT-3.3.4-4].
 type grant struct {
-	ids []byte
-	qos int8 // -1: nothing
-	rap bool
+	ids  []byte
+	qos  int8 // -1: nothing
+	rap  bool
+	made bool // ids is a slice of its own
 }
 
 // receiver is a session with at least one subscription that matches a topic.
@@ -159,7 +160,8 @@ func (r *router) place(found []receiver, s *Session) int {
 }
 
 // add merges one more subscription. The identifiers of a subscription are shared; of
-// several a new slice is made, because deliveries keep it.
+// several a new slice is made, because deliveries keep it. It grows by doubling: a
+// client may have thousands of subscriptions that match.
 func (g *grant) add(sub *subscription) {
 	g.qos = max(g.qos, int8(sub.qos))
 	g.rap = g.rap || sub.rap
@@ -167,8 +169,11 @@ func (g *grant) add(sub *subscription) {
 	case len(sub.ids) == 0:
 	case len(g.ids) == 0:
 		g.ids = sub.ids
+	case !g.made:
+		g.ids = append(append(make([]byte, 0, 2*(len(g.ids)+len(sub.ids))), g.ids...), sub.ids...)
+		g.made = true
 	default:
-		g.ids = append(g.ids[:len(g.ids):len(g.ids)], sub.ids...)
+		g.ids = append(g.ids, sub.ids...)
 	}
 }
 
