@@ -88,13 +88,13 @@ func (c Config) checkReach(field, address string, a tcpAddress) error {
 	}
 	return &ConfigError{
 		Field: field, Value: address, Problem: "other machines can reach this address, and nothing checks who they are",
-		Remedy: "listen on a loopback address such as 127.0.0.1, or set Handlers.Connect, or admit everybody with AllowAnonymous (ngmqd: --allow-anonymous or NGMQ_ALLOW_ANONYMOUS=1)",
+		Remedy: "listen on a loopback address such as 127.0.0.1, or set Handlers.Connect or Authenticators, or admit everybody with AllowAnonymous (ngmqd: --allow-anonymous or NGMQ_ALLOW_ANONYMOUS=1)",
 	}
 }
 
 // checksClients says whether strangers may knock on the addresses in field.
 func (c Config) checksClients(string) bool {
-	return c.AllowAnonymous || c.Handlers.Connect != nil
+	return c.AllowAnonymous || c.Handlers.Connect != nil || len(c.Authenticators) > 0
 }
 
 // resolveAddress resolves the host:port of address.

@@ -49,8 +49,9 @@ type Config struct {
 	// QUIC, TCP, TLS, WS (WebSocket) and WSS (secure WebSocket) are the addresses to
 	// listen on, "host:port". An empty list means DefaultQUIC, DefaultTCP and none of
 	// the others; the list {Off} means none. Port 0 lets the system choose; see
-	// Server.Addrs. A host that resolves to anything but loopback needs AllowAnonymous
-	// or Handlers.Connect. A build without QUIC (tag noquic) refuses addresses for it.
+	// Server.Addrs. A host that resolves to anything but loopback needs AllowAnonymous,
+	// Authenticators or Handlers.Connect. A build without QUIC (tag noquic) refuses
+	// addresses for it.
 	//
 	// An address other than for QUIC may name the networks of proxies:
 	// "host:port?proxy=10.0.0.0/8&proxy=192.168.1.2". A connection from there has to
@@ -62,7 +63,7 @@ type Config struct {
 
 	// Unix are the paths of Unix sockets to listen on, "/run/ngmq.sock", or
 	// "unix:///run/ngmq.sock?mode=0660" for another mode than DefaultUnixMode. Clients
-	// there need no credentials. The file of a server that is gone is replaced. An empty
+	// there need no credentials, like those on loopback addresses. The file of a server that is gone is replaced. An empty
 	// list and {Off} mean none.
 	Unix []string
 
@@ -86,6 +87,11 @@ type Config struct {
 	// machines can reach. On loopback addresses they are always admitted, unless
 	// Handlers.Connect decides.
 	AllowAnonymous bool
+
+	// Authenticators are methods of enhanced authentication (MQTT 5.0 section 4.12), such
+	// as SCRAM makes one. With any of them clients without credentials are refused on
+	// loopback addresses too, unless AllowAnonymous or Handlers.Connect admits them.
+	Authenticators []Authenticator
 
 	// Handlers are functions of the embedding program. Handlers.Connect, when set,
 	// alone decides who is let in.

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/scram"
 	"github.com/ngmq/ngmq/server/internal/broker"
 	"github.com/ngmq/ngmq/server/internal/listener/quic"
 )
@@ -19,6 +20,25 @@ import (
 // other error with NotAuthorized (0x87). They are called on the goroutine of the
 // client and must not block. Handlers for messages: Server.HandlePublish.
 type Handlers = broker.Handlers
+
+// Authenticator is a method of enhanced authentication: Method names it, Begin starts an
+// Exchange for a client, when it connects and when it authenticates again.
+type Authenticator = broker.Authenticator
+
+// Exchange is one authentication: Next takes the Authentication Data of the client and
+// gives that of the answer until it is done, User then tells who it is.
+type Exchange = broker.Exchange
+
+// SCRAM is the Authenticator "SCRAM-SHA-256" for the users of a store, scram.Users for
+// example. Clients are let in under the name that they have proved to be, as
+// Client.Username; Handlers.Connect may refuse them still (ConnectEvent.AuthMethod tells
+// that they are authenticated).
+func SCRAM(users scram.Store) Authenticator { return scramMethod{scram.NewServer(users)} }
+
+type scramMethod struct{ server *scram.Server }
+
+func (scramMethod) Method() string           { return scram.Method }
+func (m scramMethod) Begin(*Client) Exchange { return m.server.Begin() }
 
 // PublishHandler is called for each message from a client, wills included, before
 // it is delivered or retained. It may change the event. nil passes the message on,

@@ -236,7 +236,8 @@ func (c *Config) brokerConfig() broker.Config {
 	l := c.Limits
 	return broker.Config{
 		// resolve has made sure that only this machine can be anonymous otherwise.
-		AllowAnonymous:            true,
+		AllowAnonymous:            c.AllowAnonymous || len(c.Authenticators) == 0,
+		Authenticators:            c.Authenticators,
 		Handlers:                  c.Handlers,
 		ConnectTimeout:            c.Timeouts.Connect,
 		MaxClients:                l.MaxConnections,

@@ -27,6 +27,7 @@ type Client struct {
 	aliases [][]byte          // topic names by Topic Alias - 1
 	terse   bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
 	answer  packet.Properties // of the Connect handler, for the CONNACK
+	auth    *authentication   // nil without enhanced authentication
 	dirty   bool              // something waits for Flush
 	n       tally
 	meter   *meter     // nil without rate limits
@@ -131,10 +132,7 @@ func (c *Client) feed(chunk []byte) (err error) {
 func (c *Client) handle(p packet.Packet) error {
 	c.n.packets++
 	if c.session == nil {
-		if p, ok := p.(*packet.Connect); ok {
-			return c.onConnect(p)
-		}
-		return &Error{Code: packet.ProtocolError, Reason: "first packet is not CONNECT [MQTT-3.1.0-1]"}
+		return c.handleFirst(p)
 	}
 	switch p := p.(type) {
 	case *packet.Publish:
@@ -155,8 +153,32 @@ func (c *Client) handle(p packet.Packet) error {
 		return c.reply(&packet.Pingresp{})
 	case *packet.Disconnect:
 		return c.onDisconnect(p)
+	case *packet.Auth:
+		return c.onAuth(p)
 	}
-	return &Error{Code: packet.ProtocolError, Reason: p.Type().String() + " is not legal here"} // second CONNECT [MQTT-3.1.0-2], AUTH
+	return &Error{Code: packet.ProtocolError, Reason: p.Type().String() + " is not legal here"} // second CONNECT [MQTT-3.1.0-2]
+}
+
+// handleFirst does what a packet of a client asks for that has not been let in.
+func (c *Client) handleFirst(p packet.Packet) error {
+	switch p := p.(type) {
+	case *packet.Connect:
+		if c.auth == nil {
+			return c.onConnect(p)
+		}
+	case *packet.Auth:
+		if c.auth != nil {
+			return c.onAuth(p)
+		}
+	case *packet.Disconnect:
+		if c.auth != nil { // [MQTT-3.1.2-30]
+			return c.over(&Error{Code: packet.NormalDisconnection}, nil)
+		}
+	}
+	if c.auth != nil {
+		return &Error{Code: packet.ProtocolError, Reason: p.Type().String() + " during authentication [MQTT-3.1.2-30]"}
+	}
+	return &Error{Code: packet.ProtocolError, Reason: "first packet is not CONNECT [MQTT-3.1.0-1]"}
 }
 
 // onDisconnect lets the session go at once, so that a new connection finds it free.

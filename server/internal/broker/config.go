@@ -17,6 +17,10 @@ type Config struct {
 	// AllowAnonymous lets every client in when no Connect handler decides. User
 	// names and passwords are then not looked at. Default false: CONNACK 0x87.
 	AllowAnonymous bool
+	// Authenticators are the methods of enhanced authentication for 5.0 clients that ask
+	// for one. Whom one of them has authenticated is let in, unless the Connect handler
+	// says otherwise. A method that is not here is refused with 0x8C. Default: none.
+	Authenticators []Authenticator
 	// Handlers of the embedding program.
 	Handlers Handlers
 
@@ -222,6 +226,14 @@ func (c *Config) Validate() error {
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)
 	check("MaxRetainedBytes", c.MaxRetainedBytes, 1, 1<<50)
+	methods := make(map[string]bool)
+	for i, a := range c.Authenticators {
+		if a == nil || a.Method() == "" || methods[a.Method()] {
+			errs = append(errs, fmt.Errorf("broker: Authenticators[%d] has no method, or that of another one: leave it out", i))
+			continue
+		}
+		methods[a.Method()] = true
+	}
 	if c.ResponsePrefix != "" && topic.ValidateName(c.ResponsePrefix) != nil {
 		errs = append(errs, fmt.Errorf("broker: ResponsePrefix is %q: use the beginning of a topic name, without wildcards", c.ResponsePrefix))
 	}

@@ -19,6 +19,19 @@ func (c *Client) onConnect(p *packet.Connect) error {
 		return c.refuse(err)
 	}
 	c.info = c.describe(p)
+	if method, ok := p.Properties.Bytes(packet.AuthenticationMethod); ok {
+		by := c.b.authenticator(method)
+		if by == nil { // [MQTT-4.12.0-1]
+			return c.refuse(&Error{Code: packet.BadAuthenticationMethod, Reason: "no such Authentication Method here"})
+		}
+		return c.beginAuth(p, by)
+	}
+	return c.admit(p)
+}
+
+// admit lets a client in that is who it says, as far as that has been asked, if the
+// handlers and limits do.
+func (c *Client) admit(p *packet.Connect) error {
 	if err := c.authenticate(p); err != nil {
 		return c.refuse(err)
 	}
@@ -41,7 +54,6 @@ func (c *Client) onConnect(p *packet.Connect) error {
 func (c *Client) negotiate(p *packet.Connect) {
 	c.version = p.Version
 	c.decoder.SetVersion(p.Version)
-	c.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize))
 	if n, ok := p.Properties.Uint(packet.MaximumPacketSize); ok {
 		c.maxPacket = int(min(n, packet.MaxPacketSize))
 	}
@@ -64,8 +76,6 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 		return &Error{Code: packet.ServerBusy, Reason: "too many connections"}
 	case c.excess:
 		return &Error{Code: packet.QuotaExceeded, Reason: "too many connections from this address"}
-	case p.Properties.Has(packet.AuthenticationMethod): // [MQTT-4.12.0-1]
-		return &Error{Code: packet.BadAuthenticationMethod, Reason: "no enhanced authentication"}
 	case len(p.ClientID) > b.cfg.MaxClientIDLength:
 		return &Error{Code: packet.ClientIdentifierNotValid, Reason: "client identifier is too long"}
 	case p.Will != nil && (len(p.Will.Topic) > b.cfg.MaxTopicLength || topic.Levels(p.Will.Topic) > b.cfg.MaxTopicLevels):
@@ -110,12 +120,15 @@ func (b *Broker) grantKeepAlive(p *packet.Connect) uint16 {
 func (c *Client) authenticate(p *packet.Connect) error {
 	b := c.b
 	if b.cfg.Handlers.Connect == nil {
-		if !b.cfg.AllowAnonymous {
+		if !b.cfg.AllowAnonymous && c.auth == nil {
 			return &Error{Code: packet.NotAuthorized, Reason: "no authentication is configured and anonymous clients are not allowed"}
 		}
 		return nil
 	}
 	ev := &ConnectEvent{Client: c.info, HasUsername: p.Username != nil, Password: p.Password, Properties: p.Properties}
+	if c.auth != nil {
+		ev.AuthMethod, ev.HasUsername = c.auth.method, true
+	}
 	if w := p.Will; w != nil {
 		ev.Will = &Publication{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties}
 	}
@@ -159,6 +172,7 @@ func (b *Broker) grantExpiry(seconds uint32) uint32 {
 // accept answers with CONNACK 0 [MQTT-3.1.4-5] and starts the keep alive timer. Only
 // then the session may send: CONNACK is the first packet [MQTT-3.2.0-1].
 func (c *Client) accept(ack *packet.Connack) error {
+	c.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize)) // not for strangers
 	c.keepAlive = int64(c.info.KeepAlive) * int64(time.Second)
 	c.mu.Lock()
 	if c.closing.Load() { // taken over already
@@ -212,19 +226,29 @@ func (c *Client) connackProperties(p *packet.Connect, a *attachment) (props pack
 			props = packet.AppendString(props, packet.ResponseInformation, info)
 		}
 	}
+	if c.auth != nil {
+		props = append(props, c.auth.properties(c.auth.data)...)
+		c.auth.data = nil
+	}
 	for key, value := range c.answer.UserProperties() {
 		props = packet.AppendUserProperty(props, string(key), string(value))
 	}
 	return props
 }
 
-// refuse answers a CONNECT with a failure; the connection ends [MQTT-3.2.2-7].
-func (c *Client) refuse(cause error) error {
-	e := &Error{Code: answerCode(cause, packet.CONNACK)}
+// refusal is what a packet of type t tells about cause.
+func refusal(cause error, t packet.Type) *Error {
+	e := &Error{Code: answerCode(cause, t)}
 	var known *Error
 	if errors.As(cause, &known) {
 		e.Reason, e.Properties = known.Reason, known.Properties
 	}
+	return e
+}
+
+// refuse answers a CONNECT with a failure; the connection ends [MQTT-3.2.2-7].
+func (c *Client) refuse(cause error) error {
+	e := refusal(cause, packet.CONNACK)
 	c.b.count.refused[e.Code].Add(1)
 	c.b.logRefused(c, e, cause)
 	if _, ok := e.Code.ReturnCode(); !ok && c.version != packet.V50 {

@@ -23,7 +23,7 @@
 //
 //	broker.go config.go errors.go stats.go log.go   the broker, its limits and numbers
 //	transport.go handlers.go                        what listeners and programs implement
-//	client.go connect.go                            a network connection: input, CONNECT, end
+//	client.go connect.go auth.go                    a network connection: input, CONNECT, end
 //	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions

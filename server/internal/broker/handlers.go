@@ -55,6 +55,9 @@ type ConnectEvent struct {
 	Password    []byte // nil when absent
 	Will        *Publication
 	Properties  packet.Properties // of the CONNECT
+	// AuthMethod is the method by which an Authenticator has authenticated the client as
+	// Client.Username; empty when there was none, and the handler has to look itself.
+	AuthMethod string
 	// Answer is for the handler to set: the User Property entries of the CONNACK that lets
 	// a 5.0 client in. Others are left out, and those too when they do not fit the client's
 	// Maximum Packet Size.
