@@ -119,6 +119,7 @@ SSL_CTX *shim_tlsctx_new(int server, shim_error *err) {
   SSL_CTX_set_verify_depth(ctx, SHIM_VERIFY_DEPTH);
   if (server) {
     SSL_CTX_set_client_hello_cb(ctx, require_alpn, NULL);
+    SSL_CTX_set_num_tickets(ctx, 1); /* every connection brings a new one */
   }
   return ctx;
 }

@@ -34,6 +34,7 @@ var duties = []struct {
 	{"amplificationlimit", testAmplificationLimit},
 	{"handshakeloss", testHandshakeLoss},
 	{"handshakecorruption", testHandshakeCorruption},
+	{"handshake-backoff", testHandshakeBackoff},
 	{"transferloss", testTransferLoss},
 	{"transfercorruption", testTransferCorruption},
 	{"blackhole", testBlackhole},
@@ -101,7 +102,11 @@ func settings(change func(*ngtcp2.Settings)) option {
 	return func(s, c *endpoint.Config) { s.Settings, c.Settings = change, change }
 }
 
+// patience is how long handshakes over bad links may take.
+const patience = 20 * time.Minute
+
 // patient lets handshakes over bad links take their time.
 func patient(s, c *endpoint.Config) {
-	s.HandshakeTimeout, c.HandshakeTimeout = 2*time.Minute, 2*time.Minute
+	s.HandshakeTimeout, c.HandshakeTimeout = patience, patience
+	s.IdleTimeout, c.IdleTimeout = patience, patience
 }

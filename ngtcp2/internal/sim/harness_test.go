@@ -134,7 +134,7 @@ func (w *world) dial() *peer {
 func (w *world) connect() *peer {
 	w.t.Helper()
 	p, n := w.dial(), len(w.accepted)
-	w.until(time.Minute, func() bool { return p.ended && len(w.accepted) > n })
+	w.until(patience, func() bool { return p.ended && len(w.accepted) > n })
 	require.NoError(w.t, p.dialErr)
 	return p
 }
