@@ -222,15 +222,12 @@ func delivered(qos byte) func(*client) int {
 	}
 }
 
-// refuseAll starts a server that refuses every message that does not begin with "good",
-// with the code that its payload begins with.
-func (t *T) refuseAll(reason string) {
+// refuseAll starts a server that refuses every message, with the code that its payload
+// begins with.
+func (t *T) refuseAll(reason string, list ...[]byte) {
 	t.serve(server.Config{})
 	require.NoError(t, t.host.HandlePublish("#", func(e *server.PublishEvent) error {
-		if strings.HasPrefix(e.Text(), "good") {
-			return nil
-		}
-		return server.Refuse(code.ReasonCode(e.Payload[0]), reason)
+		return &server.Error{Code: code.ReasonCode(e.Payload[0]), Reason: reason, Properties: cat(list...)}
 	}))
 }
 
@@ -312,40 +309,51 @@ func pubcompCodes(t *T) {
 	assert.Equal(t, ack{id: 1, code: 0x92}, c.expect(PUBCOMP).ack(t))
 }
 
-// fits looks at an answer with a long reason from clients with all Maximum Packet Sizes up
-// to more than it needs. request draws it, for packet identifier 1.
-func (t *T) fits(answer byte, code byte, reason string, request func(c *client)) {
+// long is what answers have to leave out when it does not fit.
+var (
+	longReason = strings.Repeat("reason ", 8)
+	longPairs  = [][]byte{user("key", strings.Repeat("value ", 8)), user("key", "2")}
+)
+
+// fits looks at an answer with a reason and user properties from clients with all Maximum
+// Packet Sizes up to more than it needs. request draws it, for packet identifier 1. rich
+// tells that the server has something to say besides the code.
+func (t *T) fits(answer, code byte, rich bool, request func(c *client)) {
 	t.Helper()
-	whole := len(pkt(answer, u16(1), raw(code), props(prop(reasonString, str(reason)))))
-	told := false
-	for size := 30; size < whole+3; size++ {
+	least := pkt(answer, u16(1), raw(code))
+	whole := pkt(answer, u16(1), raw(code), props(prop(reasonString, str(longReason)), cat(longPairs...)))
+	if !rich {
+		whole = least
+	}
+	for size := 24; size < len(whole)+3; size++ {
 		c := t.connect(fmt.Sprint("c", size), with(prop(maximumPacketSize, u32(size))))
 		request(c)
 		p := c.expect(answer)
 		require.LessOrEqual(t, len(pkt(p.first, p.body)), size)
-		require.Equal(t, code, p.ack(t).code)
-		told = told || p.ack(t).props.has(reasonString)
-		require.True(t, size < whole || reason == "" || told, "there was room for the reason")
+		a := p.ack(t)
+		require.Equal(t, code, a.code)
+		if size >= len(whole) && rich {
+			require.Equal(t, longReason, a.props.text(reasonString))
+			require.Len(t, a.props.pairs(), 2)
+		}
 	}
 }
 
-var longReason = strings.Repeat("reason ", 12)
-
 func pubackFits(t *T) {
-	t.refuseAll(longReason)
-	t.fits(PUBACK, 0x87, longReason, func(c *client) { c.write(publishPacket(5, 2, 1, "x", "\x87")) })
+	t.refuseAll(longReason, longPairs...)
+	t.fits(PUBACK, 0x87, true, func(c *client) { c.write(publishPacket(5, 2, 1, "x", "\x87")) })
 }
 
 func pubrecFits(t *T) {
-	t.refuseAll(longReason)
-	t.fits(PUBREC, 0x87, longReason, func(c *client) { c.write(publishPacket(5, 4, 1, "x", "\x87")) })
+	t.refuseAll(longReason, longPairs...)
+	t.fits(PUBREC, 0x87, true, func(c *client) { c.write(publishPacket(5, 4, 1, "x", "\x87")) })
 }
 
 // pubrelFits: the server has no more to say in a PUBREL than its code.
 func pubrelFits(t *T) {
-	t.fits(PUBREL, 0x92, "", func(c *client) { c.write(pkt(PUBREC, u16(1))) })
+	t.fits(PUBREL, 0x92, false, func(c *client) { c.write(pkt(PUBREC, u16(1))) })
 }
 
 func pubcompFits(t *T) {
-	t.fits(PUBCOMP, 0x92, "", func(c *client) { c.write(pkt(PUBREL, u16(1))) })
+	t.fits(PUBCOMP, 0x92, false, func(c *client) { c.write(pkt(PUBREL, u16(1))) })
 }

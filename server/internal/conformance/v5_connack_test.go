@@ -144,38 +144,50 @@ func aliasWithoutMaximum(t *T) {
 	watch.nothing()
 }
 
-// connackFits has a handler refuse with a long reason; the largest CONNACK that still has
-// it is found out first.
+// connackFits has a handler refuse, or accept, with much to say.
 func connackFits(t *T) {
-	reason := strings.Repeat("x", 100)
 	t.serve(server.Config{Handlers: server.Handlers{Connect: func(e *server.ConnectEvent) error {
-		if e.Client.Username == "" {
-			return nil
+		if e.HasUsername {
+			return &server.Error{Code: code.NotAuthorized, Reason: longReason, Properties: cat(longPairs...)}
 		}
-		return server.Refuse(code.NotAuthorized, reason)
+		e.Answer = cat(longPairs...)
+		return nil
 	}}})
-	whole := pkt(CONNACK, raw(0, 0x87), props(prop(reasonString, str(reason))))
-	for size := 5; size < len(whole)+3; size++ {
-		c := t.tryConnect("a", username("user"), with(prop(maximumPacketSize, u32(size))))
-		if size < len(whole) {
-			assert.Empty(t, c.answer.props, "with at most %d bytes", size)
-		} else {
-			assert.Equal(t, reason, c.answer.props.text(reasonString))
-		}
-		c.end()
-	}
-	for size := range 5 { // too small for any CONNACK, and 0 is not legal
-		c := t.dial()
-		c.write(t.connectPacket("a", username("user"), with(prop(maximumPacketSize, u32(size)))))
-		if size > 0 {
-			c.end()
+	whole := len(pkt(CONNACK, raw(0, 0x87), props(prop(reasonString, str(longReason)), cat(longPairs...))))
+	for size := 1; size < whole+3; size++ {
+		a := t.fittingConnack(size, username("user"))
+		require.Equal(t, size >= 5, a != nil, "with at most %d bytes", size)
+		if size >= whole {
+			assert.Equal(t, longReason, a.props.text(reasonString))
+			assert.Len(t, a.props.pairs(), 2)
 		}
 	}
-	for size := 1; size < 60; size++ { // one that accepts
-		c := t.dial()
-		c.write(t.connectPacket("a", with(prop(maximumPacketSize, u32(size)))))
-		if p, err := c.read(); err == nil {
-			assert.LessOrEqual(t, len(pkt(p.first, p.body)), size)
+	accepted := len(pkt(CONNACK, t.expectConnack().body))
+	for size := 1; size < accepted+3; size++ {
+		if a := t.fittingConnack(size); size >= accepted {
+			assert.Len(t, a.props.pairs(), 2)
 		}
 	}
+}
+
+func (t *T) expectConnack() packet {
+	c := t.dial()
+	c.write(t.connectPacket("a"))
+	return c.expect(CONNACK)
+}
+
+// fittingConnack connects with a Maximum Packet Size and gives the CONNACK, which must not
+// be larger, or nil: no CONNACK fits.
+func (t *T) fittingConnack(size int, options ...option) *connack {
+	t.Helper()
+	c := t.dial()
+	c.write(t.connectPacket("a", append(options, with(prop(maximumPacketSize, u32(size))))...))
+	p, err := c.read()
+	if err != nil {
+		return nil
+	}
+	require.EqualValues(t, CONNACK, p.first)
+	require.LessOrEqual(t, len(pkt(p.first, p.body)), size)
+	a := p.connack(t)
+	return &a
 }

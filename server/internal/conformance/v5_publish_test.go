@@ -23,6 +23,7 @@ func init() {
 	mqtt5(expiredBeforeDelivery, "MQTT-3.3.2-5")
 	mqtt5(expiryCountsDown, "MQTT-3.3.2-6")
 	mqtt5(aliasesEndWithConnection, "MQTT-3.3.2-7")
+	mqtt5(serverAliasesEnd, "MQTT-3.3.2-7")
 	mqtt5(everyAliasAccepted, "MQTT-3.3.2-12")
 	mqtt5(responseTopicNotUTF8, "MQTT-3.3.2-13")
 	mqtt5(responseTopicWithWildcard, "MQTT-3.3.2-14")
@@ -224,6 +225,25 @@ func aliasesEndWithConnection(t *T) {
 	c.write(publishPacket(5, 0, 0, "", "evil", prop(topicAlias, u16(1))))
 	c.refused(0x82, 0x94)
 	watch.nothing()
+}
+
+// serverAliasesEnd: the server names the topic again on a new connection, also of what it
+// sends again.
+func serverAliasesEnd(t *T) {
+	publisher := t.connect("b")
+	c := t.connect("a", expiry(60), with(prop(topicAliasMaximum, u16(10))))
+	c.subscribe(t.topic("x/y/z"), 1)
+	for range 2 {
+		for range 4 {
+			publisher.publish(t.topic("x/y/z"), "x", 2)
+		}
+		assert.Equal(t, t.topic("x/y/z"), c.message().topic)
+		c.close()
+		c = t.connect("a", expiry(60), resume, with(prop(topicAliasMaximum, u16(10))))
+	}
+	m := c.message()
+	assert.True(t, m.dup)
+	assert.Equal(t, t.topic("x/y/z"), m.topic)
 }
 
 func everyAliasAccepted(t *T) {
