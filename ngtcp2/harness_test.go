@@ -135,6 +135,7 @@ type options struct {
 	sparam, cparam func(*TransportParams)
 	version        uint32
 	preferred      PreferredAddrPolicy
+	path           Path // the client's; default addrClient to addrServer
 	session        []byte
 	early          bool
 	rejectEarly    bool   // of the server
@@ -162,8 +163,12 @@ func newPair(t testing.TB, o options) *pair {
 	if o.ctls == nil {
 		o.ctls = clientTLS(t)
 	}
-	p.s = newSide(t, "server", Path{addrServer, addrClient})
-	p.c = newSide(t, "client", Path{addrClient, addrServer})
+	path := Path{addrClient, addrServer}
+	if o.path.Local.IsValid() {
+		path = o.path
+	}
+	p.s = newSide(t, "server", reversed(path))
+	p.c = newSide(t, "client", path)
 	if o.sset != nil {
 		o.sset(&p.sset)
 	}

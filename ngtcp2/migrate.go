@@ -18,7 +18,11 @@ const (
 	// PreferredAddrFollow migrates, once the handshake is confirmed, to the
 	// preferred address of the family that the path has; without one of that
 	// family it stays. EventBeginPathValidation and EventPathValidation with
-	// FlagPreferredAddr tell; when the validation fails the path stays.
+	// FlagPreferredAddr tell; when the validation fails the path stays. An address
+	// of a narrower scope than the server was reached at (loopback, then link-local,
+	// then private, then global) is refused, so that no server has a client send
+	// to hosts that it can not reach itself (RFC 9000 section 21.5.6), and so is
+	// one that is no host's, and an IPv4-mapped one.
 	PreferredAddrFollow
 )
 

@@ -205,5 +205,50 @@ func TestPreferredAddrStays(t *testing.T) {
 	assert.Equal(t, p.c.path, p.c.conn.Path())
 }
 
+// A server may not send its clients to addresses that only they can reach.
+func TestPreferredAddrScope(t *testing.T) {
+	for _, c := range []struct {
+		server, preferred string
+		follows           bool
+	}{
+		{"192.0.2.2:4433", "10.0.0.9:1", false},
+		{"192.0.2.2:4433", "172.31.0.9:1", false},
+		{"192.0.2.2:4433", "172.32.0.9:1", true},
+		{"192.0.2.2:4433", "192.168.1.9:1", false},
+		{"192.0.2.2:4433", "100.127.0.9:1", false},
+		{"192.0.2.2:4433", "100.128.0.9:1", true},
+		{"192.0.2.2:4433", "169.254.1.9:1", false},
+		{"192.0.2.2:4433", "127.0.0.1:1", false},
+		{"192.0.2.2:4433", "0.0.0.9:1", false},
+		{"192.0.2.2:4433", "224.0.0.9:1", false},
+		{"192.0.2.2:4433", "255.255.255.255:1", false},
+		{"10.0.0.2:4433", "192.168.1.9:1", true},
+		{"10.0.0.2:4433", "192.0.2.9:1", true},
+		{"10.0.0.2:4433", "127.0.0.1:1", false},
+		{"127.0.0.1:4433", "127.0.0.9:1", true},
+		{"[2001:db8::2]:4433", "[2001:db8::9]:1", true},
+		{"[2001:db8::2]:4433", "[fd00::9]:1", false},
+		{"[2001:db8::2]:4433", "[fe80::9]:1", false},
+		{"[2001:db8::2]:4433", "[::1]:1", false},
+		{"[2001:db8::2]:4433", "[ff02::1]:1", false},
+		{"[2001:db8::2]:4433", "[::ffff:127.0.0.1]:1", false},
+		{"[2001:db8::2]:4433", "[::ffff:192.0.2.9]:1", false},
+		{"[fd00::2]:4433", "[fd00::9]:1", true},
+	} {
+		server, to := netip.MustParseAddrPort(c.server), netip.MustParseAddrPort(c.preferred)
+		a, local := PreferredAddr{IPv4: to}, netip.MustParseAddrPort("192.0.2.1:40000")
+		if to.Addr().Is6() {
+			a, local = PreferredAddr{IPv6: to}, netip.MustParseAddrPort("[2001:db8::1]:40000")
+		}
+		o := preferring(PreferredAddrFollow, a)
+		o.path = Path{local, server}
+		p := newPair(t, o)
+		p.byPath = true
+		p.handshake()
+		p.exchange(10_000)
+		assert.Equal(t, c.follows, p.c.has(EventBeginPathValidation), "%s to %s", c.server, c.preferred)
+	}
+}
+
 // pathOf is the path that a copied event carries.
 func pathOf(r rec) Path { return pathFromBytes(r.Data) }

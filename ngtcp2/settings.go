@@ -71,8 +71,7 @@ type Settings struct {
 	GlitchRatelimRate  uint64
 
 	// Qlog and Log have what ngtcp2 writes about the connection, qlog and debug
-	// log, collected for Events.TakeLogs, whose records carry LogID. Default off:
-	// it costs some microseconds per packet.
+	// log, collected for Events.TakeLogs, whose records carry LogID. Default off.
 	Qlog, Log bool
 	LogID     uint64
 }

@@ -1,6 +1,8 @@
 // What a program starts on a running connection: key updates and migration.
 #include "shim_int.h"
 
+#include <string.h>
+
 // ready reports whether the connection is in its data phase: ngtcp2 aborts on
 // these calls at any other time.
 static int ready(shim_conn *c) {
@@ -49,23 +51,69 @@ int shim_conn_set_local_addr(shim_conn *c, const shim_addr *addr) {
   return 0;
 }
 
+// scope is how far an address reaches.
+enum scope { SCOPE_NONE, SCOPE_LOOPBACK, SCOPE_LINK, SCOPE_PRIVATE, SCOPE_GLOBAL };
+
+static enum scope scope4(uint32_t a) {
+  if (a >> 24 == 0 || a >> 28 >= 0xe) { // this network, multicast, reserved
+    return SCOPE_NONE;
+  }
+  if (a >> 24 == 127) {
+    return SCOPE_LOOPBACK;
+  }
+  if (a >> 16 == 0xa9fe) { // 169.254.0.0/16
+    return SCOPE_LINK;
+  }
+  if (a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 ||
+      a >> 22 == 0x191) { // RFC 1918, and 100.64.0.0/10 (RFC 6598)
+    return SCOPE_PRIVATE;
+  }
+  return SCOPE_GLOBAL;
+}
+
+static enum scope scope6(const struct in6_addr *a) {
+  if (IN6_IS_ADDR_LOOPBACK(a)) {
+    return SCOPE_LOOPBACK;
+  }
+  if (IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_MULTICAST(a) ||
+      IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a)) {
+    return SCOPE_NONE;
+  }
+  if (IN6_IS_ADDR_LINKLOCAL(a)) {
+    return SCOPE_LINK;
+  }
+  return (a->s6_addr[0] & 0xfe) == 0xfc ? SCOPE_PRIVATE : SCOPE_GLOBAL;
+}
+
+static enum scope scope_of(const ngtcp2_sockaddr *sa) {
+  ngtcp2_sockaddr_union u;
+  if (sa->sa_family == AF_INET6) {
+    memcpy(&u.in6, sa, sizeof(u.in6));
+    return scope6(&u.in6.sin6_addr);
+  }
+  memcpy(&u.in, sa, sizeof(u.in));
+  return scope4(ntohl(u.in.sin_addr.s_addr));
+}
+
 // shim_cb_preferred_addr takes the address of the family that the connection has:
-// the socket can send to no other.
+// the socket can send to no other. See PreferredAddrFollow for what is refused.
 int shim_cb_preferred_addr(ngtcp2_conn *conn, ngtcp2_path *dest,
                            const ngtcp2_preferred_addr *addr, void *user_data) {
   shim_conn *c = user_data;
+  const ngtcp2_sockaddr *now = ngtcp2_conn_get_path2(conn)->remote.addr;
   ngtcp2_addr to = {0};
   if (!c->follow_preferred) {
     return 0;
   }
-  if (ngtcp2_conn_get_path2(conn)->remote.addr->sa_family == AF_INET6) {
+  if (now->sa_family == AF_INET6) {
     to.addr = (ngtcp2_sockaddr *)(uintptr_t)&addr->ipv6;
     to.addrlen = addr->ipv6_present ? sizeof(addr->ipv6) : 0;
   } else {
     to.addr = (ngtcp2_sockaddr *)(uintptr_t)&addr->ipv4;
     to.addrlen = addr->ipv4_present ? sizeof(addr->ipv4) : 0;
   }
-  if (to.addrlen > 0) {
+  if (to.addrlen > 0 && scope_of(to.addr) != SCOPE_NONE &&
+      scope_of(to.addr) >= scope_of(now)) {
     ngtcp2_addr_copy_byte(&dest->remote, to.addr, to.addrlen);
   }
   return 0;

@@ -45,7 +45,8 @@ type DialConfig struct {
 	EarlyData bool
 	// IgnorePreferredAddr stays at the address that was dialled. Default: follow the
 	// server to its preferred address of the same family once the handshake is
-	// confirmed, if that address answers (RFC 9000 section 9.6).
+	// confirmed, if that address answers (RFC 9000 section 9.6; see
+	// ngtcp2.PreferredAddrFollow for those that are refused).
 	IgnorePreferredAddr bool
 	// Version is the QUIC version of the first packet; 0 = the first of Config.Versions.
 	Version uint32

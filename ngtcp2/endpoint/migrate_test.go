@@ -72,7 +72,9 @@ func sockets(e *Endpoint) int {
 func TestMigrateEndpoint(t *testing.T) {
 	leakCheck(t)
 	l := echoServer(t, Config{Workers: 3, Addrs: []string{"0.0.0.0:0"}})
-	client := start(t, Config{Workers: 1})
+	client := start(t, Config{Workers: 1, Settings: func(s *ngtcp2.Settings) {
+		s.InitialRTT = 10 * time.Millisecond // on a new path: a socket that was left stays for 3 PTOs
+	}})
 	c := dial(t, client, net.JoinHostPort("127.0.0.1", portOf(l.Addr())))
 	wait, _ := transfer(t, c)
 	for _, m := range []Migration{
