@@ -124,9 +124,12 @@ func opensslResumption(t *testing.T) {
 	assert.Equal(t, 1, s.count(t, endpoint.HandshakesResumed))
 }
 
-func opensslKeyUpdate(t *testing.T) {
+func opensslKeyUpdate(t *testing.T) { ourKeyUpdates(t, opensslColumns()[0]) }
+
+// ourKeyUpdates: the server changes the keys some times.
+func ourKeyUpdates(t *testing.T, c column) {
 	s := echoOurs(t, serverOptions{})
-	st := openStream(t, sClient(t, s.addr()))
+	st := openStream(t, c.dial(t, s.addr()))
 	echoes(t, st, 100)
 	ours := s.conn(t)
 	for i := range 3 {

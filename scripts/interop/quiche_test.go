@@ -36,6 +36,12 @@ func TestQuiche(t *testing.T) {
 	}
 }
 
+// TestQuicheMatrix: the usual QUIC interop cases with quiche.
+func TestQuicheMatrix(t *testing.T) {
+	installQuiche(t)
+	runColumns(t, quicheColumns())
+}
+
 // installQuiche has npm install what quiche/package-lock.json names, once. Not npm ci: that wants the
 // builds for other systems in the lock file, which the registry does not have of this version.
 func installQuiche(t *testing.T) {

@@ -1,6 +1,6 @@
 // A QUIC client on quiche: the first stream of a connection between stdin and stdout.
 //
-//   node client.mjs HOST PORT CA-FILE
+//   node client.mjs HOST PORT CA-FILE ALPN
 //
 // The end of stdin is FIN; SIGTERM closes the connection with application error code 1.
 import { readFileSync } from 'node:fs';
@@ -8,11 +8,11 @@ import { webcrypto } from 'node:crypto';
 import Logger, { LogLevel } from '@matrixai/logger';
 import { QUICClient } from '@matrixai/quic';
 
-const [host, port, ca] = process.argv.slice(2);
+const [host, port, ca, alpn] = process.argv.slice(2);
 const client = await QUICClient.createQUICClient({
-  host, port: Number(port), serverName: 'localhost', localHost: '127.0.0.1',
+  host, port: Number(port), serverName: 'localhost', localHost: host.includes(':') ? '::1' : '127.0.0.1',
   crypto: { ops: { randomBytes: async (data) => { webcrypto.getRandomValues(new Uint8Array(data)); } } },
-  config: { ca: readFileSync(ca, 'utf8'), applicationProtos: ['mqtt'], verifyPeer: true },
+  config: { ca: readFileSync(ca, 'utf8'), applicationProtos: [alpn], verifyPeer: true },
   logger: new Logger('quiche', LogLevel.SILENT),
 });
 const end = async (errorCode) => {
