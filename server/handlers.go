@@ -15,6 +15,11 @@ import (
 //	Connect    func(*ConnectEvent) error    decides about a CONNECT
 //	Disconnect func(*DisconnectEvent)       a client is gone
 //	Subscribe  func(*SubscribeEvent) error  decides about a subscription, may answer it
+//	Authorize  func(*Client, Action, string) error
+//	                                        decides who may publish to and subscribe what
+//	Deliver    func(*DeliverEvent) error    filters and changes messages per receiver
+//	Connected  func(*ConnectedEvent)        a client has been let in
+//	Session    func(*SessionEvent)          a session has begun, gone on or ended
 //
 // nil ones decide nothing. An error made by Refuse refuses with its reason code, any
 // other error with NotAuthorized (0x87). They are called on the goroutine of the
@@ -39,6 +44,36 @@ type scramMethod struct{ server *scram.Server }
 
 func (scramMethod) Method() string           { return scram.Method }
 func (m scramMethod) Begin(*Client) Exchange { return m.server.Begin() }
+
+// Action is what Handlers.Authorize is asked about.
+type Action = broker.Action
+
+const (
+	ActionPublish   = broker.ActionPublish   // a PUBLISH or will with this topic name
+	ActionSubscribe = broker.ActionSubscribe // a filter, of a shared subscription the part behind the name
+)
+
+// DeliverEvent is a message on its way to the session of ClientID; Client is nil while it
+// is away; From is who published it. Its Publication may be changed for this receiver:
+// assign new slices, others share those that are there.
+type DeliverEvent = broker.DeliverEvent
+
+// ConnectedEvent tells that Client has been let in, and whether to a session that had
+// been kept.
+type ConnectedEvent = broker.ConnectedEvent
+
+// SessionEvent tells the Change in the session of ClientID.
+type SessionEvent = broker.SessionEvent
+
+// SessionChange is what has become of a session.
+type SessionChange = broker.SessionChange
+
+const (
+	SessionCreated = broker.SessionCreated // for a client that had none, or wanted a new one
+	SessionResumed = broker.SessionResumed // the client has come back to it
+	SessionEnded   = broker.SessionEnded   // with its connection, or for the sake of a new one
+	SessionExpired = broker.SessionExpired // the client was away for too long
+)
 
 // PublishHandler is called for each message from a client, wills included, before
 // it is delivered or retained. It may change the event. nil passes the message on,

@@ -55,8 +55,23 @@ func (s *Session) deliver(d delivery) {
 // connection. It takes its own reference on the message. insist: when there is no room,
 // do as QueuePolicy says. Any goroutine.
 func (s *Session) offer(d delivery, insist bool) (reason DropReason, ok bool) {
+	if s.b.cfg.Handlers.Deliver == nil {
+		return s.enqueue(d, d.m, insist)
+	}
+	changed, ok := s.callDeliver(d)
+	if !ok {
+		return DropHandler, false
+	}
+	if changed.m != d.m {
+		defer changed.m.Release()
+	}
+	return s.enqueue(changed, d.m, insist)
+}
+
+// enqueue is offer after the Deliver handler, which has made d of origin.
+func (s *Session) enqueue(d delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
 	s.mu.Lock()
-	if d.stored && d.m.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
+	if d.stored && origin.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()
 		return 0, true
 	}

@@ -20,19 +20,21 @@ type Client struct {
 	t Transport
 
 	// Owner only.
-	decoder packet.Decoder
-	conn    *ConnInfo         // of t, once it has been needed
-	info    *ClientInfo       // from CONNECT on
-	session *Session          // from an accepted CONNECT on; it may have another client by now
-	aliases [][]byte          // topic names by Topic Alias - 1
-	terse   bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
-	answer  packet.Properties // of the Connect handler, for the CONNACK
-	auth    *authentication   // nil without enhanced authentication
-	dirty   bool              // something waits for Flush
-	n       tally
-	meter   *meter     // nil without rate limits
-	from    netip.Addr // counted in addresses; invalid: not
-	excess  bool       // one more than MaxConnectionsPerIP
+	decoder  packet.Decoder
+	conn     *ConnInfo         // of t, once it has been needed
+	info     *ClientInfo       // from CONNECT on
+	session  *Session          // from an accepted CONNECT on; it may have another client by now
+	aliases  [][]byte          // topic names by Topic Alias - 1
+	terse    bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
+	answer   packet.Properties // of the Connect handler, for the CONNACK
+	auth     *authentication   // nil without enhanced authentication
+	dirty    bool              // something waits for Flush
+	n        tally
+	names    *[topicNames]string // see nameOf; nil without Authorize
+	nextName uint                // place in names
+	meter    *meter              // nil without rate limits
+	from     netip.Addr          // counted in addresses; invalid: not
+	excess   bool                // one more than MaxConnectionsPerIP
 
 	// Set by the owner before accepted, then constant.
 	version   packet.Version

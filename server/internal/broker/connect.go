@@ -35,6 +35,9 @@ func (c *Client) admit(p *packet.Connect) error {
 	if err := c.authenticate(p); err != nil {
 		return c.refuse(err)
 	}
+	if err := c.mayWill(p.Will); err != nil {
+		return c.refuse(err)
+	}
 	a := c.attachment(p)
 	ack := &packet.Connack{Properties: c.connackProperties(p, a)}
 	if !c.shorten(ack) {
@@ -194,6 +197,7 @@ func (c *Client) accept(ack *packet.Connack) error {
 	c.b.cfg.Logger.LogAttrs(c.b.ctx, slog.LevelDebug, "client connected", slog.String("client", c.info.ID),
 		slog.String("transport", c.info.Conn.Transport), slog.Any("remote", c.info.Conn.Remote),
 		slog.String("version", c.version.String()), slog.Bool("session_present", ack.SessionPresent))
+	c.b.callConnected(ConnectedEvent{c.info, ack.SessionPresent})
 	return nil
 }
 

@@ -32,7 +32,7 @@
 //	registry.go will.go                             who has which session; takeover, expiry, wills
 //	route.go message.go retained.go store.go        messages and where they go
 //	share.go                                        shared subscriptions
-//	dispatch.go panic.go                            calling handlers; what a panic costs
+//	dispatch.go hooks.go panic.go                   calling handlers; what a panic costs
 //	timers.go janitor.go sys.go                     what depends on time
 //
 // # Who owns what

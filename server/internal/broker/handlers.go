@@ -27,6 +27,31 @@ type Handlers struct {
 	// Subscribe is called for each filter of a SUBSCRIBE: nil grants it, an *Error
 	// refuses it with its code, any other error with NotAuthorized (0x87).
 	Subscribe func(*SubscribeEvent) error
+
+	// Authorize is asked before a client publishes to a topic, with a will too, and
+	// before it subscribes to a filter: nil allows it, an *Error refuses it with its
+	// code, any other error with NotAuthorized (0x87). It is asked about every message,
+	// and its answers are not remembered. A refused will refuses the CONNECT; a refused
+	// message gets the code in PUBACK or PUBREC, if the version and QoS have a place for
+	// it, and vanishes. Messages of Broker.Publish and replies of handlers are not asked
+	// about.
+	Authorize func(c *ClientInfo, a Action, topic string) error
+
+	// Deliver is called for each message and each session that is to get it, retained
+	// messages included, before it is queued; on the goroutine of the publisher, or of
+	// the receiver for retained messages. It may change the event for this receiver
+	// alone; any error, or a panic, keeps the message from it. Of a group with a shared
+	// subscription another member is asked then. It costs memory and time for each
+	// receiver; without it there is no such cost.
+	Deliver func(*DeliverEvent) error
+
+	// Connected is called once for every client that has been let in, when its CONNACK
+	// is on the way.
+	Connected func(*ConnectedEvent)
+	// Session is called when a session begins, goes on with a new connection, or ends.
+	// Changes in quick succession come from different goroutines and may be told in
+	// another order.
+	Session func(*SessionEvent)
 }
 
 // PublishHandler is called for each message from a client before it is delivered

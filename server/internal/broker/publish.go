@@ -39,6 +39,10 @@ func (c *Client) onPublish(p *packet.Publish) error {
 	if !c.b.wellFormed(p.Properties, p.Payload) { // MQTT 5.0 section 3.3.2.3.2
 		return c.refusePublish(p, &Error{Code: packet.PayloadFormatInvalid, Reason: "payload is not UTF-8, as its Payload Format Indicator says"})
 	}
+	if err := c.mayPublish(name); err != nil {
+		c.b.count.dropped[DropHandler].Add(1)
+		return c.refusePublish(p, err)
+	}
 	m, err := c.b.inspect(c.info, c.newMessage(name, p))
 	if err != nil {
 		c.b.count.dropped[DropHandler].Add(1)

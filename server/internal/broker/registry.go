@@ -28,7 +28,16 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 	}
 	before.free()
 	b.publishWill(before.will)
-	return old != nil && !p.clean, nil
+	if before.s != nil {
+		b.callSession(c.info.ID, SessionEnded)
+	}
+	present = old != nil && !p.clean
+	if present {
+		b.callSession(c.info.ID, SessionResumed)
+	} else {
+		b.callSession(c.info.ID, SessionCreated)
+	}
+	return present, nil
 }
 
 // claim finds the session, ends it, makes it and gives it to c in one step under b.mu;
@@ -90,6 +99,9 @@ func (b *Broker) detach(c *Client, d departure) {
 	l.free()
 	s.release(drops, DropOffline)
 	b.publishWill(l.will)
+	if l.s != nil {
+		b.callSession(s.id, SessionEnded)
+	}
 }
 
 // part does the part of detach that needs b.mu.
@@ -156,6 +168,9 @@ func (s *Session) onTimer(now int64) {
 	l := s.b.expire(s, now)
 	l.free()
 	s.b.publishWill(l.will)
+	if l.s != nil {
+		s.b.callSession(s.id, SessionExpired)
+	}
 }
 
 // expire forgets a session whose time is over.

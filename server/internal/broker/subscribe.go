@@ -72,6 +72,9 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	if err := c.admitSubscription(); err != nil {
 		return g, err
 	}
+	if err := c.maySubscribe(o.Filter); err != nil {
+		return g, err
+	}
 	share, filter, _ := topic.ParseShare(o.Filter)
 	ev := SubscribeEvent{Client: c.info, Filter: filter, Share: share, QoS: o.QoS}
 	if err := c.b.callSubscribe(&ev); err != nil {
