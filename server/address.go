@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -93,8 +94,9 @@ func (c Config) checkReach(field, address string, a tcpAddress) error {
 }
 
 // checksClients says whether strangers may knock on the addresses in field.
-func (c Config) checksClients(string) bool {
-	return c.AllowAnonymous || c.Handlers.Connect != nil || len(c.Authenticators) > 0
+func (c Config) checksClients(field string) bool {
+	certificates := c.ClientCAFile != "" && c.ClientCert == ClientCertRequired && slices.Contains([]string{"QUIC", "TLS", "WSS"}, field)
+	return c.AllowAnonymous || c.Handlers.Connect != nil || len(c.Authenticators) > 0 || certificates
 }
 
 // resolveAddress resolves the host:port of address.

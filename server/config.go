@@ -77,6 +77,21 @@ type Config struct {
 	// see DataDir.
 	CertFile, KeyFile string
 
+	// ClientCAFile names a PEM file with the CAs of clients over QUIC, TLS and WSS, which
+	// then have to show a certificate, as ClientCert says. Empty: they are asked for none.
+	// Addresses of these transports may be reached by other machines then, if
+	// certificates are required.
+	ClientCAFile string
+	// ClientCert says whether clients may do without a certificate; default
+	// ClientCertRequired.
+	ClientCert ClientCert
+	// CertUsername says what of a client certificate becomes the user name that handlers
+	// see; default CertUsernameOff. A certificate without it is refused. With
+	// ClientCertOptional, and on other transports, clients without a certificate have the
+	// user name that they give themselves: let Handlers.Connect check their password, or
+	// ConnInfo.TLS.PeerVerified.
+	CertUsername CertUsername
+
 	// DataDir is the directory for what outlives the process: the development CA
 	// and certificate (dev-ca.crt, dev.crt, dev.key). It is made when missing.
 	// Empty: nothing is written, and the development certificate is a new one at

@@ -1,11 +1,12 @@
 // Package server is an MQTT server for programs to embed: MQTT 3.1, 3.1.1 and 5.0
-// over QUIC, TCP and TLS. The server command ngmqd is this package with flags.
+// over QUIC, TCP, TLS, WebSocket and Unix sockets. The server command ngmqd is this
+// package with flags.
 //
 //	s, err := server.New(server.Config{})   // sockets are open, nobody is served yet
 //	err = s.HandlePublish("sensors/#", f)   // f sees every message that matches
 //	err = s.Run(ctx)                        // serves until ctx ends
 //
-// The build tag noquic makes a server for TCP and TLS alone, which needs no cgo: QUIC
+// The build tag noquic makes a server without QUIC, which needs no cgo: QUIC
 // is off by default then, and an address for it is refused.
 //
 // # Pipeline

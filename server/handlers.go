@@ -107,11 +107,13 @@ type Publication = broker.Publication
 // CleanStart, Connected (when) and Conn (how).
 type Client = broker.ClientInfo
 
-// ConnInfo describes a network connection: Transport ("quic", "tcp" or "tls"),
-// Listener, Remote and Local address, TLS (nil without).
+// ConnInfo describes a network connection: Transport ("quic", "tcp", "tls", "ws", "wss"
+// or "unix"), Listener, Remote and Local address (those of the PROXY header where there
+// is one, not valid for Unix sockets), TLS (nil without).
 type ConnInfo = broker.ConnInfo
 
-// TLSInfo describes the TLS session of a connection.
+// TLSInfo describes the TLS session of a connection, with the client certificate when
+// there is one that has been verified.
 type TLSInfo = broker.TLSInfo
 
 // QueuePolicy says what happens to a message for a session whose queue is full: DropNew,

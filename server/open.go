@@ -26,7 +26,7 @@ func (s *Server) open(r resolved) error {
 	if err = errors.Join(err, s.openKeyLog(), checkQlogDir(s.cfg.QlogDir)); err != nil {
 		return err
 	}
-	tc := s.tlsConfig(id)
+	tc := s.tlsConfig(id, r.clientCAs)
 	a := &s.addrs
 	return errors.Join(
 		s.openStreams("TCP", r.tcp, stream.Config{}, &a.TCP),
@@ -34,7 +34,7 @@ func (s *Server) open(r resolved) error {
 		s.openStreams("WS", r.ws, stream.Config{WebSocket: s.webSocket()}, &a.WS),
 		s.openStreams("WSS", r.wss, stream.Config{WebSocket: s.webSocket(), TLS: overHTTP(tc)}, &a.WSS),
 		s.openUnix(r.unix),
-		s.openQUIC(r.quic, id),
+		s.openQUIC(r, id),
 	)
 }
 
@@ -194,11 +194,12 @@ func (r resolved) hosts() []string {
 }
 
 // tlsConfig is for TLS over TCP; clients need not offer an ALPN.
-func (s *Server) tlsConfig(id *identity) *tls.Config {
+func (s *Server) tlsConfig(id *identity, clientCAs []byte) *tls.Config {
 	if id == nil {
 		return nil
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{id.pair}, MinVersion: minTLS, NextProtos: []string{alpn}}
+	s.askForCertificates(c, clientCAs)
 	if s.keyLog != nil {
 		c.KeyLogWriter = s.keyLog
 	}
@@ -239,6 +240,7 @@ func (c *Config) brokerConfig() broker.Config {
 		AllowAnonymous:            c.AllowAnonymous || len(c.Authenticators) == 0,
 		Authenticators:            c.Authenticators,
 		Handlers:                  c.Handlers,
+		CertUsername:              c.CertUsername.of(),
 		ConnectTimeout:            c.Timeouts.Connect,
 		MaxClients:                l.MaxConnections,
 		MaxSessions:               l.MaxSessions,

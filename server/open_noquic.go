@@ -2,10 +2,7 @@
 
 package server
 
-import (
-	"net/netip"
-	"strings"
-)
+import "strings"
 
 // DefaultQUIC is the QUIC address of the zero Config: none, for this build is without
 // QUIC (tag noquic).
@@ -23,7 +20,7 @@ func checkQUIC(addrs []string) error {
 }
 
 // openQUIC has nothing to open: checkQUIC lets no address through.
-func (s *Server) openQUIC([]netip.AddrPort, *identity) error { return nil }
+func (s *Server) openQUIC(resolved, *identity) error { return nil }
 
 // checkQlogDir refuses to promise files that are never made.
 func checkQlogDir(dir string) error {

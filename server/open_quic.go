@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
@@ -34,7 +33,8 @@ func (q quicServer) Shutdown(ctx context.Context) error {
 	return q.Listener.Shutdown(ctx)
 }
 
-func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
+func (s *Server) openQUIC(r resolved, id *identity) error {
+	addrs := r.quic
 	if len(addrs) == 0 {
 		return nil
 	}
@@ -44,6 +44,7 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 	}
 	tls, err := crypto.NewContext(crypto.Config{
 		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
+		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r),
 		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
 	})
 	if err != nil {
@@ -61,6 +62,17 @@ func (s *Server) openQUIC(addrs []netip.AddrPort, id *identity) error {
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
 	return nil
+}
+
+// clientAuth is ClientCert for QUIC.
+func (s *Server) clientAuth(r resolved) crypto.ClientAuth {
+	switch {
+	case r.clientCAs == nil:
+		return crypto.NoClientCert
+	case s.cfg.ClientCert == ClientCertOptional:
+		return crypto.RequestClientCert
+	}
+	return crypto.RequireClientCert
 }
 
 // checkQlogDir says whether qlog files can be made in dir, before anything listens.

@@ -48,6 +48,7 @@ type resolved struct {
 	tcp, tls, ws, wss []tcpAddress
 	unix              []unixAddress
 	certificate       *tls.Certificate // from CertFile and KeyFile, else nil
+	clientCAs         []byte           // PEM; nil: clients are asked for no certificate
 }
 
 // resolve checks everything in c, which has its defaults.
@@ -63,6 +64,8 @@ func (c Config) resolve() (r resolved, err error) {
 	r.unix, err = resolveUnix(c.Unix)
 	note(err)
 	r.certificate, err = c.loadCertificate()
+	note(err)
+	r.clientCAs, err = c.clientCAs()
 	note(err)
 	note(c.checkOrigins())
 	note(c.checkNumbers())

@@ -235,6 +235,9 @@ func refusalHint(code packet.ReasonCode) string {
 // connectHint says what to do about a failed connection.
 func (f *connection) connectHint(err error) string {
 	text := strings.ToLower(err.Error())
+	if f.Cert == "" && (strings.Contains(text, "certificate required") || strings.Contains(text, "tls alert 116")) {
+		return "\n  the server wants a client certificate: give one with --cert FILE and --key FILE"
+	}
 	if strings.Contains(text, "certificate") && !f.Insecure {
 		return f.certificateHint(text)
 	}

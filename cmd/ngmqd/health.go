@@ -38,7 +38,7 @@ func (health) Run(c *cli) error {
 	errs := make([]error, len(urls))
 	var all sync.WaitGroup
 	for i, url := range urls {
-		all.Go(func() { errs[i] = checkHealth(ctx, url) })
+		all.Go(func() { errs[i] = c.checkHealth(ctx, url) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -47,8 +47,11 @@ func (health) Run(c *cli) error {
 // checkHealth connects and disconnects. The question is whether the server answers,
 // not who it is, and no credentials are sent: a certificate that names other hosts
 // than this one will do.
-func checkHealth(ctx context.Context, url string) error {
+func (c *cli) checkHealth(ctx context.Context, url string) error {
 	conn, err := client.Dial(ctx, url, client.Options{TLS: client.TLS{Insecure: true}})
+	if c.ClientCA != "" && asksForCertificate(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -56,6 +59,16 @@ func checkHealth(ctx context.Context, url string) error {
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	return nil
+}
+
+// asksForCertificate says whether a server has refused a client without a certificate
+// (alert certificate_required, RFC 8446 section 6.2), and so answers.
+func asksForCertificate(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error() // crypto/tls gives the alert a name, ngtcp2 a number
+	return strings.Contains(text, "tls: certificate required") || strings.Contains(text, "TLS alert 116")
 }
 
 // urls are where a client on this machine finds the listeners.

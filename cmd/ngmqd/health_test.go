@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -64,4 +65,20 @@ func TestLocalAddr(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
+}
+
+// A server that asks for client certificates answers, and is healthy.
+func TestHealthWithClientCertificates(t *testing.T) {
+	dir := t.TempDir()
+	maker := command(t, nil, "--data-dir", dir, "--quic", "off", "--tcp", "off", "--tls", "127.0.0.1:0", "--log-format", "json")
+	maker.ready(t)
+	ca := filepath.Join(dir, "dev-ca.crt") // any CA will do
+	p := command(t, nil, append([]string{"--client-ca", ca, "--cert-username", "cn"}, anyPorts...)...)
+	addrs := p.ready(t)
+	same := []string{"health", "--client-ca", ca}
+	for _, transport := range transports {
+		same = append(same, "--"+transport, addrs[transport])
+	}
+	well := command(t, nil, same...)
+	assert.Zero(t, well.status(t), well.stderr.String())
 }

@@ -32,23 +32,26 @@ var version string
 // cli is the command line. Each flag has a variable of the same name in the
 // environment: --log-level is NGMQ_LOG_LEVEL. Other NGMQ_* variables are refused.
 type cli struct {
-	QUIC           []string           `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
-	TCP            []string           `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
-	TLS            []string           `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
-	WS             []string           `name:"ws" placeholder:"ADDR" default:"off" help:"Address for MQTT over WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
-	WSS            []string           `name:"wss" placeholder:"ADDR" default:"off" help:"Address for MQTT over secure WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
-	Unix           []string           `name:"unix" placeholder:"PATH" default:"off" help:"Unix socket for MQTT, or off; may be repeated. Its mode is 0600, or as in unix:///PATH?mode=0660. Default: ${default}."`
-	Origins        []string           `name:"ws-origin" placeholder:"ORIGIN" help:"Web page that may connect over WebSocket, such as https://example.org; may be repeated. Default: all."`
-	Cert           string             `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
-	Key            string             `placeholder:"FILE" help:"Private key of the certificate, PEM."`
-	DataDir        string             `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
-	AllowAnonymous bool               `help:"Serve clients without credentials on addresses that other machines can reach."`
-	Retry          server.RetryPolicy `placeholder:"WHEN" default:"auto" help:"When a QUIC client has to prove its address with one more round trip: never, always, or auto, while very many handshakes are under way. Default: ${default}."`
-	KeyLogFile     string             `name:"keylog-file" env:"NGMQ_KEYLOG_FILE,SSLKEYLOGFILE" placeholder:"FILE" help:"Append the TLS secrets of all QUIC and TLS connections to FILE, to decrypt captures with. Who can read it can read the traffic."`
-	QlogDir        string             `placeholder:"DIR" help:"Write a qlog file per QUIC connection into DIR, for tools such as qvis; 512 at a time. Costs time and space for each packet."`
-	LogQUIC        bool               `name:"log-quic" help:"Log what the QUIC library says, several lines per packet; with --log-level debug."`
-	LogLevel       string             `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
-	LogFormat      string             `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
+	QUIC           []string            `name:"quic" placeholder:"ADDR" default:"${quic}" help:"Address for MQTT over QUIC, or off; may be repeated. Default: ${default}."`
+	TCP            []string            `name:"tcp" placeholder:"ADDR" default:"${tcp}" help:"Address for MQTT over TCP, or off; may be repeated. Default: ${default}."`
+	TLS            []string            `name:"tls" placeholder:"ADDR" default:"off" help:"Address for MQTT over TLS, or off; may be repeated. Default: ${default}."`
+	WS             []string            `name:"ws" placeholder:"ADDR" default:"off" help:"Address for MQTT over WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
+	WSS            []string            `name:"wss" placeholder:"ADDR" default:"off" help:"Address for MQTT over secure WebSocket, path /mqtt, or off; may be repeated. Default: ${default}."`
+	Unix           []string            `name:"unix" placeholder:"PATH" default:"off" help:"Unix socket for MQTT, or off; may be repeated. Its mode is 0600, or as in unix:///PATH?mode=0660. Default: ${default}."`
+	Origins        []string            `name:"ws-origin" placeholder:"ORIGIN" help:"Web page that may connect over WebSocket, such as https://example.org; may be repeated. Default: all."`
+	Cert           string              `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
+	Key            string              `placeholder:"FILE" help:"Private key of the certificate, PEM."`
+	ClientCA       string              `name:"client-ca" placeholder:"FILE" help:"CA certificates, PEM, of clients over QUIC, TLS and secure WebSocket, which then have to show a certificate."`
+	ClientCert     server.ClientCert   `placeholder:"WHEN" default:"required" help:"With --client-ca: required or optional. Default: ${default}."`
+	CertUsername   server.CertUsername `placeholder:"WHAT" default:"off" help:"What of a client certificate becomes the user name in place of the one in CONNECT: cn (common name), san (DNS name, else mail address, else URI), dn (whole subject) or off. Default: ${default}."`
+	DataDir        string              `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
+	AllowAnonymous bool                `help:"Serve clients without credentials on addresses that other machines can reach."`
+	Retry          server.RetryPolicy  `placeholder:"WHEN" default:"auto" help:"When a QUIC client has to prove its address with one more round trip: never, always, or auto, while very many handshakes are under way. Default: ${default}."`
+	KeyLogFile     string              `name:"keylog-file" env:"NGMQ_KEYLOG_FILE,SSLKEYLOGFILE" placeholder:"FILE" help:"Append the TLS secrets of all QUIC and TLS connections to FILE, to decrypt captures with. Who can read it can read the traffic."`
+	QlogDir        string              `placeholder:"DIR" help:"Write a qlog file per QUIC connection into DIR, for tools such as qvis; 512 at a time. Costs time and space for each packet."`
+	LogQUIC        bool                `name:"log-quic" help:"Log what the QUIC library says, several lines per packet; with --log-level debug."`
+	LogLevel       string              `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
+	LogFormat      string              `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
 	Protocol protocolFlags `embed:""`
 	Limits   limitFlags    `embed:"" group:"Limits"`
@@ -135,6 +138,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	cfg := server.Config{
 		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS, WS: c.WS, WSS: c.WSS, Unix: c.Unix, Origins: c.Origins,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
+		ClientCAFile: c.ClientCA, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
 		Limits:  c.Limits.limits(),

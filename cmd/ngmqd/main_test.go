@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
@@ -246,6 +248,8 @@ func TestRefusesToStart(t *testing.T) {
 		"unknown level":        {[]string{"--log-level", "loud"}, []string{"--log-level", "debug"}},
 		"unknown format":       {[]string{"--log-format", "xml"}, []string{"--log-format", "json"}},
 		"unexpected argument":  {[]string{"start"}, []string{"start", "--help"}},
+		"client CA is missing": {[]string{"--tcp", "127.0.0.1:0", "--cert-username", "cn"}, []string{"--client-ca"}},
+		"unknown client-cert":  {[]string{"--client-cert", "maybe"}, []string{"maybe", "required", "optional"}},
 		"unknown retry":        {[]string{"--retry", "sometimes"}, []string{"--retry", "sometimes", "auto, never or always"}},
 		"no key log":           {[]string{"--tcp", "127.0.0.1:0", "--tls", "off", "--keylog-file", "/nowhere/keys"}, []string{"/nowhere/keys", "no such", "--keylog-file"}},
 		"no qlog directory":    {[]string{"--tcp", "127.0.0.1:0", "--quic", "off", "--qlog-dir", garbage}, []string{garbage, "--qlog-dir"}},
@@ -429,7 +433,24 @@ func TestKeyLog(t *testing.T) {
 func TestHelp(t *testing.T) {
 	p := command(t, nil, "--help")
 	assert.Zero(t, p.status(t))
-	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--ws=", "--wss=", "--unix=", "--ws-origin=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SIGUSR1", "SSLKEYLOGFILE", "--version"} {
+	for _, flag := range []string{"--quic=", "--tcp=", "--tls=", "--ws=", "--wss=", "--unix=", "--ws-origin=", "--client-ca=", "--client-cert=", "--cert-username=", "--cert=", "--key=", "--data-dir=", "--log-level", "--log-format", "--allow-anonymous", "NGMQ_QUIC", "version", "--retry=", "--keylog-file=", "--qlog-dir=", "--log-quic", "SIGUSR1", "SSLKEYLOGFILE", "--version"} {
 		assert.Contains(t, p.stdout.String(), flag)
+	}
+}
+
+// A client with the right certificate is let in from the command line too.
+func TestClientCertificateFlags(t *testing.T) {
+	dir := t.TempDir()
+	maker := command(t, nil, "--data-dir", dir, "--quic", "off", "--tcp", "off", "--tls", "127.0.0.1:0", "--log-format", "json")
+	maker.ready(t)
+	p := command(t, nil, append([]string{"--client-ca", filepath.Join(dir, "dev-ca.crt"), "--client-cert", "required"}, anyPorts...)...)
+	id := client.TLS{Insecure: true, CertFile: filepath.Join(dir, "dev.crt"), KeyFile: filepath.Join(dir, "dev.key")}
+	for _, url := range []string{"mqtts://" + p.ready(t)["tls"], "wss://" + p.ready(t)["wss"]} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := client.Dial(ctx, url, client.Options{TLS: client.TLS{Insecure: true}})
+		assert.ErrorContains(t, err, "certificate required")
+		_, err = client.Dial(ctx, url, client.Options{TLS: id})
+		assert.ErrorContains(t, err, "bad certificate", "it is one for servers") // extended key usage
 	}
 }

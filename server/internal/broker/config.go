@@ -24,6 +24,10 @@ type Config struct {
 	// Handlers of the embedding program.
 	Handlers Handlers
 
+	// CertUsername gives the user name of a client with a verified certificate, in place of
+	// that in its CONNECT; "" refuses it. nil: the user name is that of the CONNECT.
+	CertUsername func(*TLSInfo) string
+
 	// MaxClients limits network connections, counted from NewClient to Closed. A
 	// CONNECT above it gets 0x89 (Server busy). Default 100,000.
 	MaxClients int

@@ -19,6 +19,9 @@ func (c *Client) onConnect(p *packet.Connect) error {
 		return c.refuse(err)
 	}
 	c.info = c.describe(p)
+	if err := c.nameByCertificate(); err != nil {
+		return c.refuse(err)
+	}
 	if method, ok := p.Properties.Bytes(packet.AuthenticationMethod); ok {
 		by := c.b.authenticator(method)
 		if by == nil { // [MQTT-4.12.0-1]

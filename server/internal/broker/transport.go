@@ -51,10 +51,15 @@ type ConnInfo struct {
 
 // TLSInfo describes the TLS session of a connection.
 type TLSInfo struct {
-	Version      string // "TLS 1.3"
-	Cipher       string // IANA name of the cipher suite
-	ServerName   string // SNI that the client sent, may be empty
-	PeerIdentity string // subject of the verified client certificate, empty without one
-	PeerDNSNames []string
-	Resumed      bool // the session was resumed
+	Version    string // "TLS 1.3"
+	Cipher     string // IANA name of the cipher suite
+	ServerName string // SNI that the client sent, may be empty
+	Resumed    bool   // the session was resumed
+
+	PeerVerified   bool     // the client has shown a certificate, and it is one of the CA; else the rest is empty
+	PeerIdentity   string   // its subject, in the form of RFC 2253
+	PeerCommonName string   // of the subject
+	PeerDNSNames   []string // subject alternative names
+	PeerEmails     []string
+	PeerURIs       []string
 }

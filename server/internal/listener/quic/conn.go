@@ -71,7 +71,7 @@ func (c *conn) tlsInfo() *broker.TLSInfo {
 		return info
 	}
 	if id, err := c.qc.PeerIdentity(); err == nil && id.Leaf() != nil {
-		info.PeerIdentity, info.PeerDNSNames = id.Leaf().Subject.String(), id.Leaf().DNSNames
+		info.SetPeer(id.Leaf())
 	}
 	return info
 }

@@ -118,8 +118,7 @@ func tlsInfo(s tls.ConnectionState) *broker.TLSInfo {
 		Resumed:    s.DidResume,
 	}
 	if len(s.VerifiedChains) > 0 {
-		leaf := s.PeerCertificates[0]
-		info.PeerIdentity, info.PeerDNSNames = leaf.Subject.String(), leaf.DNSNames
+		info.SetPeer(s.PeerCertificates[0])
 	}
 	return info
 }

@@ -1,8 +1,10 @@
-// Package stream serves MQTT over byte streams: TCP, and TLS over TCP.
+// Package stream serves MQTT over byte streams: TCP and Unix sockets, with TLS, WebSocket
+// and a PROXY protocol header before it as configured.
 //
 // # Pipeline
 //
-//	accept -> conn.serve (reader): handshake -> Read -> Client.Feed ... -> linger -> Client.Closed
+//	accept -> conn.serve (reader): handshake (PROXY header, TLS, WebSocket)
+//	          -> Read -> (frames, in place) -> Client.Feed ... -> linger -> Client.Closed
 //	          conn.write (writer): Wake -> Client.Flush(batch) -> batch.writeTo ...
 //
 // A connection is two goroutines. The reader owns the broker's Client. The writer
@@ -11,7 +13,8 @@
 // timeout is cut off, and until then only its own queue grows, to the broker's limit.
 //
 // Buffers are borrowed from pools: an idle connection holds one small read buffer
-// and nothing to write from.
+// and nothing to write from. A batch has room for the header of a WebSocket frame before
+// its first byte, so that WebSocket costs no copy and no further write.
 //
 // # Ownership
 //
@@ -19,6 +22,7 @@
 //	Listener       any goroutine
 //	conn.client    reader: Feed, Closed; writer: Flush
 //	conn.out       writer
+//	conn.ws        decoder: reader; pings and the close code: any goroutine (atomic)
 //	conn.reason,   any goroutine (atomic); they are how the broker, the reader and
 //	conn.closing   the writer tell each other that the connection ends
 //
