@@ -24,9 +24,9 @@ import (
 const (
 	// served is how long another client waits for an answer at most. Time in which this
 	// process does not run because the machine is busy with others does not count.
-	served = 100 * time.Millisecond
+	served = 100 * time.Millisecond * slowdown
 	// stuck is the same by the clock on the wall, far more than a busy machine adds.
-	stuck = 3 * time.Second
+	stuck = 5 * time.Second
 	// attackTries is how often an attack is made until the longest wait was shorter: a
 	// process is slow once in a while, a server that is held up always.
 	attackTries = 3
@@ -266,7 +266,7 @@ func TestHostileDeepFiltersInOnePacket(t *testing.T) {
 
 // 100,000 subscriptions of one client, where that is allowed, come and go.
 func TestHostileManySubscriptions(t *testing.T) {
-	const total, each = 100_000, 5000
+	const total, each = 100_000 / slowdown, 5000
 	onFronts(t, server.Config{Limits: server.Limits{MaxSubscriptions: total}}, func(f *front) {
 		c := f.attacker(packet.V50)
 		for i := 0; i < total; i += each {
