@@ -44,7 +44,9 @@ func (echoHandler) OnDatagramLost(uint64)            {}
 
 // A server without net.Conn: one object per connection, called on its worker.
 func ExampleNew_server() {
-	serverTLS, _ := contexts(false)
+	serverTLS, clientTLS := contexts(false)
+	defer serverTLS.Close()
+	defer clientTLS.Close()
 	e, err := endpoint.New(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}, Handler: echoHandler{}, MaxDatagram: 65535})
 	if err != nil {
 		log.Fatal(err)
@@ -79,6 +81,8 @@ func (a *asker) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 // A client without net.Conn: streams are opened in Ready, on the worker.
 func ExampleEndpoint_Dial() {
 	serverTLS, clientTLS := contexts(false)
+	defer serverTLS.Close()
+	defer clientTLS.Close()
 	server, err := endpoint.New(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}, Handler: echoHandler{}})
 	if err != nil {
 		log.Fatal(err)
@@ -125,6 +129,8 @@ func (p *pinger) OnDatagramLost(id uint64)       { p.events <- fmt.Sprint("lost 
 // Datagrams are sent once; the transport tells whether they arrived.
 func ExampleConn_SendDatagram() {
 	serverTLS, clientTLS := contexts(false)
+	defer serverTLS.Close()
+	defer clientTLS.Close()
 	server, err := endpoint.New(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}, Handler: echoHandler{}, MaxDatagram: 65535})
 	if err != nil {
 		log.Fatal(err)

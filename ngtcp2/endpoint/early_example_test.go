@@ -39,6 +39,8 @@ func contexts(earlyData bool) (server, client *crypto.Context) {
 // connection uses the session of the first.
 func Example_earlyData() {
 	serverTLS, clientTLS := contexts(true)
+	defer serverTLS.Close()
+	defer clientTLS.Close()
 	l, err := endpoint.NewListener(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}, EarlyData: true})
 	if err != nil {
 		log.Fatal(err)

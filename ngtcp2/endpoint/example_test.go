@@ -26,6 +26,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer serverTLS.Close()
 	l, err := endpoint.NewListener(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}})
 	if err != nil {
 		log.Fatal(err)
@@ -44,6 +45,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer clientTLS.Close()
 	c, err := endpoint.DialConn(context.Background(), l.Addr().String(), endpoint.DialConfig{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)

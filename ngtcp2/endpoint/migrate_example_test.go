@@ -39,6 +39,7 @@ func ExampleConn_Migrate() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer serverTLS.Close()
 	l, err := endpoint.NewListener(endpoint.Config{TLS: serverTLS, Addrs: []string{"127.0.0.1:0"}})
 	if err != nil {
 		log.Fatal(err)
@@ -52,6 +53,7 @@ func ExampleConn_Migrate() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer clientTLS.Close()
 	c, err := endpoint.DialConn(ctx, l.Addr().String(), endpoint.DialConfig{TLS: clientTLS})
 	if err != nil {
 		log.Fatal(err)
