@@ -84,7 +84,13 @@ func parseNetwork(text string) (netip.Prefix, error) {
 // they are. Behind a proxy that is any address.
 func (c Config) checkReach(field, address string, a tcpAddress) error {
 	local := a.Addr().IsLoopback() && len(a.proxies) == 0
-	if local || c.checksClients(field) {
+	switch {
+	case !local && len(c.Faults) > 0 && !c.FaultsInPublic:
+		return &ConfigError{
+			Field: field, Value: address, Problem: "other machines can reach this address, and the server is to misbehave (Faults)",
+			Remedy: "listen on a loopback address such as 127.0.0.1, or set FaultsInPublic (ngmqd: --inject-fault-in-public), or leave the faults out",
+		}
+	case local || c.checksClients(field):
 		return nil
 	}
 	return &ConfigError{

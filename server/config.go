@@ -161,6 +161,14 @@ type Config struct {
 	// per packet. As costly as QlogDir.
 	LogQUIC bool
 
+	// Faults makes the server misbehave towards every client, for those who test
+	// clients; never for anything else. The server warns when it starts, and New refuses
+	// them on addresses that other machines can reach, unless FaultsInPublic says so
+	// too. Default: none.
+	Faults []Fault
+	// FaultsInPublic lets Faults be used on addresses that other machines can reach.
+	FaultsInPublic bool
+
 	// Logger gets the server's log; nil means none.
 	Logger *slog.Logger
 }

@@ -140,6 +140,25 @@ const (
 	RateDisconnect = broker.RateDisconnect
 )
 
+// Fault is a mistake that the server makes on purpose, see Config.Faults. Its text, which
+// UnmarshalText reads and ngmqd takes with --inject-fault, is "connack=CODE" or the name
+// behind the other constants.
+type Fault = broker.Fault
+
+// FaultKind is the Kind of a Fault.
+type FaultKind = broker.FaultKind
+
+// Kinds of faults.
+const (
+	FaultConnack             = broker.FaultConnack             // every CONNECT is refused with Code
+	FaultWrongVersion        = broker.FaultWrongVersion        // wrong-version: a CONNACK in the format of another version
+	FaultWrongPacket         = broker.FaultWrongPacket         // wrong-packet: a PINGRESP answers the CONNECT
+	FaultRemainingLength     = broker.FaultRemainingLength     // remaining-length: a PUBLISH that says to have 268,435,455 bytes
+	FaultMalformedLength     = broker.FaultMalformedLength     // malformed-length: a Remaining Length of five bytes
+	FaultShortPublish        = broker.FaultShortPublish        // short-publish: a PUBLISH that ends inside its topic name
+	FaultPublishBeforeSuback = broker.FaultPublishBeforeSuback // publish-before-suback: legal, but unexpected
+)
+
 // Stats is a snapshot of the server's counters.
 type Stats = broker.Stats
 

@@ -23,6 +23,7 @@ import (
 // error names every address that could not be opened.
 func (s *Server) open(r resolved) error {
 	id, err := s.identity(r)
+	s.warnOfFaults()
 	if err = errors.Join(err, s.openKeyLog(), checkQlogDir(s.cfg.QlogDir)); err != nil {
 		return err
 	}
@@ -216,6 +217,13 @@ func overHTTP(c *tls.Config) *tls.Config {
 	return c
 }
 
+// warnOfFaults says that nobody should rely on this server.
+func (s *Server) warnOfFaults() {
+	if len(s.cfg.Faults) > 0 {
+		s.log.Warn("FAULTS: this server misbehaves on purpose; use it for tests of clients alone", "faults", fmt.Sprint(s.cfg.Faults))
+	}
+}
+
 // openKeyLog opens the key log for TLS over TCP; QUIC opens it again by its name.
 func (s *Server) openKeyLog() (err error) {
 	name := s.cfg.KeyLogFile
@@ -269,6 +277,7 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxKeepAlive:              l.MaxKeepAlive,
 		ResponsePrefix:            c.ResponsePrefix,
 		CheckPayloadFormat:        c.CheckPayloadFormat,
+		Faults:                    c.Faults,
 		SysInterval:               max(c.SysInterval, 0),
 		Version:                   c.Version,
 		Logger:                    c.Logger,

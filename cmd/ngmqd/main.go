@@ -56,6 +56,9 @@ type cli struct {
 	Protocol protocolFlags `embed:""`
 	Limits   limitFlags    `embed:"" group:"Limits"`
 
+	InjectFault         []server.Fault `env:"-" placeholder:"FAULT" help:"For tests of clients alone: misbehave towards all of them: connack=CODE, wrong-version, wrong-packet, remaining-length, malformed-length, short-publish or publish-before-suback; may be repeated."`
+	InjectFaultInPublic bool           `env:"-" help:"Allow that on addresses that other machines can reach."`
+
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
 	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
@@ -141,7 +144,8 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		ClientCAFile: c.ClientCA, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
-		Limits:  c.Limits.limits(),
+		Limits: c.Limits.limits(),
+		Faults: c.InjectFault, FaultsInPublic: c.InjectFaultInPublic,
 		Version: "ngmqd " + ownVersion(),
 	}
 	c.Protocol.apply(&cfg)

@@ -158,6 +158,10 @@ type Config struct {
 	Sessions SessionStore
 	Retained RetainedStore
 
+	// Faults are mistakes that the broker makes on purpose towards every client, for
+	// those who test clients. Default: none.
+	Faults []Fault
+
 	// Logger gets structured logs. Default: none are written.
 	Logger *slog.Logger
 	// Now is the clock, for tests. Default time.Now. It must not go backwards.
@@ -240,6 +244,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ResponsePrefix != "" && topic.ValidateName(c.ResponsePrefix) != nil {
 		errs = append(errs, fmt.Errorf("broker: ResponsePrefix is %q: use the beginning of a topic name, without wildcards", c.ResponsePrefix))
+	}
+	for _, f := range c.Faults {
+		errs = append(errs, f.Validate())
 	}
 	return errors.Join(errs...)
 }

@@ -15,6 +15,9 @@ import (
 // onConnect lets the client in or refuses it (MQTT 5.0 section 3.1.4).
 func (c *Client) onConnect(p *packet.Connect) error {
 	c.negotiate(p)
+	if answer := c.faultyAnswer(); answer != nil {
+		return c.over(&Error{Code: packet.ImplementationSpecificError, Reason: "fault injected"}, answer)
+	}
 	if err := c.checkConnect(p); err != nil {
 		return c.refuse(err)
 	}
@@ -185,7 +188,11 @@ func (c *Client) accept(ack *packet.Connack) error {
 		c.mu.Unlock()
 		return errTakenOver
 	}
-	c.control = ack.AppendTo(c.control, c.version)
+	if len(c.b.cfg.Faults) == 0 {
+		c.control = ack.AppendTo(c.control, c.version)
+	} else {
+		c.control = c.faultyConnack(c.control, ack)
+	}
 	c.controls++
 	c.accepted = true
 	c.mu.Unlock()

@@ -33,6 +33,7 @@
 //	route.go message.go retained.go store.go        messages and where they go
 //	share.go                                        shared subscriptions
 //	dispatch.go hooks.go panic.go                   calling handlers; what a panic costs
+//	faults.go                                       mistakes on purpose, for tests of clients
 //	timers.go janitor.go sys.go                     what depends on time
 //
 // # Who owns what

@@ -54,9 +54,12 @@ func (c *Client) onSubscribe(p *packet.Subscribe) error {
 			grants = append(grants, g)
 		}
 	}
+	before, behind := c.faultyBytes(p)
+	c.sendBytes(before)
 	if err := c.reply(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes, Properties: problem}); err != nil {
 		return err
 	}
+	c.sendBytes(behind)
 	for i := range grants {
 		c.welcome(&grants[i])
 	}
