@@ -177,6 +177,7 @@ type leftovers struct {
 // caller calls free when no lock is held.
 func (s *Session) end() leftovers {
 	s.ended = true
+	s.leaveGroups()
 	l := leftovers{s: s, client: s.client, will: s.will, shared: s.takeShared()}
 	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)
 	for i := range s.out.slots {
@@ -184,7 +185,7 @@ func (s *Session) end() leftovers {
 			l.flights = append(l.flights, m)
 		}
 	}
-	s.client, s.will, s.out, s.in, s.memberships = nil, nil, inflight{}, nil, nil
+	s.client, s.will, s.out, s.in = nil, nil, inflight{}, nil
 	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 	return l

@@ -37,7 +37,7 @@ type shareGroup struct {
 type member struct {
 	group *shareGroup
 	sub   *subscription // guarded by group.mu
-	at    int           // place in group.members, guarded by group.mu
+	at    int           // place in group.members, -1 = no longer there; guarded by group.mu
 }
 
 // join makes sub, with which old has been replaced (nil: none), the subscription of a
@@ -71,7 +71,7 @@ func (x *shares) leave(filter string, m *member) {
 	m.sub.s.b.count.shared.Add(-1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m.group.remove(m) > 0 {
+	if m.group.remove(m) > 0 || x.groups[filter] != m.group {
 		return
 	}
 	delete(x.groups, filter)
@@ -92,6 +92,7 @@ func (m *member) setOnline(online bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case m.at < 0:
 	case online && m.at >= g.online:
 		g.swap(m.at, g.online)
 		g.online++
@@ -111,10 +112,13 @@ func (g *shareGroup) add(m *member) {
 	g.online++
 }
 
-// remove gives the number of members that are left.
+// remove takes m out, if it is there, and gives the number of members that are left.
 func (g *shareGroup) remove(m *member) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if m.at < 0 {
+		return len(g.members)
+	}
 	if m.at < g.online {
 		g.online--
 		g.swap(m.at, g.online)
@@ -123,6 +127,7 @@ func (g *shareGroup) remove(m *member) int {
 	g.swap(m.at, last)
 	g.members[last] = nil
 	g.members = g.members[:last]
+	m.at = -1
 	return last
 }
 
@@ -150,7 +155,7 @@ func (g *shareGroup) pick() (sub *subscription, among int) {
 // deliver gives m to one member and reports whether one has taken it. No lock may be
 // held.
 func (g *shareGroup) deliver(m *Message) bool {
-	for try := 1; ; try++ {
+	for try := 1; ; {
 		sub, among := g.pick()
 		if sub == nil {
 			return false
@@ -163,7 +168,10 @@ func (g *shareGroup) deliver(m *Message) bool {
 		switch {
 		case ok:
 			return true
-		case final:
+		case reason == DropSessionEnded: // it has left the group meanwhile
+		case !final:
+			try++
+		default:
 			sub.s.dropped(reason)
 			return false
 		}
@@ -175,6 +183,15 @@ func (s *Session) setOnline(online bool) {
 	for _, m := range s.memberships {
 		m.setOnline(online)
 	}
+}
+
+// leaveGroups takes s, which ends, out of its groups, before it gives up what it has of
+// them: nothing more comes. s.mu is held.
+func (s *Session) leaveGroups() {
+	for _, m := range s.memberships {
+		m.group.remove(m)
+	}
+	s.memberships = nil
 }
 
 // forgetMember takes m out of the list of s. s.mu is held.
