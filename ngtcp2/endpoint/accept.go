@@ -19,6 +19,9 @@ const (
 	sameFlight = 100 * time.Millisecond
 	// newTokenTimeout is how long a token from NEW_TOKEN is good for.
 	newTokenTimeout = 24 * time.Hour
+	// maxNewTokens is how many a connection gets, one per address that it comes
+	// from: they wait in memory for a client that acknowledges nothing.
+	maxNewTokens = 16
 	// resetMin and resetMax are the sizes of a stateless reset (RFC 9000
 	// section 10.3): it must be smaller than what it answers.
 	resetMin, resetMax = 21, 43
@@ -90,9 +93,10 @@ func (c *Core) wallClock() ngtcp2.Timestamp { return c.now + c.wallOffset }
 
 // giveToken sends the client a token for its next connection.
 func (c *Core) giveToken(conn *Conn) {
-	if !conn.server || c.cfg.Retry == RetryNever {
+	if !conn.server || c.cfg.Retry == RetryNever || conn.given >= maxNewTokens {
 		return
 	}
+	conn.given++
 	token, err := ngtcp2.GenerateToken(c.cfg.TokenSecret, conn.Path().Remote, c.wallClock())
 	if err == nil {
 		_ = conn.nc.SubmitNewToken(token) // a courtesy: the connection needs it not

@@ -67,8 +67,9 @@ type Conn struct {
 	earlyState  EarlyState
 	handshaking bool
 	dirty       bool
-	lingering   bool // counted in Core.closed
-	started     bool // the first stream has been used
+	lingering   bool  // counted in Core.closed
+	started     bool  // the first stream has been used
+	given       uint8 // NEW_TOKEN frames
 	woken       atomic.Bool
 
 	nextDirty, nextWoken *Conn

@@ -198,3 +198,20 @@ func TestMigrationsReplaced(t *testing.T) {
 	}, got)
 	assert.Equal(t, third, r.client.conn.Path().Local)
 }
+
+// A client that goes from address to address does not fill the server's memory with
+// tokens.
+func TestTokensAreBounded(t *testing.T) {
+	w := newWorld(t, 240, lan, func(s, _ *endpoint.Config) { s.Retry = endpoint.RetryAlways })
+	tokens := 0
+	client := w.dialWith(func(c *endpoint.DialConfig) { c.OnToken = func([]byte) { tokens++ } })
+	w.until(time.Minute, func() bool { return client.ended && len(w.accepted) == 1 })
+	for i := range 30 {
+		w.Rebind(w.client, fmt.Sprintf("10.0.%d.2:4000", 1+i))
+		client.send(t, 1000)
+		w.Pass(time.Second)
+	}
+	stats := w.server.Core.Stats()
+	assert.GreaterOrEqual(t, stats.Count(endpoint.PathChanges), uint64(30))
+	assert.Equal(t, 16, tokens)
+}
