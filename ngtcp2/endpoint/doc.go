@@ -90,6 +90,8 @@
 //	                      ngtcp2.ErrHandshakeTimeout, ctx's        try later
 //	                      *ngtcp2.Error, TLS alert inside          the server's certificate or ALPN
 //	                      *ngtcp2.TransportError                   the server refused; its code says why
+//	                      ErrUnreachable                           nobody listens there
+//	                      *VersionError                            Config.Versions of both sides
 //	OnClosed              nil                                      nothing: this side closed
 //	                      *ngtcp2.ApplicationError                 the peer closed: its protocol's code
 //	                      *ngtcp2.TransportError                   the peer found a fault
