@@ -38,10 +38,11 @@ type DialConfig struct {
 	// EarlyData lets the application send with the first flight (0-RTT) when the
 	// server has allowed it with Session: Ready is called, and Dial returns, before
 	// the handshake; if it fails after that, OnClosed tells. If the server rejects the
-	// early data, or speaks another version only, all that was done on streams is done again, with the same ids;
-	// datagrams are reported lost. An attacker can have the server see such data more
-	// than once: send what may happen twice. Of addr's addresses Dial tries the
-	// first only. Conn.EarlyData tells the outcome. Default off.
+	// early data, or speaks another version only, all that was done on streams is done
+	// again, with the same ids; datagrams are reported lost. An attacker can have the
+	// server see such data more than once: send what may happen twice. Of addr's
+	// addresses Dial tries the first only. Conn.EarlyData tells the outcome. Default
+	// off.
 	EarlyData bool
 	// IgnorePreferredAddr stays at the address that was dialled. Default: follow the
 	// server to its preferred address of the same family once the handshake is
