@@ -93,6 +93,10 @@ interop: build deps-test ## our binaries against QUIC stacks and MQTT clients of
 interop-quiche: build deps-npm ## the same with quiche, which npm brings (node 18 or newer)
 	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -tags quiche -run TestQuiche
 
+.PHONY: interop-mqttjs
+interop-mqttjs: build deps-npm ## the same with MQTT.js over TCP, TLS and WebSocket, which npm brings (node 18 or newer)
+	$(NATIVE) cd scripts/interop && go test -count=1 -timeout 10m -tags mqttjs -run TestMQTTJS
+
 .PHONY: test-wireshark
 test-wireshark: build deps-wireshark ## tshark decrypts a capture with our key logs (as root)
 	@scripts/wireshark_test.sh
@@ -159,7 +163,7 @@ lint-format:
 lint-vet: native $(STATICCHECK)
 	@$(NATIVE) for m in . $(filter-out scripts/tools,$(MODULES)); do \
 	  echo "== vet, staticcheck: $$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./...); done
-	@echo "== vet: scripts/interop with quiche"; cd scripts/interop && go vet -tags quiche ./...
+	@echo "== vet: scripts/interop with quiche and MQTT.js"; cd scripts/interop && go vet -tags quiche,mqttjs ./...
 	@echo "== vet, staticcheck: without QUIC"; export $(NOQUIC); go vet $(NOQUIC_PACKAGES) && $(STATICCHECK) $(NOQUIC_PACKAGES)
 
 lint-rules:

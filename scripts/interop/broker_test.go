@@ -33,8 +33,8 @@ type brokerProcess struct {
 	logFile string
 	exited  chan error
 
-	quic, tcp, tls string // addresses it listens on
-	ca             string // file of the development CA
+	quic, tcp, tls, ws, wss string // addresses it listens on
+	ca                      string // file of the development CA
 }
 
 func startBroker(args ...string) (*brokerProcess, error) {
@@ -49,7 +49,7 @@ func startBroker(args ...string) (*brokerProcess, error) {
 	b := &brokerProcess{dir: dir, logFile: filepath.Join(dir, "ngmqd.log"), exited: make(chan error, 1)}
 	b.ca = filepath.Join(dir, "dev-ca.crt")
 	b.cmd = exec.Command(bin, append([]string{
-		"--quic", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0",
+		"--quic", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--wss", "127.0.0.1:0",
 		"--data-dir", dir, "--log-format", "json", "--log-level", "info",
 	}, args...)...)
 	return b, b.start()
@@ -105,13 +105,13 @@ func (b *brokerProcess) readLog(out io.Reader, ready chan<- error) {
 // parseReady takes the addresses from the log line that says ready.
 func (b *brokerProcess) parseReady(line []byte) bool {
 	var entry struct {
-		Msg            string
-		Quic, TCP, TLS string
+		Msg                     string
+		Quic, TCP, TLS, WS, WSS string
 	}
 	if json.Unmarshal(line, &entry) != nil || !strings.Contains(entry.Msg, "ready") {
 		return false
 	}
-	b.quic, b.tcp, b.tls = entry.Quic, entry.TCP, entry.TLS
+	b.quic, b.tcp, b.tls, b.ws, b.wss = entry.Quic, entry.TCP, entry.TLS, entry.WS, entry.WSS
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/quic-go/quic-go"
 )
 
@@ -30,6 +31,30 @@ func dialTLS(ctx context.Context) (abortableConn, error) {
 	conn := tls.Client(raw, config)
 	return tcpConn{Conn: conn, raw: raw.(*net.TCPConn)}, conn.HandshakeContext(ctx)
 }
+
+func dialWS(context.Context) (abortableConn, error) { return dialWeb("ws://"+broker.ws, nil) }
+
+func dialWSS(context.Context) (abortableConn, error) {
+	config, err := broker.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return dialWeb("wss://"+broker.wss, config)
+}
+
+// dialWeb dials as paho.mqtt.golang does.
+func dialWeb(url string, config *tls.Config) (abortableConn, error) {
+	conn, err := mqtt.NewWebsocket(url+"/mqtt", config, patience, nil, &mqtt.WebsocketOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return webConn{conn}, nil
+}
+
+// webConn ends without a Close frame.
+type webConn struct{ net.Conn }
+
+func (c webConn) abort() { c.Close() }
 
 func dialQUIC(ctx context.Context) (abortableConn, error) { return quicTo(broker.quic)(ctx) }
 

@@ -2,7 +2,7 @@
 //
 // The tests start the real server as a process on ephemeral ports, read its addresses from the
 // "ready" line of its JSON log, and drive it with quic-go and golang.org/x/net/quic (carrying eclipse
-// paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm; build tag quiche),
+// paho.golang and paho.mqtt.golang over their streams), quiche (folder quiche, installed by npm; build tag quiche), MQTT.js over TCP, TLS and WebSocket (folder mqttjs, likewise; build tag mqttjs),
 // mosquitto_pub and mosquitto_sub, and `openssl s_client -quic`. In the other direction the client
 // library and the client tool are driven against mochi-mqtt behind quic-go and
 // behind x/net/quic, the tool against a mosquitto broker too. TestMatrix runs the usual QUIC interop cases

@@ -5,20 +5,14 @@ package interop
 import (
 	"context"
 	"net"
-	"os"
-	"os/exec"
-
 	"path/filepath"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // TestQuiche: quiche, in the npm package @matrixai/quic, carries paho.golang. Every connection is a
 // process of its own.
 func TestQuiche(t *testing.T) {
-	installQuiche(t)
+	npmInstall(t, "quiche")
 	s := onQUIC("quiche + paho.golang 5.0 (QUIC)", quicheTo, newPaho5, broker.quic)
 	for _, c := range []struct {
 		name string
@@ -38,25 +32,8 @@ func TestQuiche(t *testing.T) {
 
 // TestQuicheMatrix: the usual QUIC interop cases with quiche.
 func TestQuicheMatrix(t *testing.T) {
-	installQuiche(t)
+	npmInstall(t, "quiche")
 	runColumns(t, quicheColumns())
-}
-
-// installQuiche has npm install what quiche/package-lock.json names, once. Not npm ci: that wants the
-// builds for other systems in the lock file, which the registry does not have of this version.
-func installQuiche(t *testing.T) {
-	t.Helper()
-	npm, lock := needTool(t, "npm", "npm"), filepath.Join("quiche", "package-lock.json")
-	wanted, err := os.Stat(lock)
-	require.NoError(t, err)
-	installed, err := os.Stat(filepath.Join("quiche", "node_modules", ".package-lock.json"))
-	if err == nil && !installed.ModTime().Before(wanted.ModTime()) {
-		return
-	}
-	cmd := exec.CommandContext(within(t, 2*time.Minute), npm, "install", "--no-save", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = "quiche"
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "npm install: %s", out)
 }
 
 // quicheTo dials with quiche.

@@ -56,6 +56,10 @@ type stack struct {
 	name string
 	dial dialer
 	new  func(dial dialer, o options) client
+	// atRelease: it hands on a QoS 2 message when its PUBREL comes (MQTT 3.1.1 section 4.3.3, method A), and so after
+	// QoS 1 messages that were sent later.
+	atRelease bool
+
 	addr string                  // where it dials; of stacks on QUIC
 	via  func(addr string) stack // the same to another address; of stacks on QUIC
 }
@@ -89,7 +93,14 @@ func tlsStacks() []stack {
 	}
 }
 
-func stacks() []stack { return slices.Concat(quicStacks(), tcpStacks(), tlsStacks()) }
+func webStacks() []stack {
+	return []stack{
+		{name: "paho.mqtt.golang 3.1.1 (WebSocket)", dial: dialWS, new: newPaho3},
+		{name: "paho.mqtt.golang 3.1.1 (secure WebSocket)", dial: dialWSS, new: newPaho3},
+	}
+}
+
+func stacks() []stack { return slices.Concat(quicStacks(), tcpStacks(), tlsStacks(), webStacks()) }
 
 var serial atomic.Int64
 
