@@ -5,6 +5,7 @@
 //	s, err := server.New(server.Config{})   // sockets are open, nobody is served yet
 //	err = s.HandlePublish("sensors/#", f)   // f sees every message that matches
 //	err = s.Run(ctx)                        // serves until ctx ends
+//	conn, err := s.Dial(ctx)                // a client of the same process, without a network
 //
 // The build tag noquic makes a server without QUIC, which needs no cgo: QUIC
 // is off by default then, and an address for it is refused.
@@ -27,6 +28,17 @@
 //	events given to handlers,         the handler, until it returns
 //	with all slices in them
 //	Publication given to Publish      the caller again, when Publish returns
+//
+// # Hooks
+//
+//	who may connect           Handlers.Connect
+//	who may use which topic   Handlers.Authorize, asked for each message, will and filter
+//	what is published         Server.HandlePublish: drop, refuse, change topic, payload, properties
+//	what a receiver gets      Handlers.Deliver: keep it away, change it for this receiver alone
+//	what is subscribed        Handlers.Subscribe: refuse, lower the QoS, answer with messages
+//	clients and sessions      Handlers.Connected, Disconnect, Session
+//
+// The directory examples has programs: basic, handlers, publish and requestresponse.
 //
 // A handler that panics costs the request it was about: it is caught, logged and
 // counted, and the server goes on.

@@ -107,9 +107,9 @@ type Publication = broker.Publication
 // CleanStart, Connected (when) and Conn (how).
 type Client = broker.ClientInfo
 
-// ConnInfo describes a network connection: Transport ("quic", "tcp", "tls", "ws", "wss"
-// or "unix"), Listener, Remote and Local address (those of the PROXY header where there
-// is one, not valid for Unix sockets), TLS (nil without).
+// ConnInfo describes a network connection: Transport ("quic", "tcp", "tls", "ws", "wss",
+// "unix" or "pipe"), Listener, Remote and Local address (those of the PROXY header where there
+// is one, not valid for Unix sockets and pipes), TLS (nil without).
 type ConnInfo = broker.ConnInfo
 
 // TLSInfo describes the TLS session of a connection, with the client certificate when

@@ -36,6 +36,7 @@ func (s *Server) open(r resolved) error {
 		s.openStreams("WSS", r.wss, stream.Config{WebSocket: s.webSocket(), TLS: overHTTP(tc)}, &a.WSS),
 		s.openUnix(r.unix),
 		s.openQUIC(r, id),
+		s.openPipe(),
 	)
 }
 
@@ -53,6 +54,13 @@ func (s *Server) openStreams(field string, addrs []tcpAddress, cfg stream.Config
 		*bound = append(*bound, l.Addr().(*net.TCPAddr).AddrPort())
 	}
 	return errors.Join(errs...)
+}
+
+// openPipe lets Dial connect.
+func (s *Server) openPipe() error {
+	s.pipe = stream.Pipe(s.streamConfig(stream.Config{}))
+	s.streams = append(s.streams, s.pipe)
+	return nil
 }
 
 func (s *Server) openUnix(addrs []unixAddress) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ type Server struct {
 	broker  *broker.Broker
 	quic    quicListener // nil without QUIC
 	streams []*stream.Listener
+	pipe    *stream.Listener // one of streams, for Dial
 	addrs   Addrs
 	caFile  string
 	keyLog  *os.File // nil without Config.KeyLogFile
@@ -74,6 +76,13 @@ func (s *Server) Addrs() Addrs { return s.addrs }
 // CAFile names the certificate authority to give to clients when the server uses a
 // development certificate in DataDir; empty otherwise.
 func (s *Server) CAFile() string { return s.caFile }
+
+// Dial connects a client of the same process, without a network: it is the other end of
+// a net.Pipe, over which the client speaks MQTT like any other, and it is asked for
+// credentials like any other; ConnInfo.Transport is "pipe". For package mqtt/client it
+// is Options.Dial. The connection ends at once when the server is full or shut down.
+// It is served before Run too, but for what depends on time.
+func (s *Server) Dial(context.Context) (net.Conn, error) { return s.pipe.Dial(), nil }
 
 // Ready is closed when Run has started all listeners.
 func (s *Server) Ready() <-chan struct{} { return s.ready }

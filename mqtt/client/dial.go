@@ -18,6 +18,9 @@ import (
 
 // dial opens the network connection to a server; ctx bounds it.
 func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+	if o.Dial != nil {
+		return o.Dial(ctx)
+	}
 	if o.TLS.Insecure && srv.encrypted() {
 		o.Logger.Warn("the server's certificate is NOT verified: TLS.Insecure is set", "server", srv.addr)
 	}

@@ -2,10 +2,12 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"slices"
 	"time"
 
@@ -32,6 +34,7 @@ const (
 	readSize        = 32 << 10
 	closeTimeout    = time.Second // waits at the end: for OnMessage, for the server's end of stream
 	maxKeepAlive    = math.MaxUint16 * time.Second
+	dialedURL       = "mqtt://dial" // the server behind Options.Dial, for errors
 	randomIDPrefix  = "ngmq-"
 	randomIDEntropy = 8 // bytes; prefix and hex fit the 23 characters of MQTT 3.1
 )
@@ -60,6 +63,10 @@ type Options struct {
 	// Servers are tried in order until one accepts; see the package doc for the
 	// URLs. User name and password in a URL come before those below.
 	Servers []string
+	// Dial, when set, opens each network connection in place of Servers, which must be
+	// empty: for a server in the same process (server.Server.Dial) or a transport that
+	// this package does not know. The client closes the connection.
+	Dial func(context.Context) (net.Conn, error)
 
 	// Version of the protocol: packet.V50 (default), V311 or V31.
 	Version packet.Version
@@ -152,7 +159,12 @@ func (o *Options) Validate() error {
 }
 
 func (o *Options) validateServers() error {
-	if len(o.Servers) == 0 {
+	switch {
+	case o.Dial != nil && len(o.Servers) > 0:
+		return errors.New("client: Options has both Servers and Dial: leave one out")
+	case o.Dial != nil:
+		return nil
+	case len(o.Servers) == 0:
 		return errors.New("client: Options.Servers is empty: give at least one URL, e.g. quic://localhost:14567")
 	}
 	var errs []error
@@ -195,6 +207,9 @@ func (t *TLS) validate() error {
 // withDefaults is a copy with every default filled in.
 func (o Options) withDefaults() Options {
 	o.Servers = slices.Clone(o.Servers)
+	if o.Dial != nil {
+		o.Servers = []string{dialedURL}
+	}
 	o.Version = o.version()
 	if o.Version == packet.V31 && o.ClientID == "" {
 		o.ClientID = randomID()

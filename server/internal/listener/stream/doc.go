@@ -1,4 +1,5 @@
-// Package stream serves MQTT over byte streams: TCP and Unix sockets, with TLS, WebSocket
+// Package stream serves MQTT over byte streams: TCP and Unix sockets and pipes
+// inside the process (Pipe), with TLS, WebSocket
 // and a PROXY protocol header before it as configured.
 //
 // # Pipeline

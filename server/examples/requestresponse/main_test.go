@@ -1,0 +1,7 @@
+package main
+
+// The whole program.
+func Example() {
+	main()
+	// Output: request 7: HELLO
+}
