@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/scram"
 )
 
 func TestSessionResumed(t *testing.T) { // MQTT-3.1.2-5, MQTT-3.2.2-3, trap 9
@@ -392,8 +393,18 @@ func FuzzFeed(f *testing.F) {
 	f.Add(retained("a/b", "x", 2, 3).AppendTo(nil, packet.V50), byte(5))
 	f.Add([]byte{0x62, 2, 0, 3, 0x40, 2, 0, 1, 0x50, 2, 0, 1, 0x70, 2, 0, 1, 0xA2, 6, 0, 9, 0, 1, 'a', 0}, byte(4))
 	f.Add((&packet.Disconnect{Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, 5)}).AppendTo(nil, packet.V50), byte(5))
+	f.Add((&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "$share/g/#", QoS: 2}}}).AppendTo(nil, packet.V50), byte(5))
+	auth := &packet.Connect{ClientID: "c", Properties: authProps(scram.Method, []byte("n,,n=ada,r=x"))}
+	step := &packet.Auth{ReasonCode: packet.ContinueAuthentication, Properties: authProps(scram.Method, []byte("c=biws,r=x,p=x"))}
+	f.Add(step.AppendTo(auth.AppendTo(nil, packet.V50), packet.V50), byte(0))
+	scrams := scramMethod{scram.NewServer(scramUsers)}
 	f.Fuzz(func(t *testing.T, data []byte, version byte) {
-		w := newWorld(t, func(c *Config) { c.MaxRetainedMessages, c.MaxSubscriptions = 5, 5 })
+		w := newWorld(t, func(c *Config) {
+			c.MaxRetainedMessages, c.MaxSubscriptions, c.MaxQueuedMessages, c.QueuePolicy = 5, 5, 5, DropOld
+			c.CheckPayloadFormat, c.ResponsePrefix, c.Authenticators = true, "r/", []Authenticator{scrams}
+		})
+		worker := w.connect(packet.V50, "worker", uintProp(packet.TopicAliasMaximum, 5))
+		worker.subscribe(1, "$share/g/#")
 		other := w.connect(packet.V50, "other")
 		other.subscribe(1, "other")
 		var p *peer
@@ -411,6 +422,8 @@ func FuzzFeed(f *testing.F) {
 		p.c.Flush(&p.out)
 		p.lose()
 		require.Zero(t, w.Stats().HandlerPanics)
+		worker.lose()
+		w.advance(time.Hour)
 		other.take()
 		other.send(pub("other", "still here", 0, 0))
 		require.Equal(t, []string{"still here"}, payloads(other.take()))
