@@ -105,7 +105,8 @@ type Config struct {
 
 	// Authenticators are methods of enhanced authentication (MQTT 5.0 section 4.12), such
 	// as SCRAM makes one. With any of them clients without credentials are refused on
-	// loopback addresses too, unless AllowAnonymous or Handlers.Connect admits them.
+	// loopback addresses too, unless AllowAnonymous or Handlers.Connect admits them or they
+	// have shown a certificate of ClientCAFile.
 	Authenticators []Authenticator
 
 	// Handlers are functions of the embedding program. Handlers.Connect, when set,

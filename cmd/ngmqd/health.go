@@ -52,6 +52,9 @@ func (c *cli) checkHealth(ctx context.Context, url string) error {
 	if c.ClientCA != "" && asksForCertificate(err) {
 		return nil
 	}
+	if c.Protocol.ScramUsers != "" && asksForCredentials(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

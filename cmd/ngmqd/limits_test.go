@@ -39,7 +39,7 @@ func TestLimitFlags(t *testing.T) {
 	_, err := parser.Parse(args)
 	require.NoError(t, err)
 	cfg := server.Config{Limits: f.Limits.limits()}
-	f.Protocol.apply(&cfg)
+	require.NoError(t, f.Protocol.apply(&cfg))
 	limits := reflect.ValueOf(cfg.Limits)
 	for i := range limits.NumField() {
 		assert.False(t, limits.Field(i).IsZero(), limits.Type().Field(i).Name)

@@ -19,10 +19,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ngmq/ngmq/mqtt/scram"
 	"github.com/ngmq/ngmq/server"
 )
 
@@ -61,9 +63,10 @@ type cli struct {
 
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
-	Serve   serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
-	Health  health      `cmd:"" help:"Connect to a running server that was started with the same flags and environment; exit status 0 when it answers on all its addresses."`
-	Version showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
+	Serve      serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
+	Health     health      `cmd:"" help:"Connect to a running server that was started with the same flags and environment; exit status 0 when it answers on all its addresses."`
+	Credential credential  `cmd:"" help:"Read a password from standard input and print the line of a user for --scram-users."`
+	Version    showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 }
 
 type (
@@ -85,6 +88,7 @@ SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs a
 // flagDefaults are the defaults that help texts show.
 var flagDefaults = kong.Vars{
 	"quic": server.DefaultQUIC, "tcp": server.DefaultTCP, "datadir": defaultDataDir(),
+	"iterations":  strconv.Itoa(scram.DefaultIterations),
 	"sysinterval": server.DefaultSysInterval.String(),
 }
 
@@ -100,6 +104,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exit = status }),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.BindTo(os.Stdin, (*io.Reader)(nil)),
 		kong.Bind(&c, logOutput{stderr}),
 	)
 	cmd, err := parser.Parse(args)
@@ -148,7 +153,9 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		Faults: c.InjectFault, FaultsInPublic: c.InjectFaultInPublic,
 		Version: "ngmqd " + ownVersion(),
 	}
-	c.Protocol.apply(&cfg)
+	if err := c.Protocol.apply(&cfg); err != nil {
+		return err
+	}
 	srv, err := server.New(cfg)
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w%s", err, flagsUnderMake())

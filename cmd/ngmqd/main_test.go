@@ -135,6 +135,20 @@ var anyPorts = append([]string{
 	"--tcp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--wss", "127.0.0.1:0", "--unix", "mqtt.sock", "--log-format", "json",
 }, anyQUIC...)
 
+// connectWith sends a 5.0 CONNECT with properties over TCP.
+func connectWith(t *testing.T, addr string, props packet.Properties) (net.Conn, *packet.Decoder) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	_, err = conn.Write((&packet.Connect{ClientID: "c", CleanStart: true, Properties: props}).AppendTo(nil, packet.V50))
+	require.NoError(t, err)
+	d := packet.NewDecoder(0)
+	d.SetVersion(packet.V50)
+	return conn, d
+}
+
 // connect does CONNECT and CONNACK over TCP.
 func connect(t *testing.T, addr string, v packet.Version) (net.Conn, *packet.Decoder) {
 	t.Helper()

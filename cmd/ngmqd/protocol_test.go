@@ -18,7 +18,7 @@ func protocolConfig(t *testing.T, args ...string) (c server.Config) {
 	require.NoError(t, err)
 	_, err = parser.Parse(args)
 	require.NoError(t, err)
-	f.apply(&c)
+	require.NoError(t, f.apply(&c))
 	return c
 }
 

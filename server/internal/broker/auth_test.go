@@ -153,6 +153,17 @@ func TestAuthNeedsNoAnonymity(t *testing.T) {
 	}
 }
 
+// A verified certificate is a credential too.
+func TestAuthOrCertificate(t *testing.T) {
+	w := authWorld(t)
+	for identity, want := range map[string]packet.ReasonCode{"": packet.NotAuthorized, "CN=device": packet.Success} {
+		p := w.dial(packet.V50)
+		p.tr.info.TLS = &TLSInfo{PeerIdentity: identity}
+		p.send(&packet.Connect{ClientID: "a", CleanStart: true})
+		assert.Equal(t, want, expect[*packet.Connack](p).ReasonCode, identity)
+	}
+}
+
 func TestAuthMethodUnknown(t *testing.T) { // MQTT-4.12.0-1
 	w := authWorld(t)
 	p := w.begin("a", "KERBEROS", nil)

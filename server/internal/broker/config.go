@@ -15,7 +15,8 @@ import (
 // AllowAnonymous says so. A number that is 0 means its default.
 type Config struct {
 	// AllowAnonymous lets every client in when no Connect handler decides. User
-	// names and passwords are then not looked at. Default false: CONNACK 0x87.
+	// names and passwords are then not looked at. Default false: CONNACK 0x87, but for
+	// clients with a certificate that the listener has verified.
 	AllowAnonymous bool
 	// Authenticators are the methods of enhanced authentication for 5.0 clients that ask
 	// for one. Whom one of them has authenticated is let in, unless the Connect handler

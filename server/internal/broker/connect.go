@@ -129,7 +129,7 @@ func (b *Broker) grantKeepAlive(p *packet.Connect) uint16 {
 func (c *Client) authenticate(p *packet.Connect) error {
 	b := c.b
 	if b.cfg.Handlers.Connect == nil {
-		if !b.cfg.AllowAnonymous && c.auth == nil {
+		if !b.cfg.AllowAnonymous && c.auth == nil && !c.info.Conn.certified() {
 			return &Error{Code: packet.NotAuthorized, Reason: "no authentication is configured and anonymous clients are not allowed"}
 		}
 		return nil

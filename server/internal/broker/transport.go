@@ -49,6 +49,10 @@ type ConnInfo struct {
 	TLS       *TLSInfo       // nil without TLS
 }
 
+// certified reports whether the peer has shown a certificate that the listener has
+// verified.
+func (i *ConnInfo) certified() bool { return i.TLS != nil && i.TLS.PeerIdentity != "" }
+
 // TLSInfo describes the TLS session of a connection.
 type TLSInfo struct {
 	Version    string // "TLS 1.3"
