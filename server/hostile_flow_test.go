@@ -265,3 +265,81 @@ func churnAway(conn net.Conn, stop <-chan struct{}) {
 		}
 	}
 }
+
+// QoS 2 messages that are never released: Receive Maximum ends a 5.0 client; one of
+// 3.1.1 cannot be told, and costs little more than its packet identifiers.
+func TestHostileUnreleased(t *testing.T) {
+	const all = 65_535
+	flood := func(v packet.Version) (b []byte) {
+		for id := 1; id <= all; id++ {
+			b = (&packet.Publish{Topic: []byte("t"), QoS: 2, PacketID: uint16(id)}).AppendTo(b, v)
+		}
+		return b
+	}
+	recent, old := flood(packet.V50), flood(packet.V311)
+	onFronts(t, server.Config{}, func(f *front) {
+		c := f.attacker(packet.V50)
+		c.Conn().Write(recent) // may fail in the middle
+		last := byte(0)
+		for b := untilEnd(t, c.Conn()); len(b) > 1; b = b[2+int(b[1]):] {
+			if b[0] == 0xE0 {
+				last = b[2]
+			}
+		}
+		assert.Equal(t, packet.ReceiveMaximumExceeded, packet.ReasonCode(last))
+
+		c = f.attacker(packet.V311)
+		grows(t, 8<<20, func() {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.Conn().SetReadDeadline(time.Now().Add(mqtttest.Patience))
+				_, err := io.ReadFull(c.Conn(), make([]byte, 4*all)) // PUBREC
+				assert.NoError(t, err)
+			}()
+			c.Raw(old)
+			<-done
+		})
+		c.Send(&packet.Disconnect{})
+	})
+}
+
+// A subscriber that acknowledges nothing until there is no packet identifier left: the
+// rest waits in its queue, and goes on with the first identifier that is free.
+func TestHostilePacketIDs(t *testing.T) {
+	const all, batch = 65_535, 4369 // a fifteenth
+	limits := server.Limits{MaxInflight: all}
+	burst := bytes.Repeat(pub1("t", 1).AppendTo(nil, packet.V311), batch)
+	message := pub1("t", 1).AppendTo(nil, packet.V311)
+	onFronts(t, server.Config{Limits: limits}, func(f *front) {
+		greedy, writer := f.attacker(packet.V311), f.attacker(packet.V311).Conn()
+		greedy.Subscribe("t", 1)
+		in := greedy.Conn()
+		take := func(n int) []byte {
+			b := make([]byte, n*len(message))
+			in.SetReadDeadline(time.Now().Add(mqtttest.Patience))
+			_, err := io.ReadFull(in, b)
+			require.NoError(t, err)
+			return b[len(b)-len(message):]
+		}
+		write := func(b []byte, n int) {
+			writer.SetDeadline(time.Now().Add(mqtttest.Patience))
+			_, err := writer.Write(b)
+			require.NoError(t, err)
+			_, err = io.ReadFull(writer, make([]byte, 4*n)) // PUBACK
+			require.NoError(t, err)
+		}
+		grows(t, 24<<20, func() {
+			for range all / batch {
+				write(burst, batch)
+				take(batch)
+			}
+			write(burst, batch)
+		})
+		greedy.Ping() // before any further message
+		greedy.Send(&packet.Puback{PacketID: 777})
+		assert.Equal(t, []byte{777 >> 8, 777 & 255}, take(1)[5:7])
+		greedy.Send(&packet.Disconnect{})
+		writer.Close()
+	})
+}

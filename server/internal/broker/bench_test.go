@@ -23,6 +23,7 @@ type rig struct {
 	pub  *Client
 	subs []*Client
 	out  discard
+	ack  [4]byte // scratch
 }
 
 func newRig(t testing.TB, n int, v packet.Version, qos byte) *rig {
@@ -110,6 +111,90 @@ func BenchmarkPublish1to1000(b *testing.B) {
 	for _, v := range []packet.Version{packet.V311, packet.V50} {
 		b.Run(v.String(), func(b *testing.B) { benchmarkPublish(b, 1000, v) })
 	}
+}
+
+func BenchmarkPublish1to10000(b *testing.B) { benchmarkPublish(b, 10_000, packet.V50) }
+
+// acknowledge does a subscriber's part of the message with this packet identifier.
+func (r *rig) acknowledge(c *Client, qos byte, id uint16) {
+	r.ack = [4]byte{0x40, 2, byte(id >> 8), byte(id)}
+	if qos == 2 {
+		r.ack[0] = 0x50
+		_ = c.Feed(r.ack[:])
+		c.Flush(&r.out)
+		r.ack[0] = 0x70
+	}
+	_ = c.Feed(r.ack[:])
+}
+
+// BenchmarkAcknowledged is a message at QoS 1 and 2 to 1, 100 and 10,000 subscribers,
+// with all acknowledgements of both ends.
+func BenchmarkAcknowledged(b *testing.B) {
+	for _, qos := range []byte{1, 2} {
+		for _, n := range []int{1, 100, 10_000} {
+			b.Run(fmt.Sprintf("QoS%d/%d", qos, n), func(b *testing.B) { benchmarkAcknowledged(b, n, qos) })
+		}
+	}
+}
+
+func benchmarkAcknowledged(b *testing.B, subscribers int, qos byte) {
+	r := newRig(b, subscribers, packet.V50, qos)
+	frame := pub("bench/1/x", string(make([]byte, 64)), qos, 1).AppendTo(nil, packet.V50)
+	release := []byte{0x62, 2, 0, 1}
+	b.ReportAllocs()
+	messages := 0
+	for id := uint16(1); b.Loop(); id = id%maxPacketIDs + 1 {
+		_ = r.pub.Feed(frame)
+		if qos == 2 {
+			_ = r.pub.Feed(release)
+		}
+		r.flush()
+		for _, c := range r.subs {
+			r.acknowledge(c, qos, id)
+		}
+		messages++
+	}
+	if open := r.subs[0].session.out.open; open != 0 {
+		b.Fatalf("%d messages are open", open)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(messages*subscribers), "ns/delivery")
+}
+
+// BenchmarkMemory tells what a session without a connection, a subscription of one
+// session and a retained message of 100 bytes take of the Go heap.
+func BenchmarkMemory(b *testing.B) {
+	const n = 50_000
+	for name, fill := range map[string]func(*Broker){
+		"session":      func(br *Broker) { sessionsAway(b, br, n) },
+		"subscription": func(br *Broker) { subscriptionsOf(b, br, n) },
+		"retained": func(br *Broker) {
+			for i := range n {
+				require.NoError(b, br.Publish(Publication{Topic: fmt.Sprintf("devices/%d/state", i), Payload: make([]byte, 100), Retain: true}))
+			}
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				before := heapInUse()
+				br := New(Config{AllowAnonymous: true, MaxSubscriptions: n})
+				fill(br)
+				b.ReportMetric(float64(heapInUse()-before)/n, "B/"+name)
+				runtime.KeepAlive(br)
+			}
+		})
+	}
+}
+
+// subscriptionsOf makes one client with n subscriptions.
+func subscriptionsOf(t testing.TB, b *Broker, n int) {
+	c := b.NewClient(&transport{})
+	require.NoError(t, c.Feed((&packet.Connect{ClientID: "c", CleanStart: true}).AppendTo(nil, packet.V50)))
+	for i := range n {
+		require.NoError(t, c.Feed((&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{
+			{Filter: fmt.Sprintf("devices/%d/state", i)}}}).AppendTo(nil, packet.V50)))
+		c.Flush(&discard{})
+	}
+	require.EqualValues(t, n, b.Stats().Subscriptions)
 }
 
 func BenchmarkQoS1(b *testing.B) {
