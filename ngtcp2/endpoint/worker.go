@@ -213,16 +213,14 @@ func (w *worker) deadline() ngtcp2.Timestamp {
 	return at
 }
 
-// arm sets the timer, if it has to change.
+// arm sets the timer, if nothing earlier is set: a deadline that moves away with
+// every datagram costs one early turn, not a change of the timer each time, which may
+// wake a thread.
 func (w *worker) arm(at ngtcp2.Timestamp) {
-	if at == w.armed {
+	if at >= w.armed {
 		return
 	}
 	w.armed = at
-	if at == ngtcp2.NoExpiry {
-		w.timer.Stop()
-		return
-	}
 	d := time.Duration(0)
 	if now := ngtcp2.Now(); at > now {
 		d = at.Sub(now)

@@ -5,10 +5,8 @@ package udp
 import (
 	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,9 +19,6 @@ const (
 	quoteSize = 64
 	// extendedErr is the size of struct sock_extended_err (recverr in ip(7)).
 	extendedErr = 16
-	// retryPoll is the wait after the poller reported an error and nothing else,
-	// which it does for a socket whose send buffer is full.
-	retryPoll = time.Millisecond
 )
 
 // setupErrors asks for ICMP errors. The kernel then also fails the next call on
@@ -91,15 +86,4 @@ func destination(sa unix.Sockaddr) netip.AddrPort {
 		return netip.AddrPortFrom(address6(a.Addr, a.ZoneId), uint16(a.Port))
 	}
 	return netip.AddrPort{}
-}
-
-// pollFailed decides what a failure of the poller means: net.ErrClosed, or an
-// ICMP error alone.
-func (s *Socket) pollFailed(b *Batch, err error) error {
-	if !s.errors || errors.Is(err, net.ErrClosed) {
-		return net.ErrClosed
-	}
-	b.Errors = s.drainErrors(b.Errors)
-	time.Sleep(retryPoll)
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -30,8 +31,9 @@ type slot struct {
 
 // Socket is one UDP socket. See the package comment for who may call what.
 type Socket struct {
-	conn   *net.UDPConn
-	raw    syscall.RawConn
+	file   *os.File        // the socket, not known to Go's poller
+	raw    syscall.RawConn // of file
+	ready  readiness
 	local  netip.AddrPort
 	is6    bool        // an AF_INET6 socket: IPv4 peers are IPv4-mapped
 	gro    bool        // receives may be coalesced
@@ -78,23 +80,27 @@ func Listen(cfg Config) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	local := pc.LocalAddr().(*net.UDPAddr).AddrPort()
 	s, err := newSocket(pc.(*net.UDPConn), cfg)
 	if err != nil {
-		return nil, errors.Join(err, pc.Close())
+		return nil, fmt.Errorf("udp: %s: %w", local, err)
 	}
 	return s, nil
 }
 
+// newSocket takes conn over, whatever happens.
 func newSocket(conn *net.UDPConn, cfg Config) (*Socket, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	s := &Socket{local: unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())}
+	var err error
+	if s.file, err = detach(conn); err != nil {
 		return nil, err
 	}
-	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	s := &Socket{conn: conn, raw: raw, local: unmap(local)}
-	err = control(raw, func(fd int) error { return s.setup(fd, cfg) })
+	s.raw, err = s.file.SyscallConn()
+	if err == nil {
+		err = control(s.raw, func(fd int) error { return errors.Join(s.setup(fd, cfg), s.ready.open(fd)) })
+	}
 	if err != nil {
-		return nil, fmt.Errorf("udp: %s: %w", local, err)
+		return nil, errors.Join(err, s.Close())
 	}
 	s.rx.read = s.recvmmsg
 	s.rx.poll = s.pollmmsg
@@ -197,7 +203,9 @@ func (s *Socket) TakeGSO() (messages, datagrams int) {
 func (s *Socket) Refused() uint64 { return s.refused.Load() }
 
 // Close closes the socket; a blocked ReadBatch returns net.ErrClosed.
-func (s *Socket) Close() error { return s.conn.Close() }
+func (s *Socket) Close() error {
+	return errors.Join(s.ready.close(), s.file.Close()) // no read is under way then
+}
 
 // NewBatch makes a Batch of the right shape for this socket.
 func (s *Socket) NewBatch() *Batch {
@@ -221,11 +229,8 @@ func (s *Socket) receive(b *Batch, try func(fd uintptr) bool) error {
 	b.Msgs, b.Truncated, b.Errors = b.Msgs[:0], 0, b.Errors[:0]
 	s.armReceive(b)
 	for {
-		if err := s.raw.Read(try); err != nil {
-			if err := s.pollFailed(b, err); err != nil || len(b.Errors) > 0 {
-				return err
-			}
-			continue
+		if s.ready.raw.Read(try) != nil {
+			return net.ErrClosed
 		}
 		if s.rx.errno == 0 {
 			break
@@ -283,8 +288,8 @@ func (rx *rxState) arm(b *Batch) {
 }
 
 // recvmmsg is called by the netpoller's reader; false means "wait".
-func (s *Socket) recvmmsg(fd uintptr) bool {
-	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.rx.hdrs[0])),
+func (s *Socket) recvmmsg(uintptr) bool {
+	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.ready.fd), uintptr(unsafe.Pointer(&s.rx.hdrs[0])),
 		uintptr(s.rx.n), unix.MSG_DONTWAIT, 0, 0)
 	if e == unix.EAGAIN {
 		return false
@@ -425,7 +430,7 @@ func (s *Socket) message(buf []byte, t *Transmit) {
 	s.tx.n++
 }
 
-// sendmmsg is called by the netpoller's writer; it never asks to wait.
+// sendmmsg is called with the socket held open; it never asks to wait.
 func (s *Socket) sendmmsg(fd uintptr) bool {
 	s.tx.sent, s.tx.errno = s.tx.send(fd, s.tx.hdrs[:s.tx.n])
 	return true
