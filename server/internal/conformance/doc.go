@@ -31,8 +31,8 @@
 //		c.connackRefused(0x81)
 //	}
 //
-// It runs once for each id and transport, as TestMQTT5/MQTT-3.1.2-3/tcp/reservedConnectFlag,
-// in parallel with all others and against the same server. So:
+// It runs once for each transport, as TestMQTT5/MQTT-3.1.2-3/tcp/reservedConnectFlag (a
+// test with several ids runs for the first, the others share its result), in parallel with all others and against the same server. So:
 //
 //   - Client identifiers and topics come from t.id and t.topic, which no other test uses.
 //   - A test that needs another configuration calls t.serve first.
