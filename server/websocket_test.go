@@ -57,12 +57,22 @@ func masked(op ws.OpCode, fin bool, payload []byte) []byte {
 // expect reads a whole frame, which has to be of this kind.
 func (c *rawWS) expect(op ws.OpCode) []byte {
 	c.t.Helper()
-	f, err := ws.ReadFrame(c.in)
-	require.NoError(c.t, err)
-	require.Equal(c.t, op, f.Header.OpCode)
-	assert.True(c.t, f.Header.Fin)
-	assert.False(c.t, f.Header.Masked)
-	return f.Payload
+	h, payload := readFrame(c.t, c.in)
+	require.Equal(c.t, op, h.OpCode)
+	assert.True(c.t, h.Fin)
+	assert.False(c.t, h.Masked)
+	return payload
+}
+
+func readFrame(t *testing.T, in io.Reader) (ws.Header, []byte) {
+	t.Helper()
+	h, err := ws.ReadHeader(in)
+	require.NoError(t, err)
+	require.Less(t, h.Length, int64(1<<20))
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(in, payload)
+	require.NoError(t, err)
+	return h, payload
 }
 
 func (c *rawWS) expectClose(code ws.StatusCode) {
@@ -219,9 +229,8 @@ func TestWebSocketEagerClient(t *testing.T) {
 	answer, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "mqttv3.1", answer.Header.Get("Sec-WebSocket-Protocol"))
-	f, err := ws.ReadFrame(in)
-	require.NoError(t, err)
-	assert.Equal(t, byte(0x20), f.Payload[0])
+	_, payload := readFrame(t, in)
+	assert.Equal(t, byte(0x20), payload[0])
 }
 
 func TestWebSocketIsVisible(t *testing.T) {
