@@ -39,8 +39,10 @@
 // # Who owns what
 //
 //	what                          owner
-//	Client, decoder, aliases      the goroutine that calls Feed and Closed
-//	writer                        the goroutine that calls Flush, during the call
+//	Client, decoder, aliases,     the goroutine that calls Feed and Closed
+//	  authentication
+//	writer, outAliases            the goroutine that calls Flush, during the call
+//	members of a shareGroup       shareGroup.mu
 //	Client.control, last, cause   Client.mu
 //	Session queue, window, will   Session.mu; from any goroutine
 //	Session.subs, retained        Session.subMu; the client's owner, who ends the session
