@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/websocket"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )

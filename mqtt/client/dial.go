@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/keylog"
-	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/websocket"
 )
 
 // dial opens the network connection to a server; ctx bounds it.

@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/url"
 
-	"github.com/ngmq/ngmq/internal/websocket"
+	"github.com/ngmq/ngmq/mqtt/websocket"
 )
 
 // server is where a URL leads to.

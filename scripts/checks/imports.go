@@ -16,7 +16,6 @@ var layers = []string{
 	"cmd",
 	"server",
 	"mqtt",
-	"internal/websocket",
 	"ngtcp2/internal/sim",
 	"ngtcp2/endpoint",
 	"ngtcp2",

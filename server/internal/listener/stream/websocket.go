@@ -9,8 +9,8 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/ngmq/ngmq/internal/websocket"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/mqtt/websocket"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ngmq/ngmq/internal/websocket"
+	"github.com/ngmq/ngmq/mqtt/websocket"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
