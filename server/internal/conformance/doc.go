@@ -32,7 +32,9 @@
 //	}
 //
 // It runs once for each transport, as TestMQTT5/MQTT-3.1.2-3/tcp/reservedConnectFlag (a
-// test with several ids runs for the first, the others share its result), in parallel with all others and against the same server. So:
+// test with several ids runs for the first, the others share its result), in parallel with
+// all others and against the same server. A test that holds in both versions is registered
+// with mqtt311 too, and asks t.version where they differ. So:
 //
 //   - Client identifiers and topics come from t.id and t.topic, which no other test uses.
 //   - A test that needs another configuration calls t.serve first.

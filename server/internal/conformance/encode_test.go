@@ -154,8 +154,17 @@ func keepAlive(seconds int) option { return func(c *connect) { c.keepAlive = sec
 // with adds properties to the CONNECT.
 func with(list ...[]byte) option { return func(c *connect) { c.props = append(c.props, list...) } }
 
-// expiry is a Session Expiry Interval in seconds.
-func expiry(seconds int) option { return with(prop(sessionExpiry, u32(seconds))) }
+// expiry is a Session Expiry Interval in seconds; in 3.1.1, where there is none, a session
+// that is kept has CleanSession 0.
+func expiry(seconds int) option {
+	return func(c *connect) {
+		if c.version == 5 {
+			with(prop(sessionExpiry, u32(seconds)))(c)
+		} else if seconds > 0 {
+			resume(c)
+		}
+	}
+}
 
 func withWill(w will) option { return func(c *connect) { c.will = &w } }
 

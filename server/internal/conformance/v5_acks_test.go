@@ -35,7 +35,7 @@ func init() {
 
 func answersByQoS(t *T) {
 	c := t.connect("a")
-	c.write(publishPacket(5, 0, 0, t.topic("x"), ""), publishPacket(5, 2, 1, t.topic("x"), ""), publishPacket(5, 4, 2, t.topic("x"), ""), pkt(PINGREQ))
+	c.write(publishPacket(t.version, 0, 0, t.topic("x"), ""), publishPacket(t.version, 2, 1, t.topic("x"), ""), publishPacket(t.version, 4, 2, t.topic("x"), ""), pkt(PINGREQ))
 	c.expectAck(PUBACK, 1)
 	c.expectAck(PUBREC, 2)
 	c.expect(PINGRESP)
@@ -111,7 +111,7 @@ func overlapIdentifiers(t *T) {
 func subscriptionIDFromClient(t *T) {
 	watch := t.watch()
 	for _, flags := range []byte{0, 2, 4} {
-		t.refuses(publishPacket(5, flags, 1, t.topic("x"), "x", prop(subscriptionID, vbi(1))), 0x82)
+		t.refuses(publishPacket(t.version, flags, 1, t.topic("x"), "x", prop(subscriptionID, vbi(1))), 0x82)
 	}
 	watch.nothing()
 }
@@ -125,11 +125,11 @@ func serverReceiveMaximum(t *T) {
 	require.EqualValues(t, most, c.answer.props.number(receiveMaximum, 65535))
 	for round := range 3 {
 		for id := 1; id <= most; id++ {
-			c.write(publishPacket(5, 4, id, t.topic("x"), "x"))
+			c.write(publishPacket(t.version, 4, id, t.topic("x"), "x"))
 			c.expectAck(PUBREC, id)
 			c.publish(t.topic("x"), fmt.Sprint(round), 0)
 		}
-		c.write(publishPacket(5, 0xC, 1, t.topic("x"), "x")) // the same again is not one more
+		c.write(publishPacket(t.version, 0xC, 1, t.topic("x"), "x")) // the same again is not one more
 		c.expectAck(PUBREC, 1)
 		for id := 1; id <= most; id++ {
 			c.write(pkt(PUBREL, u16(id)))
@@ -137,10 +137,10 @@ func serverReceiveMaximum(t *T) {
 		}
 	}
 	for id := 1; id <= most; id++ {
-		c.write(publishPacket(5, 4, id, t.topic("x"), "x"))
+		c.write(publishPacket(t.version, 4, id, t.topic("x"), "x"))
 		c.expectAck(PUBREC, id)
 	}
-	c.write(publishPacket(5, 4, most+1, t.topic("x"), "x"))
+	c.write(publishPacket(t.version, 4, most+1, t.topic("x"), "x"))
 	c.refused(0x93)
 }
 
@@ -161,7 +161,7 @@ func clientReceiveMaximum(t *T) {
 	c.ping() // the server has had a turn
 	c.subscribe(t.topic("y"), 0)
 	c.unsubscribe(t.topic("y"))
-	c.write(publishPacket(5, 2, 1, t.topic("none"), ""))
+	c.write(publishPacket(t.version, 2, 1, t.topic("none"), ""))
 	c.expectAck(PUBACK, 1)
 	require.Empty(t, c.kept, "more than Receive Maximum")
 	for n := range messages {
@@ -237,7 +237,7 @@ func refusedCodes(t *T, answer, flags byte) {
 	t.refuseAll("")
 	c := t.connect("refused")
 	for n := 1; n < 256; n++ {
-		c.write(publishPacket(5, flags, n, t.topic("x"), string([]byte{byte(n)})))
+		c.write(publishPacket(t.version, flags, n, t.topic("x"), string([]byte{byte(n)})))
 		a := c.expect(answer).ack(t)
 		require.EqualValues(t, n, a.id)
 		require.Contains(t, publishReasons, a.code)
@@ -251,7 +251,7 @@ func refusedCodes(t *T, answer, flags byte) {
 func pubackCodes(t *T) {
 	t.withCodes(PUBACK, publishReasons, delivered(1), func(*client, int, byte) {})
 	c := t.connect("a")
-	c.write(publishPacket(5, 2, 1, t.topic("nobody"), ""))
+	c.write(publishPacket(t.version, 2, 1, t.topic("nobody"), ""))
 	assert.Contains(t, raw(0, 0x10), c.expect(PUBACK).ack(t).code)
 	refusedCodes(t, PUBACK, 2)
 }
@@ -263,7 +263,7 @@ func pubrecCodes(t *T) {
 		}
 	})
 	c := t.connect("a")
-	c.write(publishPacket(5, 4, 1, t.topic("nobody"), ""))
+	c.write(publishPacket(t.version, 4, 1, t.topic("nobody"), ""))
 	assert.Contains(t, raw(0, 0x10), c.expect(PUBREC).ack(t).code)
 	refusedCodes(t, PUBREC, 4)
 }
@@ -272,7 +272,7 @@ func pubrelFlags(t *T) {
 	for flags := range byte(16) {
 		if flags != 2 {
 			c := t.connect("a")
-			c.write(publishPacket(5, 4, 1, t.topic("x"), ""))
+			c.write(publishPacket(t.version, 4, 1, t.topic("x"), ""))
 			c.expectAck(PUBREC, 1)
 			c.write(pkt(PUBREL&0xF0|flags, u16(1)))
 			c.refused(0x81)
@@ -282,7 +282,7 @@ func pubrelFlags(t *T) {
 
 func pubrelCodes(t *T) {
 	begun := func(c *client) int {
-		c.write(publishPacket(5, 4, 7, c.t.topic("none"), ""))
+		c.write(publishPacket(t.version, 4, 7, c.t.topic("none"), ""))
 		c.expectAck(PUBREC, 7)
 		return 7
 	}
@@ -341,12 +341,12 @@ func (t *T) fits(answer, code byte, rich bool, request func(c *client)) {
 
 func pubackFits(t *T) {
 	t.refuseAll(longReason, longPairs...)
-	t.fits(PUBACK, 0x87, true, func(c *client) { c.write(publishPacket(5, 2, 1, "x", "\x87")) })
+	t.fits(PUBACK, 0x87, true, func(c *client) { c.write(publishPacket(t.version, 2, 1, "x", "\x87")) })
 }
 
 func pubrecFits(t *T) {
 	t.refuseAll(longReason, longPairs...)
-	t.fits(PUBREC, 0x87, true, func(c *client) { c.write(publishPacket(5, 4, 1, "x", "\x87")) })
+	t.fits(PUBREC, 0x87, true, func(c *client) { c.write(publishPacket(t.version, 4, 1, "x", "\x87")) })
 }
 
 // pubrelFits: the server has no more to say in a PUBREL than its code.

@@ -79,8 +79,8 @@ func onlyAuthBeforeConnack(t *T) {
 	watch := t.connect("watch", with(method("PARROT", "good")...))
 	watch.subscribe(t.topic("#"), 0)
 	for _, p := range [][]byte{
-		publishPacket(5, 0, 0, t.topic("x"), "evil"), publishPacket(5, 2, 1, t.topic("x"), "evil"), subscribePacket(5, 1, nil, filter("a", 0)),
-		unsubscribePacket(5, 1, "a"), pkt(PINGREQ), pkt(PUBACK, u16(1)), t.connectPacket("b"),
+		publishPacket(t.version, 0, 0, t.topic("x"), "evil"), publishPacket(t.version, 2, 1, t.topic("x"), "evil"), subscribePacket(t.version, 1, nil, filter("a", 0)),
+		unsubscribePacket(t.version, 1, "a"), pkt(PINGREQ), pkt(PUBACK, u16(1)), t.connectPacket("b"),
 	} {
 		c := t.begun()
 		c.write(p, auth(0x18, method("PARROT", "good")...))

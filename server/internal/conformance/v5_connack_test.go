@@ -37,11 +37,11 @@ func connackComesFirst(t *T) {
 	for range 10 {
 		var burst []byte
 		for range 50 {
-			burst = append(burst, publishPacket(5, 0, 0, t.topic("x"), "burst")...)
+			burst = append(burst, publishPacket(t.version, 0, 0, t.topic("x"), "burst")...)
 		}
 		publisher.write(burst)
 		c := t.dial()
-		c.write(t.connectPacket("a", resume, expiry(60)), subscribePacket(5, 1, nil, filter(t.topic("x"), 1)), pkt(PINGREQ), burst)
+		c.write(t.connectPacket("a", resume, expiry(60)), subscribePacket(t.version, 1, nil, filter(t.topic("x"), 1)), pkt(PINGREQ), burst)
 		assert.EqualValues(t, 1, c.expect(CONNACK).connack(t).flags)
 		c.await(SUBACK)
 		c.await(PINGRESP)
@@ -97,7 +97,7 @@ func qosAnnounced(t *T) {
 
 func everyQoSSubscribed(t *T) {
 	c := t.connect("a")
-	c.write(subscribePacket(5, 1, nil, filter(t.topic("0"), 0), filter(t.topic("1"), 1), filter(t.topic("2"), 2)))
+	c.write(subscribePacket(t.version, 1, nil, filter(t.topic("0"), 0), filter(t.topic("1"), 1), filter(t.topic("2"), 2)))
 	assert.Equal(t, raw(0, 1, 2), c.expect(SUBACK).suback(t).codes)
 }
 
@@ -105,8 +105,8 @@ func serverMaximumPacketSize(t *T) {
 	const most = 300
 	t.serve(server.Config{Limits: server.Limits{MaxPacketSize: most}})
 	exact := func(size int) []byte {
-		empty := publishPacket(5, 0, 0, t.topic("x"), strings.Repeat("x", 200))
-		p := publishPacket(5, 0, 0, t.topic("x"), strings.Repeat("x", 200+size-len(empty)))
+		empty := publishPacket(t.version, 0, 0, t.topic("x"), strings.Repeat("x", 200))
+		p := publishPacket(t.version, 0, 0, t.topic("x"), strings.Repeat("x", 200+size-len(empty)))
 		require.Len(t, p, size)
 		return p
 	}
@@ -121,7 +121,7 @@ func serverMaximumPacketSize(t *T) {
 	c.write(raw(PUBLISH, 0xFF, 0xFF, 0xFF, 0x7F)) // the announcement is enough
 	c.refused(0x95)
 	c = t.connect("a")
-	c.write(subscribePacket(5, 1, nil, filter(strings.Repeat("x", most), 0)))
+	c.write(subscribePacket(t.version, 1, nil, filter(strings.Repeat("x", most), 0)))
 	c.refused(0x95)
 }
 
@@ -129,8 +129,8 @@ func aliasAboveMaximum(t *T) {
 	c := t.connect("a")
 	most := int(c.answer.props.number(topicAliasMaximum, 0))
 	for _, alias := range []int{0, most + 1, 65535} {
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
-		t.refuses(publishPacket(5, 4, 1, "", "", prop(topicAlias, u16(alias))), 0x94)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
+		t.refuses(publishPacket(t.version, 4, 1, "", "", prop(topicAlias, u16(alias))), 0x94)
 	}
 }
 
@@ -139,7 +139,7 @@ func aliasWithoutMaximum(t *T) {
 	watch := t.watch()
 	require.Zero(t, watch.answer.props.number(topicAliasMaximum, 0))
 	for _, alias := range []int{1, 2, 65535} {
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(topicAlias, u16(alias))), 0x94)
 	}
 	watch.nothing()
 }

@@ -24,7 +24,7 @@ func init() {
 
 // sized is a payload that makes a PUBLISH with this topic and flags as long as size.
 func (t *T) sized(size int, topic string, flags byte) string {
-	empty := publishPacket(5, flags, 1, topic, strings.Repeat("x", size/2))
+	empty := publishPacket(t.version, flags, 1, topic, strings.Repeat("x", size/2))
 	return strings.Repeat("x", size/2+size-len(empty))
 }
 
@@ -53,7 +53,7 @@ func clientMaximumPacketSize(t *T) {
 	for i := range most {
 		filters = append(filters, filter(t.topic(fmt.Sprint(i)), 0))
 	}
-	c.write(subscribePacket(5, 1, nil, filters...))
+	c.write(subscribePacket(t.version, 1, nil, filters...))
 	c.refused(0x95, 0x80, 0x83)
 }
 
@@ -136,13 +136,13 @@ func noProblemInformation(t *T) {
 	require.NoError(t, t.host.HandlePublish("#", func(*server.PublishEvent) error { return refusal }))
 	failures := func(c *client) (told int) {
 		list := []properties{}
-		c.write(publishPacket(5, 2, 1, t.topic("x"), ""), publishPacket(5, 4, 2, t.topic("x"), ""), pkt(PUBREL, u16(3)), pkt(PUBREC, u16(4)))
+		c.write(publishPacket(t.version, 2, 1, t.topic("x"), ""), publishPacket(t.version, 4, 2, t.topic("x"), ""), pkt(PUBREL, u16(3)), pkt(PUBREC, u16(4)))
 		for _, first := range raw(PUBACK, PUBREC, PUBCOMP, PUBREL) {
 			a := c.expect(first).ack(t)
 			assert.GreaterOrEqual(t, a.code, byte(0x80))
 			list = append(list, a.props)
 		}
-		c.write(subscribePacket(5, 1, nil, filter(t.topic("x"), 0)), unsubscribePacket(5, 1, t.topic("x")))
+		c.write(subscribePacket(t.version, 1, nil, filter(t.topic("x"), 0)), unsubscribePacket(t.version, 1, t.topic("x")))
 		list = append(list, c.expect(SUBACK).suback(t).props, c.expect(UNSUBACK).suback(t).props)
 		for _, props := range list {
 			told += len(props.all(reasonString)) + len(props.all(userProperty))

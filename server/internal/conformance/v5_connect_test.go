@@ -109,7 +109,7 @@ func reservedConnectFlag(t *T) {
 func (t *T) stored(name string) {
 	c := t.connect(name, expiry(60))
 	c.subscribe(t.topic("x"), 1)
-	c.write(publishPacket(5, 4, 99, t.topic("once"), "first"))
+	c.write(publishPacket(t.version, 4, 99, t.topic("once"), "first"))
 	c.expectAck(PUBREC, 99)
 	c.disconnect()
 	t.connect(name+"publisher").publish(t.topic("x"), "waited", 2)
@@ -125,7 +125,7 @@ func cleanStartDropsSession(t *T) {
 	assert.Equal(t, ack{id: 99, code: 0x92}, c.expect(PUBCOMP).ack(t))
 	watch.publish(t.topic("x"), "after", 2)
 	c.nothing()
-	c.write(publishPacket(5, 4, 99, t.topic("once"), "new"))
+	c.write(publishPacket(t.version, 4, 99, t.topic("once"), "new"))
 	c.expectAck(PUBREC, 99)
 	watch.receive(t.topic("once"), "new")
 	c.disconnect()
@@ -145,7 +145,7 @@ func sessionContinues(t *T) {
 	c.receive(t.topic("x"), "waited")
 	watch.publish(t.topic("x"), "after", 2)
 	c.receive(t.topic("x"), "after")
-	c.write(publishPacket(5, 0xC, 99, t.topic("once"), "first"))
+	c.write(publishPacket(t.version, 0xC, 99, t.topic("once"), "first"))
 	c.expectAck(PUBREC, 99)
 	c.write(pkt(PUBREL, u16(99)))
 	assert.Equal(t, ack{id: 99}, c.expect(PUBCOMP).ack(t))
@@ -406,7 +406,7 @@ func takeover(t *T) {
 	for n := range 5 { // also while it is busy
 		var burst []byte
 		for i := range 200 {
-			burst = append(burst, publishPacket(5, 0, 0, t.topic("none"), fmt.Sprint(n, i))...)
+			burst = append(burst, publishPacket(t.version, 0, 0, t.topic("none"), fmt.Sprint(n, i))...)
 		}
 		old.write(burst)
 		c := t.connect("a", expiry(60), resume)
@@ -431,8 +431,8 @@ func nothingAfterRefusal(t *T) {
 	watch := t.connect("watch", username("user"), password("secret"))
 	watch.subscribe(t.topic("#"), 0)
 	c := t.dial()
-	c.write(t.connectPacket("a"), publishPacket(5, 0, 0, t.topic("x"), "evil"), pkt(PINGREQ),
-		t.connectPacket("a", username("user"), password("secret")), publishPacket(5, 0, 0, t.topic("x"), "evil"))
+	c.write(t.connectPacket("a"), publishPacket(t.version, 0, 0, t.topic("x"), "evil"), pkt(PINGREQ),
+		t.connectPacket("a", username("user"), password("secret")), publishPacket(t.version, 0, 0, t.topic("x"), "evil"))
 	c.connackRefused(0x86)
 	watch.nothing()
 }

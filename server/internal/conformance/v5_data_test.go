@@ -33,18 +33,18 @@ var notUTF8 = []string{"\xC0\x80", "\xC1\xBF", "\xE0\x80\xAF", "\xED\xA0\x80", "
 
 // stringPlaces are packets with s as one of their strings, for connected clients.
 func stringPlaces(t *T, s string) map[string][]byte {
-	pub := func(list ...[]byte) []byte { return publishPacket(5, 0, 0, t.topic("x"), "payload", list...) }
+	pub := func(list ...[]byte) []byte { return publishPacket(t.version, 0, 0, t.topic("x"), "payload", list...) }
 	return map[string][]byte{
-		"topic name":         publishPacket(5, 0, 0, t.topic(s), "payload"),
+		"topic name":         publishPacket(t.version, 0, 0, t.topic(s), "payload"),
 		"content type":       pub(prop(contentType, str(s))),
 		"response topic":     pub(prop(responseTopic, str(s))),
 		"user property":      pub(user("key", s)),
-		"subscribe":          subscribePacket(5, 1, nil, filter(t.topic(s), 0)),
-		"unsubscribe":        unsubscribePacket(5, 1, t.topic(s)),
+		"subscribe":          subscribePacket(t.version, 1, nil, filter(t.topic(s), 0)),
+		"unsubscribe":        unsubscribePacket(t.version, 1, t.topic(s)),
 		"PUBACK reason":      pkt(PUBACK, u16(1), raw(0), props(prop(reasonString, str(s)))),
 		"PUBREL reason":      pkt(PUBREL, u16(1), raw(0), props(prop(reasonString, str(s)))),
 		"DISCONNECT reason":  pkt(DISCONNECT, raw(0), props(prop(reasonString, str(s)))),
-		"SUBSCRIBE property": subscribePacket(5, 1, [][]byte{user(s, "value")}, filter(t.topic("x"), 0)),
+		"SUBSCRIBE property": subscribePacket(t.version, 1, [][]byte{user(s, "value")}, filter(t.topic("x"), 0)),
 	}
 }
 
@@ -55,7 +55,7 @@ func illFormedUTF8(t *T) {
 	}
 	for _, bad := range notUTF8 {
 		t.Logf("% X", bad)
-		t.refuses(publishPacket(5, 0, 0, t.topic(bad), "payload"), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic(bad), "payload"), 0x81)
 	}
 	t.refusesConnect(t.connectPacket("", withID("a\xFF")), 0x81)
 }
@@ -98,7 +98,7 @@ func longVariableByteInteger(t *T) {
 	for _, edge := range []int{128, 16384} { // where the length needs one more byte
 		for size := edge - 20; size < edge+5; size++ {
 			payload := strings.Repeat("x", size)
-			c.write(publishPacket(5, 0, 0, t.topic("x"), payload))
+			c.write(publishPacket(t.version, 0, 0, t.topic("x"), payload))
 			c.receive(t.topic("x"), payload)
 		}
 	}
@@ -106,18 +106,18 @@ func longVariableByteInteger(t *T) {
 
 func stringPairs(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", user("a"+bad, "value")), 0x81)
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", user("key", bad)), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", user("a"+bad, "value")), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", user("key", bad)), 0x81)
 	}
 	t.refusesConnect(t.connectPacket("a", with(user("\xFF", "value"))), 0x81)
 	t.refusesConnect(t.connectPacket("a", with(user("key", "\xC0\x80"))), 0x81)
-	t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(userProperty, str("no value"))), 0x81)
+	t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(userProperty, str("no value"))), 0x81)
 }
 
 func reservedFlags(t *T) {
 	for _, p := range [][]byte{
 		pkt(PUBACK, u16(1)), pkt(PUBREC, u16(1)), pkt(PUBREL, u16(1)), pkt(PUBCOMP, u16(1)),
-		subscribePacket(5, 1, nil, filter("a", 0)), unsubscribePacket(5, 1, "a"),
+		subscribePacket(t.version, 1, nil, filter("a", 0)), unsubscribePacket(t.version, 1, "a"),
 		pkt(PINGREQ), pkt(DISCONNECT), pkt(AUTH, raw(0x18), props()),
 	} {
 		for bit := range 4 {
@@ -148,10 +148,10 @@ func noPacketIDWithQoS0(t *T) {
 }
 
 func packetIDZero(t *T) {
-	t.refuses(subscribePacket(5, 0, nil, filter("a", 0)), 0x81, 0x82)
-	t.refuses(unsubscribePacket(5, 0, "a"), 0x81, 0x82)
-	t.refuses(publishPacket(5, 2, 0, t.topic("x"), ""), 0x81, 0x82)
-	t.refuses(publishPacket(5, 4, 0, t.topic("x"), ""), 0x81, 0x82)
+	t.refuses(subscribePacket(t.version, 0, nil, filter("a", 0)), 0x81, 0x82)
+	t.refuses(unsubscribePacket(t.version, 0, "a"), 0x81, 0x82)
+	t.refuses(publishPacket(t.version, 2, 0, t.topic("x"), ""), 0x81, 0x82)
+	t.refuses(publishPacket(t.version, 4, 0, t.topic("x"), ""), 0x81, 0x82)
 }
 
 // serverPacketIDsAreFree goes once around all identifiers while some stay in use.
@@ -164,7 +164,7 @@ func serverPacketIDsAreFree(t *T) {
 	for sent := 0; sent < 1<<16+3*batch; sent += batch {
 		var packets, acks []byte
 		for i := range batch {
-			packets = append(packets, publishPacket(5, 2, i+1, t.topic("x"), "")...)
+			packets = append(packets, publishPacket(t.version, 2, i+1, t.topic("x"), "")...)
 		}
 		publisher.write(packets)
 		for range batch {
@@ -189,7 +189,7 @@ func acksEchoPacketID(t *T) {
 	c.subscribe(t.topic("x"), 2)
 	list := []int{0xFFFF, 1, 0x0100, 0x00FF, 77}
 	for i, id := range list {
-		c.write(publishPacket(5, 4, id, t.topic("none"), fmt.Sprint(i)))
+		c.write(publishPacket(t.version, 4, id, t.topic("none"), fmt.Sprint(i)))
 	}
 	for _, id := range list {
 		c.expectAck(PUBREC, id)
@@ -198,7 +198,7 @@ func acksEchoPacketID(t *T) {
 	for _, id := range list {
 		c.write(pkt(PUBREL, u16(id)))
 		c.expectAck(PUBCOMP, id)
-		c.write(publishPacket(5, 2, id, t.topic("none"), ""))
+		c.write(publishPacket(t.version, 2, id, t.topic("none"), ""))
 		c.expectAck(PUBACK, id)
 	}
 	publisher := t.connect("b")
@@ -211,11 +211,11 @@ func acksEchoPacketID(t *T) {
 func subackEchoesPacketID(t *T) {
 	c := t.connect("a")
 	for _, id := range []int{0xFFFF, 1, 0x0100, 0x00FF} {
-		c.write(subscribePacket(5, id, nil, filter(t.topic("x"), 0)))
+		c.write(subscribePacket(t.version, id, nil, filter(t.topic("x"), 0)))
 		assert.EqualValues(t, id, c.expect(SUBACK).suback(t).id)
 	}
 	for _, id := range []int{0xFFFF, 1, 0x0100, 0x00FF} {
-		c.write(unsubscribePacket(5, id, t.topic("x"), t.topic("y")))
+		c.write(unsubscribePacket(t.version, id, t.topic("x"), t.topic("y")))
 		assert.EqualValues(t, id, c.expect(UNSUBACK).suback(t).id)
 	}
 }
@@ -224,11 +224,11 @@ func subackEchoesPacketID(t *T) {
 // lack the Property Length.
 func emptyPropertyList(t *T) {
 	c := t.connect("a")
-	c.write(subscribePacket(5, 9, nil, filter(t.topic("x"), 1)))
+	c.write(subscribePacket(t.version, 9, nil, filter(t.topic("x"), 1)))
 	assert.Equal(t, raw(0, 9, 0, 1), c.expect(SUBACK).body)
-	c.write(unsubscribePacket(5, 9, t.topic("y")))
+	c.write(unsubscribePacket(t.version, 9, t.topic("y")))
 	assert.Equal(t, raw(0, 9, 0, 0x11), c.expect(UNSUBACK).body)
-	c.write(publishPacket(5, 0, 0, t.topic("x"), "payload"))
+	c.write(publishPacket(t.version, 0, 0, t.topic("x"), "payload"))
 	assert.Equal(t, cat(str(t.topic("x")), raw(0), []byte("payload")), c.expect(PUBLISH).body)
 
 	t.refuses(pkt(PUBLISH, str(t.topic("x"))), 0x81)

@@ -37,7 +37,7 @@ func sessionLivesWithConnection(t *T) {
 	c, second := t.connect("a"), t.connect("b", expiry(1))
 	for _, c := range []*client{c, second} {
 		c.subscribe(t.topic("x"), 2)
-		c.write(publishPacket(5, 4, 100, t.topic("none"), ""))
+		c.write(publishPacket(t.version, 4, 100, t.topic("none"), ""))
 		c.expectAck(PUBREC, 100)
 	}
 	time.Sleep(2200 * time.Millisecond)
@@ -74,7 +74,7 @@ func byteStream(t *T) {
 	c := t.connect("a")
 	c.subscribe(t.topic("x"), 0)
 	payload := strings.Repeat("0123456789abcdef", 1<<15)
-	p := cat(publishPacket(5, 0, 0, t.topic("x"), payload), raw(PINGREQ, 0, PINGREQ, 0))
+	p := cat(publishPacket(t.version, 0, 0, t.topic("x"), payload), raw(PINGREQ, 0, PINGREQ, 0))
 	go func() {
 		for len(p) > 0 {
 			n := min(len(p), 10_007)
@@ -125,7 +125,7 @@ func qos1Sender(t *T) {
 func qos1Receiver(t *T) {
 	watch, c := t.watch(), t.connect("a")
 	for i, flags := range []byte{2, 0xA, 2, 0xA} { // the same identifier each time
-		c.write(publishPacket(5, flags, 77, t.topic("x"), fmt.Sprint(i)))
+		c.write(publishPacket(t.version, flags, 77, t.topic("x"), fmt.Sprint(i)))
 		assert.EqualValues(t, 77, c.expect(PUBACK).ack(t).id)
 		watch.receive(t.topic("x"), fmt.Sprint(i))
 	}
@@ -183,16 +183,16 @@ func qos2Receiver(t *T) {
 	watch, c := t.watch(), t.connect("a", expiry(60))
 	for round := range 3 {
 		payload := fmt.Sprint(round)
-		c.write(publishPacket(5, 4, 77, t.topic("x"), payload))
+		c.write(publishPacket(t.version, 4, 77, t.topic("x"), payload))
 		c.expectAck(PUBREC, 77)
 		watch.receive(t.topic("x"), payload)
 		for _, flags := range []byte{0xC, 4, 0xC} { // the same message, whatever DUP says
-			c.write(publishPacket(5, flags, 77, t.topic("x"), payload))
+			c.write(publishPacket(t.version, flags, 77, t.topic("x"), payload))
 			c.expectAck(PUBREC, 77)
 		}
 		c.disconnect()
 		c = t.connect("a", expiry(60), resume)
-		c.write(publishPacket(5, 0xC, 77, t.topic("x"), payload))
+		c.write(publishPacket(t.version, 0xC, 77, t.topic("x"), payload))
 		c.expectAck(PUBREC, 77)
 		watch.nothing()
 		c.write(pkt(PUBREL, u16(77)))
@@ -206,7 +206,7 @@ func qos2Refused(t *T) {
 	t.refuseAll("")
 	c := t.connect("a")
 	for _, code := range []byte{0x87, 0x97, 0x87} { // looked at anew each time
-		c.write(publishPacket(5, 4, 77, t.topic("x"), string([]byte{code})))
+		c.write(publishPacket(t.version, 4, 77, t.topic("x"), string([]byte{code})))
 		assert.Equal(t, ack{id: 77, code: code}, c.expect(PUBREC).ack(t))
 	}
 	c.write(pkt(PUBREL, u16(77)))
@@ -215,12 +215,12 @@ func qos2Refused(t *T) {
 
 func qos2ExpiredAtReceiver(t *T) {
 	c := t.connect("a")
-	c.write(publishPacket(5, 4, 77, t.topic("x"), "x", prop(messageExpiry, u32(0))))
+	c.write(publishPacket(t.version, 4, 77, t.topic("x"), "x", prop(messageExpiry, u32(0))))
 	c.expectAck(PUBREC, 77)
-	c.write(publishPacket(5, 5, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
+	c.write(publishPacket(t.version, 5, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
 	c.expectAck(PUBREC, 78)
 	time.Sleep(1200 * time.Millisecond)
-	c.write(publishPacket(5, 0xD, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
+	c.write(publishPacket(t.version, 0xD, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
 	c.expectAck(PUBREC, 78)
 	for id := 77; id <= 78; id++ {
 		c.write(pkt(PUBREL, u16(id)))
@@ -361,7 +361,7 @@ func topicsInOrder(t *T) {
 		var burst []byte
 		for n := range messages {
 			flags := byte(n%3) << 1
-			burst = append(burst, publishPacket(5, flags, n+1, t.topic(fmt.Sprint(n%2)), fmt.Sprint(p, " ", n))...)
+			burst = append(burst, publishPacket(t.version, flags, n+1, t.topic(fmt.Sprint(n%2)), fmt.Sprint(p, " ", n))...)
 		}
 		publisher.write(burst)
 	}

@@ -122,7 +122,7 @@ func nothingAfterDisconnect(t *T) {
 	publisher := t.connect("b")
 	var burst []byte
 	for range 500 {
-		burst = append(burst, publishPacket(5, 0, 0, t.topic("x"), strings.Repeat("x", 500))...)
+		burst = append(burst, publishPacket(t.version, 0, 0, t.topic("x"), strings.Repeat("x", 500))...)
 	}
 	for _, p := range [][]byte{raw(0xFF, 0), t.connectPacket("a"), nil} {
 		c := t.connect("a")
@@ -132,7 +132,7 @@ func nothingAfterDisconnect(t *T) {
 		if p == nil {
 			t.host.Disconnect(c.id, code.AdministrativeAction)
 		} else {
-			c.write(p, pkt(PINGREQ), subscribePacket(5, 1, nil, filter("a", 0)))
+			c.write(p, pkt(PINGREQ), subscribePacket(t.version, 1, nil, filter("a", 0)))
 		}
 		for {
 			if p := c.next(); p.first != PUBLISH {
@@ -164,8 +164,8 @@ func errorsClose(t *T) {
 		0x81: {raw(0xF1, 0), raw(0, 0), raw(PUBLISH, 0), pkt(PUBACK), pkt(PUBACK, raw(1)), pkt(PUBREL, raw(0)), pkt(SUBSCRIBE, u16(1)),
 			pkt(DISCONNECT, raw(0, 9)), pkt(PUBCOMP, u16(1), raw(0), props(), raw(0))},
 		0x82: {raw(PINGRESP, 0), pkt(CONNACK, raw(0, 0, 0)), pkt(SUBACK, u16(1), props(), raw(0)), pkt(UNSUBACK, u16(1), props(), raw(0)),
-			subscribePacket(5, 1, nil), t.connectPacket("z"), pkt(AUTH)},
-		0x94: {publishPacket(5, 0, 0, t.topic("x"), "", prop(topicAlias, u16(0)))},
+			subscribePacket(t.version, 1, nil), t.connectPacket("z"), pkt(AUTH)},
+		0x94: {publishPacket(t.version, 0, 0, t.topic("x"), "", prop(topicAlias, u16(0)))},
 	} {
 		for _, p := range list {
 			c := t.connect("a")

@@ -61,8 +61,8 @@ func redeliveredWithDUP(t *T) {
 }
 
 func qos0WithoutDUP(t *T) {
-	t.refuses(publishPacket(5, 8, 0, t.topic("x"), ""), 0x81, 0x82)
-	t.refuses(publishPacket(5, 9, 0, t.topic("x"), ""), 0x81, 0x82)
+	t.refuses(publishPacket(t.version, 8, 0, t.topic("x"), ""), 0x81, 0x82)
+	t.refuses(publishPacket(t.version, 9, 0, t.topic("x"), ""), 0x81, 0x82)
 	c := t.connect("a")
 	c.subscribe(t.topic("x"), 0)
 	for _, flags := range []byte{0, 2, 4, 0xA, 0xC} {
@@ -85,14 +85,14 @@ func dupNotForwarded(t *T) {
 func qos3(t *T) {
 	watch := t.watch()
 	for _, flags := range []byte{6, 7, 0xE, 0xF} {
-		t.refuses(publishPacket(5, flags, 1, t.topic("x"), "x"), 0x81)
+		t.refuses(publishPacket(t.version, flags, 1, t.topic("x"), "x"), 0x81)
 	}
 	watch.nothing()
 }
 
 func topicNameFirst(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(publishPacket(5, 0, 0, t.topic(bad), ""), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic(bad), ""), 0x81)
 	}
 	t.refuses(pkt(PUBLISH), 0x81)
 	t.refuses(pkt(PUBLISH, raw(0)), 0x81)
@@ -100,7 +100,7 @@ func topicNameFirst(t *T) {
 	c := t.connect("a")
 	c.subscribe(t.topic("#"), 0)
 	for _, name := range []string{"\u00E4\U0001F600", " ", "/", "a//b", "\uFFFD", strings.Repeat("x", 65535-len(t.topic("")))} {
-		c.write(publishPacket(5, 0, 0, t.topic(name), "payload"))
+		c.write(publishPacket(t.version, 0, 0, t.topic(name), "payload"))
 		c.receive(t.topic(name), "payload")
 	}
 }
@@ -109,10 +109,10 @@ func wildcardInTopicName(t *T) {
 	watch := t.watch()
 	for _, name := range []string{"#", "+", "a/#", "a/+/b", "a#", "+a", "a/b+"} {
 		for _, flags := range []byte{0, 2, 4, 1} {
-			t.refuses(publishPacket(5, flags, 1, t.topic(name), "x"), 0x81, 0x82, 0x90)
+			t.refuses(publishPacket(t.version, flags, 1, t.topic(name), "x"), 0x81, 0x82, 0x90)
 		}
 	}
-	t.refuses(publishPacket(5, 0, 0, t.topic("+"), "x", prop(topicAlias, u16(1))), 0x81, 0x82, 0x90)
+	t.refuses(publishPacket(t.version, 0, 0, t.topic("+"), "x", prop(topicAlias, u16(1))), 0x81, 0x82, 0x90)
 	watch.nothing()
 }
 
@@ -135,7 +135,7 @@ func topicMatchesFilter(t *T) {
 		c := t.connect(fmt.Sprint("c", t.next()))
 		c.subscribe(t.topic(name), 0)
 		for _, topic := range topics {
-			publisher.write(publishPacket(5, 0, 0, t.topic(topic), topic))
+			publisher.write(publishPacket(t.version, 0, 0, t.topic(topic), topic))
 		}
 		publisher.ping()
 		for _, topic := range want {
@@ -218,11 +218,11 @@ func aliasesEndWithConnection(t *T) {
 	watch.receive(t.topic("x"), "set")
 	watch.receive(t.topic("x"), "used")
 	other := t.connect("b") // not those of another connection
-	other.write(publishPacket(5, 0, 0, "", "evil", prop(topicAlias, u16(1))))
+	other.write(publishPacket(t.version, 0, 0, "", "evil", prop(topicAlias, u16(1))))
 	other.refused(0x82, 0x94)
 	c.close()
 	c = t.connect("a", expiry(60), resume)
-	c.write(publishPacket(5, 0, 0, "", "evil", prop(topicAlias, u16(1))))
+	c.write(publishPacket(t.version, 0, 0, "", "evil", prop(topicAlias, u16(1))))
 	c.refused(0x82, 0x94)
 	watch.nothing()
 }
@@ -261,20 +261,20 @@ func everyAliasAccepted(t *T) {
 			watch.receive(t.topic(fmt.Sprint(round, alias)), "used")
 		}
 	}
-	t.refuses(publishPacket(5, 0, 0, "", "never set", prop(topicAlias, u16(1))), 0x82, 0x94)
-	t.refuses(publishPacket(5, 0, 0, "", "no alias"), 0x81, 0x82, 0x90)
+	t.refuses(publishPacket(t.version, 0, 0, "", "never set", prop(topicAlias, u16(1))), 0x82, 0x94)
+	t.refuses(publishPacket(t.version, 0, 0, "", "no alias"), 0x81, 0x82, 0x90)
 }
 
 func responseTopicNotUTF8(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(responseTopic, str("a"+bad))), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(responseTopic, str("a"+bad))), 0x81)
 	}
 }
 
 func responseTopicWithWildcard(t *T) {
 	watch := t.watch()
 	for _, name := range []string{"#", "+", "a/#", "a/+/b"} {
-		t.refuses(publishPacket(5, 2, 1, t.topic("x"), "", prop(responseTopic, str(name))), 0x81, 0x82, 0x90)
+		t.refuses(publishPacket(t.version, 2, 1, t.topic("x"), "", prop(responseTopic, str(name))), 0x81, 0x82, 0x90)
 	}
 	watch.nothing()
 	t.refusesConnect(t.connectPacket("a", withWill(will{topic: "a", props: [][]byte{prop(responseTopic, str("#"))}})), 0x81, 0x82, 0x90)
@@ -309,7 +309,7 @@ func propertiesForwarded(t *T) {
 
 func contentTypeNotUTF8(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(contentType, str("a"+bad))), 0x81)
+		t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(contentType, str("a"+bad))), 0x81)
 	}
-	t.refuses(publishPacket(5, 0, 0, t.topic("x"), "", prop(contentType, str("a")), prop(contentType, str("a"))), 0x82)
+	t.refuses(publishPacket(t.version, 0, 0, t.topic("x"), "", prop(contentType, str("a")), prop(contentType, str("a"))), 0x82)
 }

@@ -43,7 +43,7 @@ func init() {
 func subscribeFlags(t *T) {
 	for flags := range byte(16) {
 		if flags != 2 {
-			p := subscribePacket(5, 1, nil, filter("a", 0))
+			p := subscribePacket(t.version, 1, nil, filter("a", 0))
 			p[0] = SUBSCRIBE&0xF0 | flags
 			t.refuses(p, 0x81)
 		}
@@ -52,17 +52,17 @@ func subscribeFlags(t *T) {
 
 func filterNotUTF8(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(subscribePacket(5, 1, nil, filter(t.topic("x"), 0), filter(t.topic(bad), 0)), 0x81)
+		t.refuses(subscribePacket(t.version, 1, nil, filter(t.topic("x"), 0), filter(t.topic(bad), 0)), 0x81)
 	}
 }
 
 func subscribeToNothing(t *T) {
-	t.refuses(subscribePacket(5, 1, nil), 0x82)
-	t.refuses(subscribePacket(5, 1, [][]byte{prop(subscriptionID, vbi(1))}), 0x82)
-	t.refuses(subscribePacket(5, 1, nil, str("a")), 0x81)
-	t.refuses(subscribePacket(5, 1, nil, filter("a", 0), str("b")), 0x81)
-	t.refuses(subscribePacket(5, 1, nil, filter("a", 0), raw(0)), 0x81)
-	t.refuses(subscribePacket(5, 1, [][]byte{prop(subscriptionID, vbi(0))}, filter("a", 0)), 0x82)
+	t.refuses(subscribePacket(t.version, 1, nil), 0x82)
+	t.refuses(subscribePacket(t.version, 1, [][]byte{prop(subscriptionID, vbi(1))}), 0x82)
+	t.refuses(subscribePacket(t.version, 1, nil, str("a")), 0x81)
+	t.refuses(subscribePacket(t.version, 1, nil, filter("a", 0), str("b")), 0x81)
+	t.refuses(subscribePacket(t.version, 1, nil, filter("a", 0), raw(0)), 0x81)
+	t.refuses(subscribePacket(t.version, 1, [][]byte{prop(subscriptionID, vbi(0))}, filter("a", 0)), 0x82)
 }
 
 func noLocal(t *T) {
@@ -88,17 +88,17 @@ func noLocal(t *T) {
 }
 
 func noLocalShared(t *T) {
-	t.refuses(subscribePacket(5, 1, nil, filter("$share/group/"+t.topic("x"), 4)), 0x82)
-	t.refuses(subscribePacket(5, 1, nil, filter(t.topic("y"), 4), filter("$share/group/"+t.topic("x"), 4|2)), 0x82)
+	t.refuses(subscribePacket(t.version, 1, nil, filter("$share/group/"+t.topic("x"), 4)), 0x82)
+	t.refuses(subscribePacket(t.version, 1, nil, filter(t.topic("y"), 4), filter("$share/group/"+t.topic("x"), 4|2)), 0x82)
 }
 
 func subscriptionOptions(t *T) {
 	for _, options := range []byte{0x40, 0x80, 0xC0, 0x41, 0x82} {
-		t.refuses(subscribePacket(5, 1, nil, filter("a", options)), 0x81)
-		t.refuses(subscribePacket(5, 1, nil, filter("a", 0), filter("b", options)), 0x81)
+		t.refuses(subscribePacket(t.version, 1, nil, filter("a", options)), 0x81)
+		t.refuses(subscribePacket(t.version, 1, nil, filter("a", 0), filter("b", options)), 0x81)
 	}
 	for _, options := range []byte{0x03, 0x30, 0x33} { // QoS 3, Retain Handling 3
-		t.refuses(subscribePacket(5, 1, nil, filter("a", options)), 0x81, 0x82)
+		t.refuses(subscribePacket(t.version, 1, nil, filter("a", options)), 0x81, 0x82)
 	}
 }
 
@@ -116,7 +116,7 @@ func subackAnswers(t *T) {
 				filters = append(filters, filter(t.topic(fmt.Sprint(i)), good[i%3]))
 			}
 		}
-		c.write(subscribePacket(5, id*1000, nil, filters...))
+		c.write(subscribePacket(t.version, id*1000, nil, filters...))
 		a := c.expect(SUBACK).suback(t)
 		assert.EqualValues(t, id*1000, a.id)
 		require.Len(t, a.codes, id)
@@ -159,12 +159,12 @@ func replacingLosesNothing(t *T) {
 	const messages = 300
 	var burst []byte
 	for n := range messages {
-		burst = append(burst, publishPacket(5, 2, n+1, t.topic("x"), fmt.Sprint(n))...)
+		burst = append(burst, publishPacket(t.version, 2, n+1, t.topic("x"), fmt.Sprint(n))...)
 	}
 	publisher.write(burst)
 	const again = 20
 	for n := range again {
-		c.write(subscribePacket(5, n+1, nil, filter(t.topic("+"), 1|byte(n%2)*8)))
+		c.write(subscribePacket(t.version, n+1, nil, filter(t.topic("+"), 1|byte(n%2)*8)))
 	}
 	kept, next, acks := 0, 0, 0
 	for next < messages || acks < again || kept == 0 {
@@ -193,7 +193,7 @@ func replacingLosesNothing(t *T) {
 func severalFilters(t *T) {
 	c, publisher := t.connect("a"), t.connect("b")
 	publisher.publish(t.topic("2"), "kept", 5)
-	c.write(subscribePacket(5, 1, [][]byte{prop(subscriptionID, vbi(7))},
+	c.write(subscribePacket(t.version, 1, [][]byte{prop(subscriptionID, vbi(7))},
 		filter(t.topic("0"), 0), filter("bad/#/filter", 0), filter(t.topic("1"), 1), filter(t.topic("2"), 2|0x20), filter(t.topic("1"), 0), filter(t.topic("2"), 2|8)))
 	assert.Equal(t, raw(0, 0x8F, 1, 2, 0, 2), c.expect(SUBACK).suback(t).codes)
 	c.receive(t.topic("2"), "kept")
@@ -219,7 +219,7 @@ func subackCodes(t *T) {
 	c := t.connect("a")
 	for n := range 256 {
 		wanted.Store(uint32(n))
-		c.write(subscribePacket(5, 1, nil, filter("a", 2), filter("b", 0)))
+		c.write(subscribePacket(t.version, 1, nil, filter("a", 2), filter("b", 0)))
 		codes := c.expect(SUBACK).suback(t).codes
 		require.Len(t, codes, 2)
 		for _, got := range codes {
@@ -254,7 +254,7 @@ func subackFits(t *T) {
 	whole := len(pkt(SUBACK, u16(1), props(prop(reasonString, str(longReason)), cat(longPairs...)), raw(0x87)))
 	for size := 30; size < whole+3; size++ {
 		c := t.connect(fmt.Sprint("c", size), with(prop(maximumPacketSize, u32(size))))
-		c.write(subscribePacket(5, 1, nil, filter("a", 0)))
+		c.write(subscribePacket(t.version, 1, nil, filter("a", 0)))
 		p := c.expect(SUBACK)
 		require.LessOrEqual(t, len(pkt(p.first, p.body)), size)
 		require.Equal(t, raw(0x87), p.suback(t).codes)
@@ -264,7 +264,7 @@ func subackFits(t *T) {
 func unsubscribeFlags(t *T) {
 	for flags := range byte(16) {
 		if flags != 2 {
-			p := unsubscribePacket(5, 1, "a")
+			p := unsubscribePacket(t.version, 1, "a")
 			p[0] = UNSUBSCRIBE&0xF0 | flags
 			t.refuses(p, 0x81)
 		}
@@ -273,12 +273,12 @@ func unsubscribeFlags(t *T) {
 
 func unsubscribeNotUTF8(t *T) {
 	for _, bad := range append(notUTF8, "\x00") {
-		t.refuses(unsubscribePacket(5, 1, t.topic("x"), t.topic(bad)), 0x81)
+		t.refuses(unsubscribePacket(t.version, 1, t.topic("x"), t.topic(bad)), 0x81)
 	}
 }
 
 func unsubscribeFromNothing(t *T) {
-	t.refuses(unsubscribePacket(5, 1), 0x82)
+	t.refuses(unsubscribePacket(t.version, 1), 0x82)
 	t.refuses(pkt(UNSUBSCRIBE, u16(1), props(user("key", "value"))), 0x82)
 	t.refuses(pkt(UNSUBSCRIBE, u16(1), props(), raw(0)), 0x81)
 	t.refuses(pkt(UNSUBSCRIBE, u16(1), props(), raw(0, 2, 'a')), 0x81)
@@ -344,12 +344,12 @@ func unsubackAnswers(t *T) {
 		for _, name := range []string{"a", "c", "e/+"} {
 			c.subscribe(t.topic(name), 1)
 		}
-		c.write(unsubscribePacket(5, id, t.topic("a"), t.topic("b"), t.topic("c"), t.topic("a"), t.topic("d"), t.topic("e/+")))
+		c.write(unsubscribePacket(t.version, id, t.topic("a"), t.topic("b"), t.topic("c"), t.topic("a"), t.topic("d"), t.topic("e/+")))
 		a := c.expect(UNSUBACK).suback(t)
 		assert.EqualValues(t, id, a.id)
 		assert.Equal(t, raw(0, 0x11, 0, 0x11, 0x11, 0), a.codes)
 	}
-	c.write(unsubscribePacket(5, 1, t.topic("bad/#/filter")))
+	c.write(unsubscribePacket(t.version, 1, t.topic("bad/#/filter")))
 	assert.Contains(t, raw(0x11, 0x8F), c.expect(UNSUBACK).suback(t).codes[0])
 	c.nothing()
 }
@@ -359,7 +359,7 @@ func unsubackFits(t *T) {
 	for filters := 1; filters < 60; filters++ {
 		const most = 40
 		c := t.connect(fmt.Sprint("c", filters), with(prop(maximumPacketSize, u32(most))))
-		c.write(unsubscribePacket(5, 1, strings.Split(strings.Repeat("a,", filters-1)+"a", ",")...))
+		c.write(unsubscribePacket(t.version, 1, strings.Split(strings.Repeat("a,", filters-1)+"a", ",")...))
 		if size := len(pkt(UNSUBACK, u16(1), props(), make([]byte, filters))); size <= most {
 			assert.Len(t, c.expect(UNSUBACK).suback(t).codes, filters)
 		} else {

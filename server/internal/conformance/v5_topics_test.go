@@ -85,9 +85,9 @@ func dollarTopics(t *T) {
 }
 
 func emptyTopics(t *T) {
-	t.refuses(publishPacket(5, 0, 0, "", "x"), 0x81, 0x82, 0x90)
+	t.refuses(publishPacket(t.version, 0, 0, "", "x"), 0x81, 0x82, 0x90)
 	c := t.connect("a")
-	c.write(subscribePacket(5, 1, nil, filter("", 0)))
+	c.write(subscribePacket(t.version, 1, nil, filter("", 0)))
 	if p := c.next(); p.first == SUBACK {
 		assert.Equal(t, raw(0x8F), p.suback(t).codes)
 	} else {
@@ -97,9 +97,9 @@ func emptyTopics(t *T) {
 }
 
 func nullInTopics(t *T) {
-	t.refuses(publishPacket(5, 0, 0, t.topic("a\x00b"), "x"), 0x81)
-	t.refuses(subscribePacket(5, 1, nil, filter(t.topic("a\x00b"), 0)), 0x81)
-	t.refuses(unsubscribePacket(5, 1, t.topic("a\x00b")), 0x81)
+	t.refuses(publishPacket(t.version, 0, 0, t.topic("a\x00b"), "x"), 0x81)
+	t.refuses(subscribePacket(t.version, 1, nil, filter(t.topic("a\x00b"), 0)), 0x81)
+	t.refuses(unsubscribePacket(t.version, 1, t.topic("a\x00b")), 0x81)
 }
 
 // longTopics: 65,535 bytes are served; what the length cannot say cannot be sent.
