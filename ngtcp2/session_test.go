@@ -156,6 +156,30 @@ func TestEarlyDataTurnedOff(t *testing.T) {
 	p.exchange(1000)
 }
 
+// A server that wants a key share which the ticket's holder did not send asks for
+// another ClientHello, and that refuses early data (RFC 8446 section 4.2.10).
+func TestEarlyDataHelloRetryRequest(t *testing.T) {
+	for _, group := range []string{"secp384r1", "X25519MLKEM768"} {
+		stls := earlyTLS(t, func(c *crypto.Config) { c.Groups = group })
+		o := options{stls: stls, ctls: clientTLS(t), early: true}
+		o.session = sessionOf(t, o)
+		p := newPair(t, o)
+		require.True(t, p.c.conn.CanSendEarlyData())
+		first := p.c.open()
+		p.c.write(first, bytes.Repeat([]byte("early"), 1000), true)
+		p.handshake()
+		assert.True(t, p.c.has(EventEarlyDataRejected), group)
+		assert.True(t, p.c.conn.TLSState().Resumed)
+		assert.True(t, p.c.conn.TLSState().EarlyDataRejected)
+		assert.Empty(t, p.s.data)
+		assert.Equal(t, first, p.c.open())
+		p.c.write(first, []byte("again"), true)
+		p.run(func() bool { return p.s.fin[first] })
+		assert.Equal(t, "again", string(p.s.data[first]))
+		p.exchange(100_000)
+	}
+}
+
 // The same when only this server turns it down; its tickets do not allow it either.
 func TestEarlyDataTurnedDownByConn(t *testing.T) {
 	o := options{stls: earlyTLS(t, nil), ctls: clientTLS(t), early: true}

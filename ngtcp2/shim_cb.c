@@ -49,9 +49,10 @@ static int cb_update_key(ngtcp2_conn *conn, uint8_t *rx_secret,
 // --- handshake ---
 
 static int cb_client_initial(ngtcp2_conn *conn, void *user_data) {
+  shim_conn *c = user_data;
   int rv = ngtcp2_crypto_client_initial_cb(conn, user_data);
-  ((shim_conn *)user_data)->keyed = rv == 0;
-  return rv;
+  c->keyed = rv == 0;
+  return rv != 0 ? rv : shim_session_expect_retry(c);
 }
 
 static int cb_recv_client_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid,

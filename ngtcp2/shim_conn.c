@@ -90,7 +90,15 @@ static int tls_attach(shim_conn *c, SSL *ssl) {
   return rv == 0 && shim_session_enable_early(c, ssl) ? 0 : NGTCP2_ERR_CRYPTO;
 }
 
-// tls_detach frees the SSL first: it points into the context.
+static void context_del(ngtcp2_crypto_ossl_ctx **ossl) {
+  if (*ossl != NULL) {
+    ngtcp2_crypto_ossl_ctx_del(*ossl);
+    *ossl = NULL;
+    shim_count_block(-1);
+  }
+}
+
+// tls_detach frees the SSL first: it points into the contexts.
 static void tls_detach(shim_conn *c) {
   if (c->ssl != NULL) {
     SSL_set_app_data(c->ssl, NULL);
@@ -98,11 +106,8 @@ static void tls_detach(shim_conn *c) {
     c->ssl = NULL;
     shim_count_block(-1);
   }
-  if (c->ossl != NULL) {
-    ngtcp2_crypto_ossl_ctx_del(c->ossl);
-    c->ossl = NULL;
-    shim_count_block(-1);
-  }
+  context_del(&c->ossl);
+  context_del(&c->ossl_first);
 }
 
 void shim_conn_ssl_free(void *ssl) { SSL_free(ssl); }

@@ -153,6 +153,7 @@ struct shim_conn {
   ngtcp2_conn *conn;
   SSL *ssl; // NULL once released
   ngtcp2_crypto_ossl_ctx *ossl;
+  ngtcp2_crypto_ossl_ctx *ossl_first; // shim_session_expect_retry
   ngtcp2_crypto_conn_ref ref;
   shim_events *ev;
   shim_stream *streams;
@@ -187,6 +188,7 @@ struct shim_conn {
 void shim_session_version(shim_conn *c); // shim_session.c
 int shim_session_enable_early(shim_conn *c, SSL *ssl);
 int shim_session_early_rejected(shim_conn *c);
+int shim_session_expect_retry(shim_conn *c);
 int shim_session_take(shim_conn *c);
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c

@@ -42,6 +42,35 @@ int shim_session_early_rejected(shim_conn *c) {
   return c->early && SSL_get_early_data_status(c->ssl) != SSL_EARLY_DATA_ACCEPTED;
 }
 
+// shim_session_expect_retry: of a client that has sent its ClientHello and has the
+// keys of 0-RTT. The server may ask for a second ClientHello, which offers no early
+// data (RFC 8446 section 4.1.2).
+//
+// OpenSSL would offer it again, and make its keys again, at which ngtcp2 aborts,
+// unless the session forbids it; nothing else reads that after the first
+// ClientHello.
+//
+// ngtcp2's OpenSSL backend sends TLS messages at the level of the last key, which
+// is 0-RTT now, where none can go. A new context starts at Initial. The old one has
+// the transport parameters that the SSL points at, and no CRYPTO data.
+int shim_session_expect_retry(shim_conn *c) {
+  ngtcp2_crypto_ossl_ctx *fresh;
+  if (!c->early) {
+    return 0;
+  }
+  if (SSL_SESSION_set_max_early_data(SSL_get0_session(c->ssl), 0) != 1) {
+    return NGTCP2_ERR_CRYPTO;
+  }
+  if (ngtcp2_crypto_ossl_ctx_new(&fresh, c->ssl) != 0) {
+    return NGTCP2_ERR_NOMEM;
+  }
+  shim_count_block(1);
+  c->ossl_first = c->ossl;
+  c->ossl = fresh;
+  ngtcp2_conn_set_tls_native_handle(c->conn, fresh);
+  return 0;
+}
+
 // add appends an event: version and length of the parameters (shim_session_head),
 // the transport parameters to remember, the session.
 static int add(shim_conn *c, SSL_SESSION *s) {

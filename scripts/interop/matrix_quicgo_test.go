@@ -442,8 +442,8 @@ func early(t *testing.T, m *oursMux) (state endpoint.EarlyState) {
 	return state
 }
 
-// x25519 is a server that takes the key share that our client sends: a HelloRetryRequest rejects all
-// early data (RFC 8446, section 4.2.10).
+// x25519 is a server that takes the key share that our client sends. By default crypto/tls prefers
+// X25519MLKEM768 and asks for it, and a HelloRetryRequest rejects all early data (RFC 8446, section 4.2.10).
 var x25519 = serverOptions{curves: []tls.CurveID{tls.X25519}}
 
 func oursQuicGoZeroRTT(t *testing.T) {
@@ -455,13 +455,20 @@ func oursQuicGoZeroRTT(t *testing.T) {
 	assert.True(t, awaited(t, s.conns).ConnectionState().Used0RTT)
 }
 
-// oursQuicGoZeroRTTRejected: another server has other ticket keys; we send again unseen.
+// oursQuicGoZeroRTTRejected: another server has other ticket keys, or the same one asks for another
+// ClientHello; we send again unseen.
 func oursQuicGoZeroRTTRejected(t *testing.T) {
-	session := sessionFrom(t, echoQuicGo(t, x25519, &quic.Transport{}, nil).addr.String())
-	s := echoQuicGo(t, x25519, &quic.Transport{}, nil)
-	m := resumed(t, slowly(t, s.addr.String()), session, true)
-	assert.Equal(t, endpoint.EarlyRejected, early(t, m))
-	assert.False(t, awaited(t, s.conns).ConnectionState().Used0RTT)
+	for _, o := range []serverOptions{x25519, {}} {
+		s := echoQuicGo(t, o, &quic.Transport{}, nil)
+		session := sessionFrom(t, s.addr.String())
+		<-s.conns
+		if len(o.curves) > 0 {
+			s = echoQuicGo(t, o, &quic.Transport{}, nil)
+		}
+		m := resumed(t, slowly(t, s.addr.String()), session, true)
+		assert.Equal(t, endpoint.EarlyRejected, early(t, m))
+		assert.False(t, awaited(t, s.conns).ConnectionState().Used0RTT)
+	}
 }
 
 // oursTraced connects to a quic-go server that is traced.

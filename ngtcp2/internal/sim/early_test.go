@@ -192,6 +192,10 @@ var rejections = map[string]struct {
 	"other limits":      {tls: allowEarly, change: func(c *endpoint.Config) { c.ConnWindow = 600 << 10 }},
 	"off":               {tls: allowEarly, change: func(c *endpoint.Config) { c.EarlyData = false }},
 	"off in TLS":        {tls: func(c *crypto.Config) { c.TicketKeys = [][]byte{ticketKey(1)} }},
+	"HelloRetryRequest": {tls: func(c *crypto.Config) {
+		allowEarly(c)
+		c.Groups = "secp384r1"
+	}},
 }
 
 // oldSession is of a server that takes early data.
