@@ -223,7 +223,8 @@ func TLSAlertClose(alert uint8, reason string) ConnectionError {
 
 // CloseFor is the CONNECTION_CLOSE that answers err (ngtcp2_ccerr_set_liberr,
 // or the TLS alert). For a Drop error, WriteConnectionClose writes nothing. An
-// err that is no *Error closes with InternalError.
+// err that is no *Error closes with InternalError. The frame type is 0, unknown
+// (RFC 9000 section 19.19): ngtcp2 does not say which frame was at fault.
 func CloseFor(err error) ConnectionError {
 	var e *Error
 	if !errors.As(err, &e) {
