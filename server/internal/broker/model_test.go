@@ -132,12 +132,12 @@ func (m *model) step() {
 func (m *model) connect(id string) {
 	v, clean := versions[m.r.IntN(3)], m.r.IntN(4) == 0
 	old := m.sessions[id]
-	present := old != nil && !clean
+	present := old != nil && !clean && old.expiry > 0
 	var oldPeer *peer
 	var due *modelWill
 	if old != nil {
 		oldPeer = old.peer
-		if old.will != nil && (clean || oldPeer != nil && old.will.delay == 0) {
+		if old.will != nil && (!present || oldPeer != nil && old.will.delay == 0) {
 			due = old.will
 		}
 	}

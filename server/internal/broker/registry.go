@@ -31,7 +31,7 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 	if before.s != nil {
 		b.callSession(c.info.ID, SessionEnded)
 	}
-	present = old != nil && !p.clean
+	present = old != nil && before.s == nil
 	if present {
 		b.callSession(c.info.ID, SessionResumed)
 	} else {
@@ -53,7 +53,7 @@ func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers
 		before = old.handOver(c, p)
 	}
 	s := old
-	if old == nil || p.clean {
+	if old == nil || before.s != nil {
 		s = &Session{id: c.info.ID, b: b}
 		s.begin(c, p)
 		b.cfg.Sessions.Store(s)
@@ -63,13 +63,14 @@ func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers
 }
 
 // handOver prepares a stored session for a new connection: it ends with Clean Start
-// [MQTT-3.1.2-4], else c gets it [MQTT-3.1.2-5]. A will is due when the session ends,
+// [MQTT-3.1.2-4], or because it was to last no longer than the old connection
+// [MQTT-3.1.2-6, 3.1.1], else c gets it [MQTT-3.1.2-5]. A will is due when the session ends,
 // or when a live connection is taken over and the will has no delay; else the new
 // connection is in time to cancel it [MQTT-3.1.3-9].
 func (s *Session) handOver(c *Client, p *attachment) (before leftovers) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.clean {
+	if p.clean || s.expiry == 0 {
 		return s.end()
 	}
 	before.client = s.client
