@@ -33,8 +33,10 @@ type Handlers struct {
 	// code, any other error with NotAuthorized (0x87). It is asked about every message,
 	// and its answers are not remembered. A refused will refuses the CONNECT; a refused
 	// message gets the code in PUBACK or PUBREC, if the version and QoS have a place for
-	// it, and vanishes. Messages of Broker.Publish and replies of handlers are not asked
-	// about.
+	// it, and vanishes. In MQTT 3.1 and 3.1.1 UnspecifiedError, which a panic is too, and
+	// ImplementationSpecificError end the connection of the publisher instead, which
+	// sends the message again. Messages of Broker.Publish and replies of handlers are not
+	// asked about.
 	Authorize func(c *ClientInfo, a Action, topic string) error
 
 	// Deliver is called for each message and each session that is to get it, retained

@@ -130,9 +130,15 @@ func (c *Client) ackPublish(p *packet.Publish, receivers int) error {
 
 // refusePublish answers a PUBLISH that is not accepted: with the code of err when the
 // version and QoS have a place for it, else as if nothing had happened
-// [MQTT-3.3.5-2, 3.1.1].
+// [MQTT-3.3.5-2, 3.1.1], or with the end of the connection when something has failed and
+// the message is not to be lost for that [MQTT-4.8.0-2, 3.1.1].
 func (c *Client) refusePublish(p *packet.Publish, err error) error {
-	if errors.Is(err, ErrDrop) || c.version != packet.V50 {
+	switch {
+	case errors.Is(err, ErrDrop):
+		return c.swallow(p)
+	case c.version != packet.V50 && transient(err):
+		return err
+	case c.version != packet.V50:
 		return c.swallow(p)
 	}
 	switch p.QoS {
@@ -142,6 +148,13 @@ func (c *Client) refusePublish(p *packet.Publish, err error) error {
 		return c.reply(&packet.Pubrec{PacketID: p.PacketID, ReasonCode: answerCode(err, packet.PUBREC), Properties: c.problem(err, packet.PUBREC)})
 	}
 	return nil
+}
+
+// transient reports whether err tells that something has failed, a handler that has
+// panicked for example, and not that the message is unwelcome.
+func transient(err error) bool {
+	code := answerCode(err, packet.PUBACK)
+	return code == packet.UnspecifiedError || code == packet.ImplementationSpecificError
 }
 
 // swallow answers a PUBLISH that goes nowhere like one that has been accepted: until
