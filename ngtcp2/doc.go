@@ -57,6 +57,16 @@
 //	Settings, TransportParams  Go heap    copied by New*Conn
 //	crypto.Context             C heap     its owner; an SSL object holds its own reference
 //
+// # What ngtcp2 1.24 does otherwise
+//
+// After a client has gone from address A to B, the server validates A once more,
+// for three probe timeouts (of the initial RTT at least: 3 s), and follows no
+// packet from A meanwhile. A client that returns to A within that time is answered
+// at B, and waits until its own probe timeout sends something after it: some
+// seconds, 4.2 at most in a sweep of 462 cases. There is no call that ends that
+// validation. When the server then follows, ngtcp2 has stopped its loss detection
+// timer; this package sends a PING, which starts it again.
+//
 // # Threads
 //
 // One goroutine at a time may use an Events and the Conns on it; there is no lock.

@@ -179,6 +179,7 @@ static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->server = cfg->server;
   c->follow_preferred = cfg->follow_preferred;
   c->early = cfg->early_len > 0;
+  c->keep_alive = UINT64_MAX;
   c->reject_early = cfg->reject_early;
   c->version_slot = cfg->version_slot;
   c->limits_slot = cfg->limits_slot;
@@ -352,7 +353,9 @@ int shim_conn_is_local_stream(shim_conn *c, int64_t id) {
 // --- others ---
 
 void shim_conn_keep_alive(shim_conn *c, uint64_t timeout) {
-  ngtcp2_conn_set_keep_alive_timeout(c->conn, timeout > 0 ? timeout : UINT64_MAX);
+  c->keep_alive = timeout > 0 ? timeout : UINT64_MAX;
+  c->wake = 0;
+  ngtcp2_conn_set_keep_alive_timeout(c->conn, c->keep_alive);
   shim_conn_finish(c, 0);
 }
 

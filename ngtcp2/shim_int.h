@@ -166,6 +166,7 @@ struct shim_conn {
   int32_t fatal;    // how the connection failed: only a close may follow
   uint32_t state;   // SHIM_STATE_* that callbacks set
   uint64_t log_id;
+  uint64_t keep_alive; // ns, UINT64_MAX = never
   uint64_t next_keys; // times that the keys after the next update were made
   int version_slot;
   int limits_slot;
@@ -178,6 +179,7 @@ struct shim_conn {
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t answered;   // TLS has the keys of Handshake packets to send
   uint8_t rx_level;   // where TLS expects its next message
+  uint8_t wake;       // shim_path_wake waits for a PING
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t prefix_len;
   uint8_t secret_len;
@@ -190,6 +192,8 @@ int shim_session_enable_early(shim_conn *c, SSL *ssl);
 int shim_session_early_rejected(shim_conn *c);
 int shim_session_expect_retry(shim_conn *c);
 int shim_session_take(shim_conn *c);
+
+void shim_path_wake(shim_conn *c); // shim_path.c
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 

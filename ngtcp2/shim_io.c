@@ -152,6 +152,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
     return fatal(c, (int)n);
   }
   pace(c, (uint64_t)n, pktlen, ts);
+  shim_path_wake(c);
   res->n = n;
   res->segment_size = (uint32_t)gso;
   res->ecn = pi.ecn;

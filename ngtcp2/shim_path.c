@@ -11,6 +11,25 @@ static int ready(shim_conn *c) {
          !ngtcp2_conn_in_draining_period2(c->conn);
 }
 
+// shim_path_wake sees to it that a path in use does not start in silence. ngtcp2
+// stops the loss detection timer when the path changes, and starts it again with
+// the next packet that must be acknowledged. A path that is validated already needs
+// no PATH_CHALLENGE: when nothing new is to be sent either, what was lost on the old
+// path would wait until the idle timeout. A PING starts the timer, and its
+// acknowledgement tells what was lost. Only a keep-alive makes one.
+void shim_path_wake(shim_conn *c) {
+  ngtcp2_conn_info info;
+  if (!(c->state & SHIM_STATE_HANDSHAKE_CONFIRMED)) {
+    return;
+  }
+  ngtcp2_conn_get_conn_info2(c->conn, &info);
+  int silent = info.min_rtt == UINT64_MAX && info.bytes_in_flight == 0;
+  if (silent != c->wake) {
+    c->wake = (uint8_t)silent;
+    ngtcp2_conn_set_keep_alive_timeout(c->conn, silent ? 1 : c->keep_alive);
+  }
+}
+
 void shim_conn_update_key(shim_conn *c, uint64_t ts) {
   int rv = NGTCP2_ERR_INVALID_STATE;
   if (ready(c)) {

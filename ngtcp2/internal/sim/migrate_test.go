@@ -163,6 +163,28 @@ func TestMigrateAndClose(t *testing.T) {
 	assert.Equal(t, []error{endpoint.ErrClosed}, ends)
 }
 
+// A client that returns while the server validates its former address once more is
+// followed when that ends. All that the server had sent to the other address is lost
+// then, and it has nothing new to send.
+func TestMigrateBackSoon(t *testing.T) {
+	for _, immediate := range []bool{false, true} {
+		r := newRoam(t, Link{Delay: 10 * time.Millisecond})
+		require.NoError(t, r.migrate(endpoint.Migration{Local: r.second}))
+		r.echo(100_000)
+		r.Pass(1200 * time.Millisecond)
+		got := r.client.got
+		r.client.send(t, 100_000)
+		r.Pass(time.Millisecond)
+		r.client.conn.StartMigration(endpoint.Migration{Local: r.first, Immediate: immediate}, func(error) {})
+		r.until(10*time.Second, func() bool { return r.client.got >= got+100_000 })
+		assert.Equal(t, r.first, r.server.conn.Path().Remote)
+		r.Pass(time.Second)
+		sent := r.server.conn.Info().PktSent
+		r.Pass(10 * time.Second)
+		assert.Equal(t, sent, r.server.conn.Info().PktSent, "it is quiet again")
+	}
+}
+
 // A NAT that gives the client another address, and the first one again.
 func TestRebindingIsReported(t *testing.T) {
 	r := newRoam(t, lan)
