@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"hash/maphash"
+	"math/rand/v2"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
@@ -19,7 +20,8 @@ const (
 	// given to another topic: with more topics than aliases most of them stay what they
 	// are.
 	aliasIdle = 1024
-	// aliasSeen is how many topics are remembered that have been sent once.
+	// aliasSeen is how many topics are remembered that have been sent once, while an
+	// alias is free: as many get theirs when they are sent again, whatever their hashes.
 	aliasSeen = 32
 	// aliasSize is the size of a Topic Alias property.
 	aliasSize = 3
@@ -30,9 +32,9 @@ const (
 // second time. The goroutine that flushes owns it.
 type outAliases struct {
 	seed  maphash.Seed
-	slots []outAlias // alias - 1
-	seen  [aliasSeen]uint64
-	now   uint64 // messages so far
+	slots []outAlias        // alias - 1
+	seen  [aliasSeen]uint64 // hashes, 0 = none
+	now   uint64            // messages so far
 }
 
 type outAlias struct {
@@ -61,16 +63,31 @@ func (a *outAliases) choose(o *outgoing, limit int) {
 			free = i
 		}
 	}
-	seen := &a.seen[hash%aliasSeen]
-	if *seen != hash {
-		*seen = hash
-		return
-	}
 	// The alias may make the two lengths in the packet longer too.
-	if free < 0 || o.size(packet.V50)+aliasSize+2 > limit {
+	if free < 0 || !a.again(hash) || o.size(packet.V50)+aliasSize+2 > limit {
 		return
 	}
 	s := &a.slots[free]
 	s.hash, s.used, s.topic = hash, a.now, append(s.topic[:0], topic...)
 	o.alias = uint16(free + 1)
+}
+
+// again tells whether the topic is one of those sent once, and forgets it. If not, it
+// becomes one of them, where there is no room in the place of any other.
+func (a *outAliases) again(hash uint64) bool {
+	place := -1
+	for i, seen := range a.seen {
+		if seen == hash {
+			a.seen[i] = 0
+			return true
+		}
+		if seen == 0 {
+			place = i
+		}
+	}
+	if place < 0 {
+		place = rand.IntN(aliasSeen)
+	}
+	a.seen[place] = hash
+	return false
 }

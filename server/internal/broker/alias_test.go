@@ -68,6 +68,39 @@ func TestOutgoingAliases(t *testing.T) { // MQTT-3.1.2-26, MQTT-3.1.2-27
 	proves(t, "MQTT-3.1.2-26", "MQTT-3.3.2-8")
 }
 
+// However the hashes of the topics fall: as many topics as are remembered get an alias
+// when they are sent again, and topics beyond do not keep all of them from it.
+func TestOutgoingAliasesDoNotDependOnHashes(t *testing.T) {
+	a := &outAliases{seed: maphash.MakeSeed(), slots: make([]outAlias, aliasSeen)}
+	send := func(topic string) *outgoing {
+		o := &outgoing{delivery: delivery{m: newMessage([]byte(topic), nil, nil)}}
+		a.choose(o, maxAliased)
+		return o
+	}
+	var colliding []string
+	for i := 0; len(colliding) < aliasSeen; i++ {
+		topic := fmt.Sprint("topic/", i)
+		if maphash.String(a.seed, topic)%aliasSeen == 0 {
+			colliding = append(colliding, topic)
+		}
+	}
+	for i := range 4 * aliasSeen {
+		assert.Zero(t, send(fmt.Sprint("sent once/", i)).alias)
+	}
+	clear(a.seen[:])
+	for _, topic := range colliding {
+		assert.Zero(t, send(topic).alias)
+	}
+	for _, topic := range colliding {
+		o := send(topic)
+		assert.NotZero(t, o.alias)
+		assert.False(t, o.known)
+	}
+	for _, topic := range colliding {
+		assert.True(t, send(topic).known)
+	}
+}
+
 // Aliases that are no longer used go to other topics.
 func TestOutgoingAliasesAreGivenAnew(t *testing.T) {
 	w := newWorld(t)
