@@ -44,8 +44,9 @@ func (p *QueuePolicy) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not drop-new, drop-old or disconnect", text)
 }
 
-// deliver queues d for the client, or counts it as dropped. Any goroutine.
-func (s *Session) deliver(d delivery) {
+// deliver queues d for the client, or counts it as dropped. d stays the caller's. Any
+// goroutine.
+func (s *Session) deliver(d *delivery) {
 	if reason, ok := s.offer(d, true); !ok {
 		s.dropped(reason)
 	}
@@ -54,37 +55,51 @@ func (s *Session) deliver(d delivery) {
 // offer queues d for the client, if the limits allow it, and wakes the owner of the
 // connection. It takes its own reference on the message. insist: when there is no room,
 // do as QueuePolicy says. Any goroutine.
-func (s *Session) offer(d delivery, insist bool) (reason DropReason, ok bool) {
+func (s *Session) offer(d *delivery, insist bool) (reason DropReason, ok bool) {
 	if s.b.cfg.Handlers.Deliver == nil {
 		return s.enqueue(d, d.m, insist)
 	}
-	changed, ok := s.callDeliver(d)
+	changed, ok := s.callDeliver(*d)
 	if !ok {
 		return DropHandler, false
 	}
 	if changed.m != d.m {
 		defer changed.m.Release()
 	}
-	return s.enqueue(changed, d.m, insist)
+	return s.enqueue(&changed, d.m, insist)
 }
 
 // enqueue is offer after the Deliver handler, which has made d of origin.
-func (s *Session) enqueue(d delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
+func (s *Session) enqueue(d *delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
 	s.mu.Lock()
 	if d.stored && origin.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()
 		return 0, true
 	}
-	var expired []delivery
-	var few [4]delivery
-	old := few[:0]
-	reason, ok = s.admit(&d)
-	if !ok && reason.full() {
+	if reason, ok = s.admit(d); !ok {
+		return s.refused(d, reason, insist)
+	}
+	d.m.Retain()
+	s.queue.push(d)
+	c := s.client
+	s.mu.Unlock()
+	if c != nil {
+		c.wake()
+	}
+	return 0, true
+}
+
+// refused is the rest of enqueue when there is no place for d, unless some can be made.
+// It unlocks s.mu.
+func (s *Session) refused(d *delivery, reason DropReason, insist bool) (_ DropReason, ok bool) {
+	var expired, old []delivery
+	if reason.full() {
 		if expired = s.purge(); len(expired) > 0 {
-			reason, ok = s.admit(&d)
+			reason, ok = s.admit(d)
 		}
 		if !ok && insist && s.b.cfg.QueuePolicy == DropOld {
-			reason, ok, old = s.makeRoom(&d, old)
+			var few [4]delivery
+			reason, ok, old = s.makeRoom(d, few[:0])
 		}
 	}
 	if ok {

@@ -91,7 +91,7 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 		return &Error{Code: packet.TopicNameInvalid, Reason: "will topic is too long or has too many levels"}
 	case p.Will != nil && !b.wellFormed(p.Will.Properties, p.Will.Payload):
 		return &Error{Code: packet.PayloadFormatInvalid, Reason: "will payload is not UTF-8, as its Payload Format Indicator says"}
-	case p.Will != nil && b.reserved(p.Will.Topic):
+	case p.Will != nil && b.reserved([]byte(p.Will.Topic)):
 		return &Error{Code: packet.NotAuthorized, Reason: "will topic is the server's own"}
 	}
 	return b.admitConnect(c.from)

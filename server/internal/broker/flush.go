@@ -36,12 +36,10 @@ var writers = sync.Pool{New: func() any { return &writer{buf: make([]byte, 0, wr
 
 func (w *writer) full() bool { return w.n == len(w.batch) }
 
-func (w *writer) add(o outgoing, now int64) {
-	if o.m != nil {
-		o.setExpiry(now)
-	}
-	w.batch[w.n] = o
+// next is the place in the batch of one more packet; it is empty.
+func (w *writer) next() *outgoing {
 	w.n++
+	return &w.batch[w.n-1]
 }
 
 func (w *writer) drop(m *Message, reason DropReason) { w.drops = append(w.drops, dropped{m, reason}) }

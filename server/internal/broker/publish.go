@@ -33,7 +33,7 @@ func (c *Client) onPublish(p *packet.Publish) error {
 	if len(name) > c.b.cfg.MaxTopicLength || topic.Levels(name) > c.b.cfg.MaxTopicLevels {
 		return c.refusePublish(p, &Error{Code: packet.TopicNameInvalid, Reason: "topic name is too long or has too many levels"})
 	}
-	if c.b.reserved(string(name[:min(len(name), len(sysPrefix))])) {
+	if c.b.reserved(name) {
 		return c.refusePublish(p, &Error{Code: packet.NotAuthorized, Reason: "topic name is the server's own"})
 	}
 	if !c.b.wellFormed(p.Properties, p.Payload) { // MQTT 5.0 section 3.3.2.3.2

@@ -27,12 +27,12 @@ const (
 
 func (q *queue) at(i int) *delivery { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
-func (q *queue) push(d delivery) {
+func (q *queue) push(d *delivery) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
 	q.n++
-	*q.at(q.n - 1) = d
+	*q.at(q.n - 1) = *d
 	q.bytes += d.m.Size()
 }
 
@@ -45,16 +45,21 @@ func (q *queue) grow() {
 }
 
 // pop removes the first delivery; its reference goes to the caller.
-func (q *queue) pop() delivery {
-	d := *q.at(0)
-	*q.at(0) = delivery{}
+func (q *queue) pop() (d delivery) {
+	q.popTo(&d)
+	return d
+}
+
+// popTo is pop to where the delivery is to be.
+func (q *queue) popTo(d *delivery) {
+	first := q.at(0)
+	*d, *first = *first, delivery{}
 	q.head++
 	q.n--
 	q.bytes -= d.m.Size()
 	if q.n == 0 && len(q.ring) > keepQueue {
 		q.ring, q.head = nil, 0
 	}
-	return d
 }
 
 // take removes the deliveries for which remove says so and appends them to dst. The
@@ -65,7 +70,7 @@ func (q *queue) take(remove func(*delivery) bool, dst []delivery) []delivery {
 		if d := q.pop(); remove(&d) {
 			dst = append(dst, d)
 		} else {
-			rest.push(d)
+			rest.push(&d)
 		}
 	}
 	*q = rest

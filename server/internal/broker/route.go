@@ -46,7 +46,7 @@ func (r *receivers) count() int { return len(r.sessions) + len(r.groups) }
 type router struct {
 	generation [2]uint64 // of the tree of subscriptions and of that of groups
 	seed       maphash.Seed
-	cache      map[string]receivers
+	cache      map[string]*receivers
 	cached     int                // receivers in cache
 	seen       [seenTopics]uint64 // hashes of topics met lately
 	matches    []*subscription    // scratch
@@ -69,13 +69,13 @@ const (
 func newRouter() any {
 	return &router{
 		seed:  maphash.MakeSeed(),
-		cache: make(map[string]receivers),
+		cache: make(map[string]*receivers),
 		index: make(map[*Session]int),
 	}
 }
 
 // receivers gives the receivers of a topic, valid until the next call.
-func (r *router) receivers(b *Broker, topic []byte) receivers {
+func (r *router) receivers(b *Broker, topic []byte) *receivers {
 	if g := [2]uint64{b.subs.Generation(), b.shares.tree.Generation()}; g != r.generation {
 		clear(r.cache)
 		r.generation, r.cached = g, 0
@@ -88,7 +88,7 @@ func (r *router) receivers(b *Broker, topic []byte) receivers {
 	clear(r.matches)
 	r.scratch.groups = b.shares.tree.Match(topic, r.scratch.groups[:0])
 	if !r.meet(topic) {
-		return r.scratch
+		return &r.scratch
 	}
 	return r.store(topic)
 }
@@ -103,16 +103,16 @@ func (r *router) meet(topic []byte) bool {
 }
 
 // store puts a copy of scratch into the cache.
-func (r *router) store(topic []byte) receivers {
+func (r *router) store(topic []byte) *receivers {
 	cost := 1 + r.scratch.count()
 	if cost > maxCachedReceivers {
-		return r.scratch
+		return &r.scratch
 	}
 	if r.cached+cost > maxCachedReceivers {
 		clear(r.cache)
 		r.cached = 0
 	}
-	found := receivers{slices.Clone(r.scratch.sessions), slices.Clone(r.scratch.groups)}
+	found := &receivers{slices.Clone(r.scratch.sessions), slices.Clone(r.scratch.groups)}
 	r.cache[string(topic)] = found
 	r.cached += cost
 	return found
@@ -178,8 +178,8 @@ func (g *grant) add(sub *subscription) {
 }
 
 // route delivers m to every session with a matching subscription and to one of each
-// group, and stores it if it is to be retained. It gives the number of receivers. The caller keeps its
-// reference. Any goroutine; no lock may be held.
+// group, and stores it if it is to be retained. It gives the number of receivers. The
+// caller keeps its reference. Any goroutine; no lock may be held.
 func (b *Broker) route(m *Message) (n int) {
 	if m.retain {
 		b.retain(m)
@@ -187,6 +187,7 @@ func (b *Broker) route(m *Message) (n int) {
 	r := b.routers.Get().(*router)
 	defer b.routers.Put(r)
 	found := r.receivers(b, m.Topic())
+	d := delivery{m: m, live: true}
 	for i := range found.sessions {
 		rec := &found.sessions[i]
 		g := &rec.all
@@ -196,7 +197,8 @@ func (b *Broker) route(m *Message) (n int) {
 		if g.qos < 0 {
 			continue
 		}
-		rec.s.deliver(delivery{m: m, ids: g.ids, qos: min(m.qos, byte(g.qos)), retain: m.retain && g.rap, live: true})
+		d.ids, d.qos, d.retain = g.ids, min(m.qos, byte(g.qos)), m.retain && g.rap
+		rec.s.deliver(&d)
 		n++
 	}
 	for _, g := range found.groups {

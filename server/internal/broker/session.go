@@ -47,12 +47,12 @@ func (s *Session) ID() string { return s.id }
 // queue keeps the order of all messages; a QoS 0 message waits behind one for which
 // Receive Maximum leaves no room.
 func (s *Session) collect(c *Client, w *writer, room int) {
-	now := s.b.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != c {
+	if s.client != c || len(s.out.resend) == 0 && s.queue.n == 0 {
 		return
 	}
+	now := s.b.now()
 	for room > 0 && !w.full() && len(s.out.resend) > 0 {
 		if !s.resend(c, w, now, &room) {
 			return
@@ -73,7 +73,7 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 	case f == nil: // acknowledged without having been sent again
 	case f.state == flightReleased:
 		s.charge(f)
-		w.add(outgoing{id: f.id}, 0)
+		w.next().id = f.id
 		*room -= 4
 	case f.size(c.version) > c.maxPacket:
 		w.drop(s.out.finish(f), DropTooLarge)
@@ -82,7 +82,9 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 	default:
 		s.charge(f)
 		f.m.Retain()
-		w.add(outgoing{delivery: f.delivery, id: f.id, dup: true}, now)
+		o := w.next()
+		o.delivery, o.id, o.dup = f.delivery, f.id, true
+		o.setExpiry(now)
 		*room -= f.size(c.version)
 	}
 	if s.out.resend = s.out.resend[1:]; len(s.out.resend) == 0 {
@@ -106,13 +108,14 @@ func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
 	case d.qos > 0 && s.blocked(d): // [MQTT-4.9.0-2]
 		return false
 	}
-	o := outgoing{delivery: s.queue.pop()}
+	o := w.next()
+	s.queue.popTo(&o.delivery)
+	o.setExpiry(now)
 	if o.qos > 0 {
 		s.quota--
 		o.m.Retain()
 		o.id = s.out.add(o.delivery)
 	}
-	w.add(o, now)
 	*room -= size
 	return true
 }

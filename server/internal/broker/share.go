@@ -161,7 +161,7 @@ func (g *shareGroup) deliver(m *Message) bool {
 			return false
 		}
 		final := try >= min(among, maxShareTries)
-		reason, ok := sub.s.offer(delivery{
+		reason, ok := sub.s.offer(&delivery{
 			m: m, ids: sub.ids, qos: min(m.qos, sub.qos), // [MQTT-4.8.2-3]
 			retain: m.retain && sub.rap, live: true, share: g,
 		}, final)

@@ -164,7 +164,7 @@ func (c *Client) welcome(g *granted) {
 			c.b.logInvalidReply(g.filter, err)
 			continue
 		}
-		c.session.deliver(delivery{m: m, ids: g.sub.ids, qos: min(m.qos, g.sub.qos), retain: m.retain})
+		c.session.deliver(&delivery{m: m, ids: g.sub.ids, qos: min(m.qos, g.sub.qos), retain: m.retain})
 		m.Release()
 	}
 }

@@ -133,6 +133,6 @@ func (s *Stats) droppedTotal() (n uint64) {
 
 // reserved reports whether clients may not publish to a topic: the broker's own
 // (MQTT 5.0 section 4.7.2), when it publishes there.
-func (b *Broker) reserved(topic string) bool {
-	return b.cfg.SysInterval > 0 && len(topic) >= len(sysPrefix) && topic[:len(sysPrefix)] == sysPrefix
+func (b *Broker) reserved(topic []byte) bool {
+	return b.cfg.SysInterval > 0 && len(topic) >= len(sysPrefix) && string(topic[:len(sysPrefix)]) == sysPrefix
 }

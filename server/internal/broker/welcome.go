@@ -93,7 +93,7 @@ func (p *retainedPart) deliver(m *Message) {
 	expired := m.expires != 0 && m.expires <= s.b.now()
 	own := p.sub.noLocal && m.from == s.id
 	if !late && !expired && !own {
-		s.deliver(delivery{m: m, ids: p.sub.ids, qos: min(m.qos, p.sub.qos), retain: true, stored: true})
+		s.deliver(&delivery{m: m, ids: p.sub.ids, qos: min(m.qos, p.sub.qos), retain: true, stored: true})
 	}
 }
 
