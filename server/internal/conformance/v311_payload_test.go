@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,6 +22,8 @@ func init() {
 	mqtt311(returnCodes, "MQTT-3.2.2-4", "MQTT-3.2.2-5", "MQTT-3.2.2-6")
 	mqtt311(keptSession, "MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.1.4-3", "MQTT-3.2.2-2")
 	mqtt311(droppedSession, "MQTT-3.1.2-6", "MQTT-3.2.2-1")
+	mqtt311(sessionEndsWithConnection, "MQTT-3.1.2-6", "MQTT-4.1.0-2")
+	mqtt5(sessionEndsWithConnection, "MQTT-4.1.0-2")
 	mqtt311(version31, "MQTT-3.1.2-1")
 }
 
@@ -105,17 +108,17 @@ func returnCodes(t *T) {
 		code.UnsupportedProtocolVersion: 1, code.ClientIdentifierNotValid: 2, code.ServerUnavailable: 3, code.ServerBusy: 3,
 		code.BadUserNameOrPassword: 4, code.NotAuthorized: 5,
 	}
-	var reason code.ReasonCode
+	var reason atomic.Uint32
 	t.serve(server.Config{Handlers: server.Handlers{Connect: func(e *server.ConnectEvent) error {
 		if e.HasUsername {
 			return nil
 		}
-		return server.Refuse(reason, "")
+		return server.Refuse(code.ReasonCode(reason.Load()), "")
 	}}})
 	t.connect("a", resume, username("user")).disconnect()
 	fitting := 0
 	for _, b := range connackReasons[1:] {
-		reason = code.ReasonCode(b)
+		reason.Store(uint32(b))
 		c := t.dial()
 		c.write(t.connectPacket("a", resume))
 		p, err := c.read()
@@ -124,12 +127,12 @@ func returnCodes(t *T) {
 			a := p.connack(t)
 			require.Zero(t, a.flags, "%02X", b)
 			require.True(t, a.code >= 1 && a.code <= 5, "%02X", a.code)
-			if want, ok := known[reason]; ok {
+			if want, ok := known[code.ReasonCode(b)]; ok {
 				require.Equal(t, want, a.code, "%02X", b)
 			}
 			c.end()
 		} else {
-			require.NotContains(t, known, reason, "%02X", b)
+			require.NotContains(t, known, code.ReasonCode(b))
 		}
 	}
 	assert.Less(t, fitting, len(connackReasons)-1, "some fit none")
@@ -197,6 +200,21 @@ func droppedSession(t *T) {
 		assert.Equal(t, connack{}, c.answer)
 		c.nothing()
 		t.connect("a").disconnect()
+	}
+}
+
+// sessionEndsWithConnection: also when another connection takes its place, which must not
+// get what was meant for the first.
+func sessionEndsWithConnection(t *T) {
+	publisher := t.connect("b")
+	for round := range 5 {
+		first := t.connect("a")
+		first.subscribe(t.topic("x"), 1)
+		publisher.publish(t.topic("x"), "not acknowledged", 2)
+		c := t.connect("a", resume)
+		assert.Zero(t, c.answer.flags, "round %d", round)
+		publisher.publish(t.topic("x"), "nobody listens", 2)
+		c.nothing()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -148,26 +149,26 @@ func violationsClose(t *T) {
 func transientErrorCloses(t *T) {
 	t.serve(server.Config{})
 	watch := t.watch()
-	failing := true
+	var failing atomic.Bool
 	require.NoError(t, t.host.HandlePublish(t.topic("panic"), func(*server.PublishEvent) error {
-		if failing {
+		if failing.Load() {
 			panic("handler")
 		}
 		return nil
 	}))
 	require.NoError(t, t.host.HandlePublish(t.topic("error"), func(*server.PublishEvent) error {
-		if failing {
+		if failing.Load() {
 			return errors.Join(errors.New("no disk"), server.Refuse(code.ImplementationSpecificError, ""))
 		}
 		return nil
 	}))
 	for _, name := range []string{"panic", "error"} {
-		failing = true
+		failing.Store(true)
 		for _, flags := range []byte{0, 2, 4, 5} {
 			t.refuses(publishPacket(t.version, flags, 1, t.topic(name), "x"))
 		}
 		watch.nothing()
-		failing = false
+		failing.Store(false)
 		t.connect("again").publish(t.topic(name), "again", 4)
 		watch.receive(t.topic(name), "again")
 	}

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -129,16 +130,16 @@ func manyFilters(t *T) {
 
 // subackFailure has a handler refuse with every code that 5.0 has: 3.1.1 knows one.
 func subackFailure(t *T) {
-	var reason code.ReasonCode
+	var reason atomic.Uint32
 	t.serve(server.Config{Handlers: server.Handlers{Subscribe: func(e *server.SubscribeEvent) error {
 		if strings.HasSuffix(e.Filter, "refused") {
-			return server.Refuse(reason, "")
+			return server.Refuse(code.ReasonCode(reason.Load()), "")
 		}
 		return nil
 	}}})
 	c := t.connect("a")
 	for n := 1; n < 256; n++ {
-		reason = code.ReasonCode(n)
+		reason.Store(uint32(n))
 		c.write(subscribePacket(t.version, n, nil, filter(t.topic("1"), 1), filter(t.topic("refused"), 2), filter(t.topic("2"), 2)))
 		require.Equal(t, packet{SUBACK, raw(0, byte(n), 1, 0x80, 2)}, c.next(), "%02X", n)
 	}
