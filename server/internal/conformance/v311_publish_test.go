@@ -19,6 +19,7 @@ func init() {
 	mqtt311(noPacketIDField, "MQTT-2.3.1-5")
 	mqtt311(emptyErasesRetained311, "MQTT-3.3.1-10", "MQTT-3.3.1-11")
 	mqtt311(retainHandling0, "MQTT-3.3.1-6", "MQTT-3.3.1-8")
+	mqtt311(retainAcrossVersions, "MQTT-3.3.1-9")
 	mqtt311(topicNameField, "MQTT-3.3.2-1")
 	mqtt311(publishNotAuthorized, "MQTT-3.3.5-2")
 	mqtt311(qos2ReceiverOnce, "MQTT-4.3.3-2")
@@ -54,6 +55,24 @@ func emptyErasesRetained311(t *T) {
 			t.retained(t.topic("#"), "")
 		}
 	}
+}
+
+// retainAcrossVersions: a subscription that wants RETAIN as published, which only 5.0 has,
+// and whose session goes on with 3.1.1.
+func retainAcrossVersions(t *T) {
+	five := *t
+	five.version = 5
+	c := five.connect("a", expiry(60))
+	c.subscribe(t.topic("x"), 2|8)
+	c.disconnect()
+	publisher := t.connect("b")
+	publisher.publish(t.topic("x"), "waits", 5)
+	c = t.connect("a", resume)
+	assert.Equal(t, connack{flags: 1}, c.answer)
+	assert.False(t, c.receive(t.topic("x"), "waits").retain)
+	publisher.publish(t.topic("x"), "new", 3)
+	assert.False(t, c.receive(t.topic("x"), "new").retain)
+	c.nothing()
 }
 
 func topicNameField(t *T) {
