@@ -94,3 +94,13 @@ func TestRetryNever(t *testing.T) {
 	require.NoError(t, p.Process.Signal(syscall.SIGUSR1))
 	assert.EqualValues(t, 0, p.counters(t, "quic", "INFO")["retries"])
 }
+
+// home is the home directory that command made for p.
+func (p *process) home() string {
+	for _, v := range p.Env {
+		if home, found := strings.CutPrefix(v, "HOME="); found {
+			return home
+		}
+	}
+	return ""
+}

@@ -88,16 +88,6 @@ func command(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// home is the home directory that command made for p.
-func (p *process) home() string {
-	for _, v := range p.Env {
-		if home, found := strings.CutPrefix(v, "HOME="); found {
-			return home
-		}
-	}
-	return ""
-}
-
 // status waits for the end of the process.
 func (p *process) status(t *testing.T) int {
 	t.Helper()

@@ -78,7 +78,6 @@ func TestConnInfo(t *testing.T) {
 // orderer notes which stream brought its last byte when.
 type orderer struct {
 	echoer
-	got  map[int64]int
 	done []int64
 }
 

@@ -113,12 +113,6 @@ var flowRules = []rule{
 		act: func(x *exchange) {
 			x.app(rawquic.Bytes(rawquic.TypeResetStream, x.mine(0), 0, 3), rawquic.Stream(x.mine(0), 3, []byte("x"), false))
 		}},
-	{name: "4.5 a changed final size of a stream that is forgotten MAY pass", code: silent,
-		act: func(x *exchange) {
-			x.app(rawquic.Bytes(rawquic.TypeResetStream, x.myUni(0), 0, 3))
-			x.w.settle()
-			x.app(rawquic.Bytes(rawquic.TypeResetStream, x.myUni(0), 0, 4))
-		}},
 }
 
 var (

@@ -94,6 +94,23 @@ func (c *rule) run(t *testing.T, client bool) {
 	x.judge(c.code)
 }
 
+// A stream may be forgotten with its final size, or not (RFC 9000 section 4.5: the
+// state of closed streams need not be kept): versions of ngtcp2 differ.
+func TestFinalSizeOfForgottenStream(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		x := establish(t, client, rawquic.Config{})
+		for _, size := range []int{3, 4} {
+			x.app(rawquic.Bytes(rawquic.TypeResetStream, x.myUni(0), 0, size))
+			x.w.settle()
+		}
+		if x.Closed() != nil {
+			x.judge(ngtcp2.FinalSizeError)
+		} else {
+			x.judge(silent)
+		}
+	}
+}
+
 func establish(t *testing.T, client bool, cfg rawquic.Config, opts ...option) *exchange {
 	t.Helper()
 	opts = append([]option{limited}, opts...)

@@ -416,8 +416,14 @@ func TestEarlyStreamsGivenUp(t *testing.T) {
 	})
 	e.Pass(ms)
 	open(t, w.conn.OpenStream, "neither", false).Reset(9) // after the first flight
-	e.until(time.Second, func() bool { return e.last() != nil && len(e.last().resets) == 2 && len(e.last().stops) == 1 })
+	var stops []uint64                                    // elsewhere STOP_SENDING is noticed when the stream is written
+	if ngtcp2.ReportsStopSending() {
+		stops = []uint64{8}
+	}
+	e.until(time.Second, func() bool {
+		return e.last() != nil && len(e.last().resets) == 2 && len(e.last().stops) == len(stops)
+	})
 	assert.Equal(t, endpoint.EarlyAccepted, w.conn.EarlyData())
 	assert.ElementsMatch(t, []uint64{7, 9}, e.last().resets)
-	assert.Equal(t, []uint64{8}, e.last().stops)
+	assert.Equal(t, stops, e.last().stops)
 }
