@@ -97,6 +97,7 @@ func knockWith(t *testing.T, s *running, url string, id mqttclient.TLS, username
 }
 
 func TestClientCertificates(t *testing.T) {
+	t.Parallel()
 	ca := newClientCA(t)
 	uri, err := url.Parse("urn:device:7")
 	require.NoError(t, err)

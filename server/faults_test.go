@@ -58,6 +58,7 @@ func faulty(t *testing.T, text string) *running {
 }
 
 func TestFaultsAfterConnect(t *testing.T) {
+	t.Parallel()
 	connect := &packet.Connect{ClientID: "c", CleanStart: true}
 	for _, fault := range faultsOfConnack {
 		t.Run(fault.fault, func(t *testing.T) {
@@ -81,6 +82,7 @@ func TestFaultsAfterConnect(t *testing.T) {
 }
 
 func TestFaultsAfterSubscribe(t *testing.T) {
+	t.Parallel()
 	early, short := faulty(t, "publish-before-suback"), faulty(t, "short-publish")
 	subscribe := &packet.Subscribe{PacketID: 7, Subscriptions: []packet.Subscription{{Filter: "a/+"}, {Filter: "$share/g/b"}}}
 	for _, transport := range transports {
@@ -97,6 +99,7 @@ func TestFaultsAfterSubscribe(t *testing.T) {
 // Nothing is wrong by default; where others can reach the server it takes two fields;
 // and it says what it does.
 func TestFaultsAreNoAccident(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	connected(t, s, favourite, packet.V50, "c").Subscribe("t", 0)
 	faults := []server.Fault{{Kind: server.FaultShortPublish}}

@@ -16,6 +16,7 @@ import (
 )
 
 func TestConnectHandler(t *testing.T) {
+	t.Parallel()
 	seen := make(chan *server.Client, 1)
 	gone := make(chan *server.DisconnectEvent, 1)
 	s := start(t, server.Config{Handlers: server.Handlers{
@@ -69,6 +70,7 @@ func TestConnectHandler(t *testing.T) {
 }
 
 func TestDisconnectHandlerTellsLostConnections(t *testing.T) {
+	t.Parallel()
 	gone := make(chan *server.DisconnectEvent, 1)
 	s := start(t, server.Config{Handlers: server.Handlers{Disconnect: func(e *server.DisconnectEvent) { gone <- e }}})
 	for _, transport := range transports {
@@ -84,6 +86,7 @@ func TestDisconnectHandlerTellsLostConnections(t *testing.T) {
 }
 
 func TestSubscribeHandlerAnswers(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Handlers: server.Handlers{Subscribe: func(e *server.SubscribeEvent) error {
 		switch e.Filter {
 		case "secret":
@@ -108,6 +111,7 @@ func TestSubscribeHandlerAnswers(t *testing.T) {
 }
 
 func TestPublishHandlerByFilter(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Logger: slog.New(slog.DiscardHandler)})
 	texts := make(chan string, 1)
 	require.NoError(t, s.HandlePublish("read/+", func(e *server.PublishEvent) error {
@@ -137,6 +141,7 @@ func TestPublishHandlerByFilter(t *testing.T) {
 }
 
 func TestServerPublishes(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for _, transport := range transports {
 		c := connected(t, s, transport, packet.V50, "sub")
@@ -152,6 +157,7 @@ func TestServerPublishes(t *testing.T) {
 }
 
 func TestDisconnect(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for _, transport := range transports {
 		c := connected(t, s, transport, packet.V50, "victim")

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"net"
 	"net/netip"
 	"net/url"
@@ -42,8 +43,19 @@ var certificates = sync.OnceValue(func() string {
 
 var making sync.Mutex
 
+// waiting is how many tests run at the same time, unless -parallel says so: they wait for
+// time to pass more than they compute. Tests that look at the whole process, or at how
+// long others are kept waiting, are not parallel and run before those that are.
+const waiting = "8"
+
 // runTests is the body of TestMain.
 func runTests(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", waiting)
+	}
 	defer func() { os.RemoveAll(certificates()) }()
 	return m.Run()
 }
@@ -56,6 +68,7 @@ type running struct {
 
 	caFile string // what clients trust
 	quicClients
+	more []*quicClients // further clients, stopped with those
 }
 
 // start runs a server on all transports and stops it at the end of the test.
@@ -81,7 +94,11 @@ func run(t testing.TB, s *server.Server) *running {
 		cancel()
 		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 		defer cancel()
-		r.stopClients()
+		var ends sync.WaitGroup
+		defer ends.Wait()
+		for _, c := range append(r.more, &r.quicClients) {
+			ends.Go(c.stopClients) // a QUIC connection takes its time to close
+		}
 		s.Shutdown(ctx)
 	})
 	return r

@@ -27,6 +27,7 @@ func ownTopics(c *server.Client, a server.Action, topic string) error {
 }
 
 func TestAuthorize(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Handlers: server.Handlers{Authorize: ownTopics}})
 	spy := connected(t, s, favourite, packet.V50, "spy")
 	spy.Subscribe("all", 1)
@@ -59,6 +60,7 @@ func TestAuthorize(t *testing.T) {
 }
 
 func TestAuthorizeWill(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Handlers: server.Handlers{Authorize: ownTopics}})
 	for _, transport := range transports {
 		for v, topic := range map[packet.Version]string{packet.V50: "d/will", packet.V311: "quota"} {
@@ -75,6 +77,7 @@ func TestAuthorizeWill(t *testing.T) {
 
 // A handler changes what the subscribers get: every field of the message.
 func TestPublishHandlerChangesMessages(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	require.NoError(t, s.HandlePublish("raw/#", func(e *server.PublishEvent) error {
 		e.Topic = "cooked/" + e.Client.ID
@@ -110,6 +113,7 @@ func TestPublishHandlerChangesMessages(t *testing.T) {
 }
 
 func TestDeliver(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Handlers: server.Handlers{Deliver: func(e *server.DeliverEvent) error {
 		switch {
 		case e.ClientID == "never":
@@ -151,6 +155,7 @@ func TestDeliver(t *testing.T) {
 // Retained messages and those for a client that is away go through the handler, and
 // of a group a member that may get the message gets it.
 func TestDeliverRetainedOfflineShared(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Handlers: server.Handlers{Deliver: func(e *server.DeliverEvent) error {
 		if e.ClientID == "never" {
 			return server.ErrDrop
@@ -186,6 +191,7 @@ func TestDeliverRetainedOfflineShared(t *testing.T) {
 }
 
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	events := make(chan string, 100)
 	s := start(t, server.Config{Handlers: server.Handlers{
 		Connected: func(e *server.ConnectedEvent) {

@@ -60,7 +60,7 @@ func onFronts(t *testing.T, cfg server.Config, attack func(*front)) {
 // probe connects by a QUIC endpoint of its own: not the clients are to be measured.
 func (f *front) probe(transport string) net.Conn {
 	own := &running{Server: f.Server, caFile: f.caFile}
-	f.t.Cleanup(own.stopClients)
+	f.more = append(f.more, &own.quicClients)
 	c := connected(f.t, own, transport, packet.V50, "probe "+transport)
 	c.Conn().SetDeadline(time.Time{})
 	return c.Conn()

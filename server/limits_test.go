@@ -37,6 +37,7 @@ func connections(t *testing.T, s *running, n int64) {
 
 // A connection counts while it is open, however it ends and whether or not it was let in.
 func TestMaxConnectionsPerIP(t *testing.T) {
+	t.Parallel()
 	for _, transport := range addressed() {
 		t.Run(transport, func(t *testing.T) {
 			s := start(t, server.Config{Limits: server.Limits{MaxConnectionsPerIP: 2}})
@@ -70,6 +71,7 @@ func TestMaxConnectionsPerIP(t *testing.T) {
 
 // An address that opens connections and says nothing does not fill the server.
 func TestSilentConnectionsOfOneAddress(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{MaxConnectionsPerIP: 2, MaxConnections: 20}})
 	for range 40 {
 		client(t, s, "tcp", packet.V50)
@@ -81,6 +83,7 @@ func TestSilentConnectionsOfOneAddress(t *testing.T) {
 // All ten CONNECTs are sent within the nine seconds in which a rate of one would let
 // them all in.
 func TestMaxConnectRate(t *testing.T) {
+	t.Parallel()
 	for name, limits := range map[string]server.Limits{"all": {MaxConnectRate: 1}, "per IP": {MaxConnectRatePerIP: 1}} {
 		for _, transport := range addressed() {
 			t.Run(name+" "+transport, func(t *testing.T) {
@@ -114,6 +117,7 @@ func TestMaxConnectRate(t *testing.T) {
 // Who sends too fast has to wait, loses nothing and does not count as silent; others
 // are served meanwhile.
 func TestRateWait(t *testing.T) {
+	t.Parallel()
 	const messages, size = 128, 8 << 10
 	for name, limits := range map[string]server.Limits{"bytes": {MaxByteRate: 400 << 10}, "messages": {MaxMessageRate: 50}} {
 		for _, transport := range transports {
@@ -148,6 +152,7 @@ func TestRateWait(t *testing.T) {
 }
 
 func TestRateDisconnect(t *testing.T) {
+	t.Parallel()
 	for name, limits := range map[string]server.Limits{"bytes": {MaxByteRate: 1000}, "messages": {MaxMessageRate: 10}} {
 		limits.RatePolicy = server.RateDisconnect
 		s := start(t, server.Config{Limits: limits})
@@ -169,6 +174,7 @@ func TestRateDisconnect(t *testing.T) {
 }
 
 func TestMaxSubscribeRate(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{MaxSubscribeRate: 5}})
 	for _, transport := range transports {
 		for v, refused := range map[packet.Version]packet.ReasonCode{packet.V50: packet.QuotaExceeded, packet.V311: packet.UnspecifiedError} {
@@ -189,6 +195,7 @@ func TestMaxSubscribeRate(t *testing.T) {
 
 // Topics beyond the limits are refused by themselves; the client goes on.
 func TestTopicLimits(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{MaxTopicLength: 10, MaxTopicLevels: 3}})
 	for _, transport := range transports {
 		c := connected(t, s, transport, packet.V50, "c")
@@ -208,6 +215,7 @@ func TestTopicLimits(t *testing.T) {
 }
 
 func TestTopicAliasMaximum(t *testing.T) {
+	t.Parallel()
 	for most, alias := range map[int]uint16{2: 3, -1: 1} {
 		s := start(t, server.Config{Limits: server.Limits{TopicAliasMaximum: most}})
 		for _, transport := range transports {
@@ -222,6 +230,7 @@ func TestTopicAliasMaximum(t *testing.T) {
 }
 
 func TestMaxWillDelay(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{MaxWillDelay: time.Second}})
 	sub := connected(t, s, favourite, packet.V50, "sub")
 	sub.Subscribe("will", 0)
@@ -240,6 +249,7 @@ func TestMaxWillDelay(t *testing.T) {
 
 // The limits that a client meets with one packet too large or too many.
 func TestSmallLimits(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{
 		MaxPacketSize: 1000, ReceiveMaximum: 2, MaxSubscriptions: 2, MaxInflight: 3, MaxKeepAlive: 30, MaxSessions: 3,
 	}})

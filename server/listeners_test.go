@@ -26,6 +26,7 @@ func unixServer(t *testing.T, address string) *running {
 }
 
 func TestUnixSocketFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	s := unixServer(t, path)
 	assertMode(t, path, 0o600)
@@ -44,6 +45,7 @@ func TestUnixSocketFile(t *testing.T) {
 }
 
 func TestUnixSocketOfADeadServerIsReplaced(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	require.NoError(t, err)
@@ -56,6 +58,7 @@ func TestUnixSocketOfADeadServerIsReplaced(t *testing.T) {
 }
 
 func TestUnixSocketReplacesNothingElse(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
 	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
 	_, err := server.New(server.Config{Unix: []string{path}, TCP: []string{server.Off}, QUIC: []string{server.Off}})
@@ -99,6 +102,7 @@ func from(t *testing.T, ip, to, header string) net.Conn {
 }
 
 func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
 	s, seen := behindProxy(t, new(mqtttest.Log))
 	a := s.Addrs()
 	secure := func(c net.Conn) net.Conn { return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) }
@@ -130,6 +134,7 @@ func TestProxyProtocol(t *testing.T) {
 }
 
 func TestProxyProtocolOfStrangers(t *testing.T) {
+	t.Parallel()
 	var log mqtttest.Log
 	s, seen := behindProxy(t, &log)
 	addr := s.Addrs().TCP[0].String()
@@ -151,6 +156,7 @@ func TestProxyProtocolOfStrangers(t *testing.T) {
 
 // A client with the wrong port or scheme is named in the log.
 func TestMisdirectedClients(t *testing.T) {
+	t.Parallel()
 	const hello = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 	connect := string((&packet.Connect{ClientID: "lost", CleanStart: true}).AppendTo(nil, packet.V50))
 	for name, c := range map[string]struct {
@@ -180,6 +186,7 @@ func TestMisdirectedClients(t *testing.T) {
 
 // Every listener of a list serves.
 func TestSeveralListenersOfAKind(t *testing.T) {
+	t.Parallel()
 	two := []string{"127.0.0.1:0", "127.0.0.2:0"}
 	dir := t.TempDir()
 	var log mqtttest.Log

@@ -124,6 +124,7 @@ func (o *outrage) answer() []byte {
 // Whatever a client sends that it must not send, the server answers with the code of
 // the standard, closes the connection and serves others.
 func TestMalformedPackets(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	list := outrages(t)
 	require.Greater(t, len(list), 300)

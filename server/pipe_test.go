@@ -26,6 +26,7 @@ func inProcess(t *testing.T, s *running, v packet.Version) *mqtttest.Client {
 
 // A client of the same process is a client like any other.
 func TestInProcessClient(t *testing.T) {
+	t.Parallel()
 	infos := make(chan *server.Client, 10)
 	s := start(t, server.Config{Handlers: server.Handlers{Connect: func(e *server.ConnectEvent) error {
 		infos <- e.Client
@@ -64,6 +65,7 @@ func TestInProcessClient(t *testing.T) {
 }
 
 func TestInProcessClientThatReadsNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Timeouts: server.Timeouts{Write: 50 * time.Millisecond}})
 	deaf := inProcess(t, s, packet.V50)
 	deaf.ConnectAs("deaf")
@@ -73,6 +75,7 @@ func TestInProcessClientThatReadsNothing(t *testing.T) {
 }
 
 func TestDialFullAndAfterTheEnd(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Limits: server.Limits{MaxConnections: 1}})
 	first := inProcess(t, s, packet.V50)
 	first.ConnectAs("first")
@@ -91,6 +94,7 @@ func TestDialFullAndAfterTheEnd(t *testing.T) {
 }
 
 func TestClientOptionsDial(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()

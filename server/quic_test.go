@@ -144,6 +144,7 @@ func watchWill(t *testing.T, s *running) *mqtttest.Client {
 }
 
 func TestFurtherStreamsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	p := newPeer(t, s, encode(mortal()))
 	p.wait(t, "data", 0)
@@ -173,6 +174,7 @@ func lastBytes(s string, n int) string { return s[max(0, len(s)-n):] }
 
 // The control stream alone is the network connection: its end is the client's.
 func TestControlStreamLost(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	watch := watchWill(t, s)
 	ends := map[string]func(*peer){
@@ -197,6 +199,7 @@ func TestControlStreamLost(t *testing.T) {
 }
 
 func TestCloseCodes(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	cases := map[string]struct {
 		send []byte
@@ -221,6 +224,7 @@ func TestCloseCodes(t *testing.T) {
 // Clients exist that send DISCONNECT and CONNECTION_CLOSE in one go: the DISCONNECT
 // counts, there is no will.
 func TestDataWithTheClose(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	watch := watchWill(t, s)
 	goodbye := strings.Repeat("goodbye", 100) // more than an ACK that is sent before it
@@ -240,6 +244,7 @@ func TestDataWithTheClose(t *testing.T) {
 // A client that vanishes is lost after the QUIC idle timeout, or when its MQTT keep
 // alive is over; one that is there but silent stays as long as its keep alive allows.
 func TestIdleTimeoutDoesNotEndSilentClients(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{Timeouts: server.Timeouts{Idle: 300 * time.Millisecond}})
 	c := client(t, s, "quic", packet.V50)
 	c.Connect(&packet.Connect{ClientID: "silent", CleanStart: true, KeepAlive: 60})

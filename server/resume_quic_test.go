@@ -19,6 +19,7 @@ import (
 // A client that has been here before resumes its TLS session, and gets its CONNACK;
 // early data is not offered.
 func TestResumedConnect(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	s.startClients(t)
 	sessions := make(chan []byte, 10)

@@ -23,6 +23,7 @@ func scramData(p packet.Properties) []byte {
 }
 
 func TestSCRAM(t *testing.T) {
+	t.Parallel()
 	credential, err := scram.NewCredential("pencil", 0)
 	require.NoError(t, err)
 	s := start(t, server.Config{Authenticators: []server.Authenticator{server.SCRAM(scram.Users{"user": credential})}})
@@ -47,6 +48,7 @@ func TestSCRAM(t *testing.T) {
 }
 
 func TestAuthenticatorsGuardPublicAddresses(t *testing.T) {
+	t.Parallel()
 	cfg := server.Config{QUIC: []string{server.Off}, TCP: []string{"0.0.0.0:0"}}
 	assert.Error(t, cfg.Validate())
 	cfg.Authenticators = []server.Authenticator{server.SCRAM(scram.Users{})}

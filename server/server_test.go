@@ -16,6 +16,7 @@ import (
 )
 
 func TestPublishSubscribe(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for _, transport := range transports {
 		for _, v := range []packet.Version{packet.V31, packet.V311, packet.V50} {
@@ -37,6 +38,7 @@ func TestPublishSubscribe(t *testing.T) {
 }
 
 func TestEveryTransportReachesEveryOther(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for i, from := range transports {
 		for j, to := range transports {
@@ -51,6 +53,7 @@ func TestEveryTransportReachesEveryOther(t *testing.T) {
 }
 
 func TestLargeMessages(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	payload := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
 	var subs []*mqtttest.Client
@@ -70,6 +73,7 @@ func TestLargeMessages(t *testing.T) {
 
 // MQTT-3.1.2-8: the will is due when the network connection is lost.
 func TestWillOnLostConnection(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
@@ -85,6 +89,7 @@ func TestWillOnLostConnection(t *testing.T) {
 
 // MQTT-3.14.4-3: a DISCONNECT deletes the will.
 func TestNoWillAfterDisconnect(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	watch := connected(t, s, "tcp", packet.V50, "watch")
 	watch.Subscribe("will", 0)
@@ -100,6 +105,7 @@ func TestNoWillAfterDisconnect(t *testing.T) {
 
 // MQTT-3.1.4-3: the client that is taken over gets 0x8E.
 func TestTakeoverAcrossTransports(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	last := connected(t, s, favourite, packet.V50, "one")
 	for _, transport := range []string{"tls", favourite, "tcp", "tls", "tcp", favourite, favourite} {
@@ -114,6 +120,7 @@ func TestTakeoverAcrossTransports(t *testing.T) {
 
 // MQTT-3.1.2-5: a session goes from one transport to another.
 func TestSessionAcrossTransports(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	pub := connected(t, s, "tcp", packet.V50, "pub")
 	expiry := packet.AppendUint32(nil, packet.SessionExpiryInterval, 60)
@@ -180,6 +187,7 @@ func TestConnectDeadline(t *testing.T) {
 
 // MQTT-3.1.2-22: a client that is silent for 1.5 times its keep alive is disconnected.
 func TestKeepAlive(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	var clients []*mqtttest.Client
 	for _, transport := range transports {
@@ -195,6 +203,7 @@ func TestKeepAlive(t *testing.T) {
 }
 
 func TestMaxConnections(t *testing.T) {
+	t.Parallel()
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
 			s := start(t, server.Config{Limits: server.Limits{MaxConnections: 2}})
@@ -212,6 +221,7 @@ func TestMaxConnections(t *testing.T) {
 
 // MQTT-4.13.1-1: malformed packets end the connection, with the right code.
 func TestMalformedPacket(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{})
 	for _, transport := range transports {
 		c := connected(t, s, transport, packet.V50, "bad")

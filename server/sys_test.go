@@ -11,6 +11,7 @@ import (
 )
 
 func TestSysTreeByDefault(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{QUIC: []string{server.Off}, TCP: []string{"127.0.0.1:0"}})
 	c := connected(t, s, "tcp", packet.V50, "c")
 	c.Subscribe("$SYS/broker/version", 0)
@@ -18,6 +19,7 @@ func TestSysTreeByDefault(t *testing.T) {
 }
 
 func TestSysTreeOff(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{QUIC: []string{server.Off}, TCP: []string{"127.0.0.1:0"}, SysInterval: -1})
 	c := connected(t, s, "tcp", packet.V50, "c")
 	c.Subscribe("$SYS/#", 0)

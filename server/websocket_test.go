@@ -92,6 +92,7 @@ var (
 
 // MQTT-6.0.0-2: MQTT packets are not aligned on WebSocket frames.
 func TestWebSocketFragmentedAndCoalescedFrames(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC})
 	c := dialRawWS(t, s)
 	// A message in three fragments with a ping between them, byte by byte.
@@ -125,6 +126,7 @@ func TestWebSocketFragmentedAndCoalescedFrames(t *testing.T) {
 
 // MQTT-6.0.0-1: anything but binary frames ends the connection; a 5.0 client is told.
 func TestWebSocketMistakes(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC, Limits: server.Limits{MaxPacketSize: 1 << 10}})
 	for name, c := range map[string]struct {
 		frame  []byte
@@ -153,6 +155,7 @@ func TestWebSocketMistakes(t *testing.T) {
 }
 
 func TestWebSocketCloseCodeAtShutdown(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC})
 	c := dialRawWS(t, s)
 	c.Write(masked(ws.OpBinary, true, rawConnect))
@@ -164,6 +167,7 @@ func TestWebSocketCloseCodeAtShutdown(t *testing.T) {
 
 // A peer that pings without end is answered with what it takes, and costs no memory.
 func TestWebSocketPingFlood(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC})
 	c := dialRawWS(t, s)
 	flood := []byte(strings.Repeat(string(masked(ws.OpPing, true, []byte("x"))), 10_000))
@@ -174,6 +178,7 @@ func TestWebSocketPingFlood(t *testing.T) {
 }
 
 func TestWebSocketHandshakeIsRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC, Origins: []string{"https://example.org"}})
 	withHeader := func(h string) string { return strings.Replace(upgradeRequest("mqtt"), "\r\n", "\r\n"+h+"\r\n", 1) }
 	for name, c := range map[string]struct {
@@ -203,6 +208,7 @@ func TestWebSocketHandshakeIsRefused(t *testing.T) {
 
 // A header that does not come to its end is cut off at the handshake timeout.
 func TestWebSocketHeaderDeadline(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, WSS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC, Timeouts: server.Timeouts{Handshake: 100 * time.Millisecond}})
 	for _, addr := range []string{s.Addrs().WS[0].String(), s.Addrs().WSS[0].String()} {
 		conn, err := net.Dial("tcp", addr)
@@ -219,6 +225,7 @@ func TestWebSocketHeaderDeadline(t *testing.T) {
 
 // Frames that come in one segment with the handshake are not lost.
 func TestWebSocketEagerClient(t *testing.T) {
+	t.Parallel()
 	s := start(t, server.Config{WS: anyPort, TCP: []string{server.Off}, QUIC: anyQUIC})
 	conn, err := tcpConn(s.Addrs().WS[0])
 	require.NoError(t, err)
@@ -234,6 +241,7 @@ func TestWebSocketEagerClient(t *testing.T) {
 }
 
 func TestWebSocketIsVisible(t *testing.T) {
+	t.Parallel()
 	seen := make(chan *server.Client, 1)
 	s := start(t, server.Config{Handlers: server.Handlers{Connect: func(e *server.ConnectEvent) error { seen <- e.Client; return nil }}})
 	for _, transport := range transports {
