@@ -109,6 +109,20 @@ func (m *matrix) String() string {
 // proves runs one case as a sub-test and enters its outcome in the table.
 func proves(t *testing.T, stack, name string, f func(t *testing.T)) {
 	t.Helper()
-	sub := strings.NewReplacer(" ", "_", "/", "_").Replace(stack + "/" + name)
-	table.record(stack, name, t.Run(sub, f))
+	table.record(stack, name, t.Run(caseName(stack, name), f))
+}
+
+// provesParallel does so with a sub-test that runs beside others.
+func provesParallel(t *testing.T, stack, name string, f func(t *testing.T)) {
+	t.Helper()
+	table.record(stack, name, true) // the order of the table is that of the calls
+	t.Run(caseName(stack, name), func(t *testing.T) {
+		t.Parallel()
+		t.Cleanup(func() { table.record(stack, name, !t.Failed()) })
+		f(t)
+	})
+}
+
+func caseName(stack, name string) string {
+	return strings.NewReplacer(" ", "_", "/", "_").Replace(stack + "/" + name)
 }
