@@ -29,13 +29,14 @@ func init() {
 
 // noDisconnectBeforeConnack: a refused CONNECT, none, a late one, and a server that stops.
 func noDisconnectBeforeConnack(t *T) {
-	t.credentials(server.Config{Timeouts: server.Timeouts{Connect: 300 * time.Millisecond}})
+	t.credentials(server.Config{})
 	t.refusesConnect(t.connectPacket("a"), 0x86)
+	t.credentials(server.Config{Timeouts: server.Timeouts{Connect: 300 * time.Millisecond}})
 	c := t.dial()
-	c.write(pkt(PINGREQ))
+	c.tryWrite(pkt(PINGREQ))
 	c.end()
 	c = t.dial()
-	c.write(t.connectPacket("a", username("user"), password("secret"))[:20])
+	c.tryWrite(t.connectPacket("a", username("user"), password("secret"))[:20])
 	c.end() // at the deadline
 	c = t.dial()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
