@@ -53,7 +53,7 @@ func TestHostileOfflineSession(t *testing.T) {
 	burst := bytes.Repeat(pub1("away", 40).AppendTo(nil, packet.V311), batch)
 	acks := make([]byte, 4*batch)
 	onFronts(t, server.Config{}, func(f *front) {
-		away := client(t, f.running, f.transport, packet.V50)
+		away := client(f.t, f.running, f.transport, packet.V50)
 		away.Connect(&packet.Connect{ClientID: "away", CleanStart: true,
 			Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, 1000)})
 		away.Subscribe("away", 1)
@@ -198,11 +198,11 @@ func readUntil(conn net.Conn, want []byte) (b []byte, err error) {
 func TestHostileWills(t *testing.T) {
 	const clients = 150
 	onFronts(t, server.Config{}, func(f *front) {
-		heir := connected(t, f.running, "tcp", packet.V50, "heir")
+		heir := connected(f.t, f.running, "tcp", packet.V50, "heir")
 		heir.Subscribe("will/+", 1)
 		var lost []*mqtttest.Client
 		for i := range clients {
-			c := client(t, f.running, f.transport, packet.V50)
+			c := client(f.t, f.running, f.transport, packet.V50)
 			c.Connect(&packet.Connect{ClientID: fmt.Sprint("mortal", i), CleanStart: true,
 				Will: &packet.Will{Topic: fmt.Sprint("will/", i), Payload: make([]byte, 1000), QoS: 1}})
 			lost = append(lost, c)
