@@ -18,7 +18,7 @@ func TestMQTTJS(t *testing.T) {
 		onMQTTJS("MQTT.js 3.1.1 (secure WebSocket)", 4, "wss://"+broker.wss+"/mqtt"),
 	} {
 		for _, c := range libraryCases {
-			proves(t, s.name, c.name, func(t *testing.T) { c.run(t, s) })
+			provesParallel(t, s.name, c.name, func(t *testing.T) { c.run(t, s) })
 		}
 	}
 }
