@@ -172,9 +172,9 @@ func TestDockerignoreIsPlain(t *testing.T) {
 
 // A folder with a mount in it is not removed.
 func TestMountedBelow(t *testing.T) {
-	const info = "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n90 22 254:0 /go /work/stages/build/usr/local/go rw - ext4 /dev/vda rw\n"
-	assert.Equal(t, "/work/stages/build/usr/local/go", mountedBelow(info, "/work"))
-	assert.Equal(t, "/work/stages/build/usr/local/go", mountedBelow(info, "/work/stages/build/usr/local/go"))
-	assert.Empty(t, mountedBelow(info, "/work/stages/b"))
+	const info = "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n90 22 254:0 /go /srv/stages/build/usr/local/go rw - ext4 /dev/vda rw\n"
+	assert.Equal(t, "/srv/stages/build/usr/local/go", mountedBelow(info, "/srv"))
+	assert.Equal(t, "/srv/stages/build/usr/local/go", mountedBelow(info, "/srv/stages/build/usr/local/go"))
+	assert.Empty(t, mountedBelow(info, "/srv/stages/b"))
 	assert.NoError(t, nothingMounted(t.TempDir()))
 }
