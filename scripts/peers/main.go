@@ -1,9 +1,13 @@
 // Command peers compares ngmqd with other MQTT servers, all measured by one generator:
 //
-//	ngmqd        bin/ngmqd
-//	null-quic    the cheapest broker that quic-go allows; the ratios are to this one (null.go)
-//	mochi-quic   mochi-mqtt v2 behind quic-go
-//	mosq-tls     Debian's mosquitto over TLS 1.3 (also mosq-tcp)
+//	QUIC         TLS 1.3     TCP
+//	ngmqd        ngmqd-tls   ngmqd-tcp   bin/ngmqd
+//	null-quic                            the cheapest broker that quic-go allows (null.go)
+//	             mosq-tls    mosq-tcp    Debian's mosquitto
+//	mochi-quic   mochi-tls   mochi-tcp   mochi-mqtt v2, behind quic-go and its own listeners
+//
+// Ratios are to null-quic over QUIC and to mosquitto over TLS and TCP, whose rows are all to
+// be reached.
 //
 // The generator is built on quic-go and on crypto/tls and speaks MQTT 3.1.1 with code of
 // its own. Each server is a fresh process in each round; the peers take turns, so that
@@ -78,7 +82,7 @@ func parse(args []string) (options, error) {
 	o := options{sizes: fullSize}
 	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
 	list := flags.String("rows", "", "rows to measure, by number, separated by commas (default all but 5)")
-	peers := flags.String("peers", strings.Join(defaultPeers, ","), "servers, separated by commas")
+	servers := flags.String("peers", "", "servers, separated by commas (default all)")
 	flags.IntVar(&o.repeats, "repeats", 5, "rounds, of which the median counts")
 	flags.IntVar(&o.connects, "connects", o.connects, "connections of rows 1 to 3, per round")
 	flags.IntVar(&o.idle, "idle", o.idle, "connections of rows 4 and 6")
@@ -90,7 +94,9 @@ func parse(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	o.rows, o.peers = words(*list), words(*peers)
+	if o.rows, o.peers = words(*list), words(*servers); len(o.peers) == 0 {
+		o.peers = slices.Concat(names(overQUIC), names(overTLS), names(overTCP))
+	}
 	return o, o.validate()
 }
 

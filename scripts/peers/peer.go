@@ -23,13 +23,21 @@ const (
 	stopTime  = 10 * time.Second      // until it has ended after SIGTERM
 )
 
-// transport is what a peer speaks MQTT over.
+// transport is what a peer speaks MQTT over; only peers of the same one are compared.
 type transport int
 
 const (
 	overQUIC transport = iota
 	overTLS
 	overTCP
+)
+
+func (t transport) String() string { return [...]string{"QUIC", "TLS over TCP", "TCP"}[t] }
+
+// ours and baseline are, by transport, ngmqd and the peer that ratios are to.
+var (
+	ours     = [...]string{overQUIC: "ngmqd", overTLS: "ngmqd-tls", overTCP: "ngmqd-tcp"}
+	baseline = [...]string{overQUIC: "null-quic", overTLS: "mosq-tls", overTCP: "mosq-tcp"}
 )
 
 // peer is one of the servers that are compared.
@@ -39,19 +47,28 @@ type peer struct {
 	command   func(o *options, s *server) (*exec.Cmd, error)
 }
 
-// peers are all of them; the ratios are to baseline.
+// peers are all of them.
 var peers = []peer{
-	{"ngmqd", overQUIC, ngmqdCommand},
-	{baseline, overQUIC, ownCommand},
+	{ours[overQUIC], overQUIC, ngmqdCommand},
+	{baseline[overQUIC], overQUIC, ownCommand},
 	{"mochi-quic", overQUIC, ownCommand},
-	{"mosq-tls", overTLS, mosquittoCommand},
-	{"mosq-tcp", overTCP, mosquittoCommand},
+	{ours[overTLS], overTLS, ngmqdCommand},
+	{baseline[overTLS], overTLS, mosquittoCommand},
+	{"mochi-tls", overTLS, ownCommand},
+	{ours[overTCP], overTCP, ngmqdCommand},
+	{baseline[overTCP], overTCP, mosquittoCommand},
+	{"mochi-tcp", overTCP, ownCommand},
 }
 
-const baseline = "null-quic"
-
-// defaultPeers leaves out mosquitto without TLS, which has no rows in common with goals.
-var defaultPeers = []string{"ngmqd", baseline, "mochi-quic", "mosq-tls"}
+// names of the peers of a transport.
+func names(t transport) (all []string) {
+	for _, p := range peers {
+		if p.transport == t {
+			all = append(all, p.name)
+		}
+	}
+	return all
+}
 
 // server is a process of a peer.
 type server struct {
@@ -76,8 +93,15 @@ func ownCommand(_ *options, s *server) (*exec.Cmd, error) {
 }
 
 func ngmqdCommand(o *options, s *server) (*exec.Cmd, error) {
-	cmd := exec.Command(o.ngmqd, "--quic", s.addr, "--tcp", "off", "--tls", "off", "--data-dir", s.dir,
-		"--cert", s.cert.CertFile, "--key", s.cert.KeyFile, "--allow-anonymous", "--log-level", "warn")
+	args := []string{"--data-dir", s.dir, "--cert", s.cert.CertFile, "--key", s.cert.KeyFile, "--allow-anonymous", "--log-level", "warn"}
+	for t, flag := range [...]string{overQUIC: "--quic", overTLS: "--tls", overTCP: "--tcp"} {
+		addr := "off"
+		if transport(t) == s.transport {
+			addr = s.addr
+		}
+		args = append(args, flag, addr)
+	}
+	cmd := exec.Command(o.ngmqd, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NGMQ_") })
 	return cmd, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,14 +64,21 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// assertLine wants a line of the table with a figure of all peers but the excluded ones.
+// assertLine wants a line of a figure in the table of each transport, with all peers but the
+// excluded ones.
 func assertLine(t *testing.T, o *options, text string, r *row, f figure) {
+	tables := strings.Split(text, "\nOver ")[1:]
+	require.Len(t, tables, len(ours))
 	start := "| " + r.idOf(f) + " | " + r.name + f.of + ", " + f.unit + " | "
-	_, rest, ok := strings.Cut(text, start)
-	require.True(t, ok, "%q is not in the table:\n%s", start, text)
-	line, _, _ := strings.Cut(rest, "\n")
-	for i, cell := range strings.Split(line, " | ")[:len(o.peers)] {
-		assert.Equal(t, r.excludes(o.peers[i]), cell == "-", "%s%s: %s", start, o.peers[i], cell)
+	for over, table := range tables {
+		columns := newTable(o).columns(transport(over))
+		_, rest, ok := strings.Cut(table, start)
+		excluded := !slices.ContainsFunc(columns, func(p string) bool { return !r.excludes(p) })
+		require.NotEqual(t, excluded, ok, "%q in the table:\n%s", start, table)
+		line, _, _ := strings.Cut(rest, "\n")
+		for i, cell := range strings.Split(line, " | ")[:len(columns)*min(1, len(line))] {
+			assert.Equal(t, r.excludes(columns[i]), cell == "-", "%s%s: %s", start, columns[i], cell)
+		}
 	}
 }
 
@@ -159,13 +167,19 @@ func TestOptions(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	o := options{peers: []string{"ngmqd", baseline, "mosq-tls"}, repeats: 3}
+	o := options{peers: []string{"ngmqd", "null-quic", "mochi-quic", "mosq-tls", "ngmqd-tls"}, repeats: 3}
 	table := newTable(&o)
 	r := row{id: "4", name: "a row", figures: []figure{{unit: "us", ratio: 0.5}, {id: "6", of: ": rate", unit: "1/s", least: 100}, {unit: "ms", most: 2}}}
-	table.add(&r, results{"ngmqd": {{3, 1, 2}, {99}, {2}}, baseline: {{5, 3, 4}, {99}, {3}}})
+	table.add(&r, results{"ngmqd": {{3, 1, 2}, {99}, {2}}, "null-quic": {{5, 3, 4}, {99}, {3}}, "ngmqd-tls": {{4}, {4}, {4}}, "mosq-tls": {{3}, {3}, {5}}})
 	assert.Equal(t, []string{
 		"| 4 | a row, us | 2.00 = 0.50x (1.00..3.00) | 4.00 = 1.00x (3.00..5.00) | - | <= 0.50x yes |",
 		"| 6 | a row: rate, 1/s | 99.00 = 1.00x (99.00..99.00) | 99.00 = 1.00x (99.00..99.00) | - | >= 100 1/s **no** |",
 		"| 4 | a row, ms | 2.00 = 0.67x (2.00..2.00) | 3.00 = 1.00x (3.00..3.00) | - | <= 2.00 ms yes |",
-	}, table.lines)
+	}, table.lines[overQUIC])
+	assert.Equal(t, []string{
+		"| 4 | a row, us | 3.00 = 1.00x (3.00..3.00) | 4.00 = 1.33x (4.00..4.00) | <= 1.00x **no** |",
+		"| 6 | a row: rate, 1/s | 3.00 = 1.00x (3.00..3.00) | 4.00 = 1.33x (4.00..4.00) |  |",
+		"| 4 | a row, ms | 5.00 = 1.00x (5.00..5.00) | 4.00 = 0.80x (4.00..4.00) | <= 1.00x yes |",
+	}, table.lines[overTLS])
+	assert.Empty(t, table.lines[overTCP])
 }

@@ -10,9 +10,9 @@ type figure struct {
 	id    string // number of its own; empty: that of the row
 	of    string // what it is, where a row has several
 	unit  string
-	ratio float64 // goal: at most so many times the baseline's; 0: none
-	most  float64 // goal: at most this; 0: none
-	least float64 // goal: at least this; 0: none
+	ratio float64 // goal over QUIC: at most so many times the baseline's; 0: none
+	most  float64 // goal over QUIC: at most this; 0: none
+	least float64 // goal over QUIC: at least this; 0: none
 }
 
 // row is one measurement. It gives a value for each figure.
@@ -29,8 +29,8 @@ type row struct {
 var rows = []row{
 	{id: "1", name: "full handshake + CONNECT, X25519", figures: []figure{{unit: "ms", ratio: 0.42}}, run: (*bench).full},
 	{id: "2", name: "full handshake + CONNECT, X25519MLKEM768", figures: []figure{{unit: "ms", ratio: 0.5}},
-		not: []string{"mosq-tls", "mosq-tcp"}, run: (*bench).hybrid}, // Debian 12's OpenSSL has no ML-KEM
-	{id: "3", name: "resumed connect", figures: []figure{{unit: "ms", ratio: 0.42}}, not: []string{"mosq-tcp"}, run: (*bench).resumed},
+		not: append(names(overTCP), "mosq-tls"), run: (*bench).hybrid}, // Debian 12's OpenSSL has no ML-KEM
+	{id: "3", name: "resumed connect", figures: []figure{{unit: "ms", ratio: 0.42}}, not: names(overTCP), run: (*bench).resumed},
 	{id: "4", name: "idle connections", figures: []figure{{of: ": RSS each", unit: "KB", ratio: 0.6}, {id: "6", of: ": PINGREQ", unit: "us", ratio: 0.4}},
 		run: (*bench).idle},
 	{id: "5", name: "many connections", asked: true, figures: []figure{{of: ": RSS", unit: "GB"}, {of: ": RSS each", unit: "KB", most: 44}, {of: ": PINGREQ", unit: "us"},

@@ -22,7 +22,7 @@ const (
 	serverIdle = 10 * time.Minute // of the servers on quic-go; longer than any row is silent
 )
 
-// serve runs a server on quic-go until SIGTERM: args are its name, the address and the
+// serve runs one of our own servers until SIGTERM: args are its name, the address and the
 // files of certificate and key.
 func serve(args []string) error {
 	if len(args) != 4 {
@@ -33,22 +33,10 @@ func serve(args []string) error {
 		return err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}, MinVersion: tls.VersionTLS13}
-	l, err := quic.ListenAddr(args[1], config, &quic.Config{MaxIdleTimeout: serverIdle})
-	if err != nil {
-		return err
-	}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	failed := make(chan error, 1)
-	switch args[0] {
-	case "null-quic":
-		go func() { failed <- serveNull(l) }()
-	case "mochi-quic":
-		err = serveMochi(l)
-	default:
-		err = fmt.Errorf("serve %s: there is no such server here", args[0])
-	}
-	if err != nil {
+	if err := startOwn(args[0], args[1], config, failed); err != nil {
 		return err
 	}
 	select {
@@ -59,15 +47,37 @@ func serve(args []string) error {
 	}
 }
 
-// serveMochi starts mochi-mqtt with its defaults behind the listener.
-func serveMochi(l *quic.Listener) error {
+// startOwn starts the server with this name; failed is told when it ends.
+func startOwn(name, addr string, config *tls.Config, failed chan<- error) error {
+	switch name {
+	case "mochi-tcp":
+		return serveMochi(listeners.NewTCP(listeners.Config{ID: name, Address: addr}))
+	case "mochi-tls":
+		return serveMochi(listeners.NewTCP(listeners.Config{ID: name, Address: addr, TLSConfig: config}))
+	}
+	l, err := quic.ListenAddr(addr, config, &quic.Config{MaxIdleTimeout: serverIdle})
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "null-quic":
+		go func() { failed <- serveNull(l) }()
+		return nil
+	case "mochi-quic":
+		s := &streams{Listener: l, ready: make(chan net.Conn)}
+		go s.run()
+		return serveMochi(listeners.NewNet("quic", s))
+	}
+	return fmt.Errorf("serve %s: there is no such server here", name)
+}
+
+// serveMochi begins to serve what l accepts.
+func serveMochi(l listeners.Listener) error {
 	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err := server.AddHook(new(auth.AllowHook), nil); err != nil {
 		return err
 	}
-	s := &streams{Listener: l, ready: make(chan net.Conn)}
-	go s.run()
-	if err := server.AddListener(listeners.NewNet("quic", s)); err != nil {
+	if err := server.AddListener(l); err != nil {
 		return err
 	}
 	return server.Serve()

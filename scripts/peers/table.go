@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// table is the result, in markdown.
+// table is the result, in markdown: one for each transport.
 type table struct {
 	o     *options
-	lines []string
+	lines [len(ours)][]string
 	began time.Time
 	cpu   machine
 }
@@ -37,20 +37,40 @@ func number(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// add makes a line of each figure of a row.
+// add makes a line of each figure of a row for each transport that was measured.
 func (t *table) add(r *row, all results) {
-	for i, f := range r.figures {
-		cells := []string{r.idOf(f), r.name + f.of + ", " + f.unit}
-		base := 0.0
-		if of := all[baseline]; of != nil {
-			base = median(of[i])
+	for over := range t.lines {
+		for i, f := range r.figures {
+			if line := t.line(transport(over), f.over(transport(over)), i, all); line != "" {
+				line = fmt.Sprintf("| %s | %s%s, %s | %s |", r.idOf(f), r.name, f.of, f.unit, line)
+				t.lines[over] = append(t.lines[over], line)
+			}
 		}
-		for _, name := range t.o.peers {
-			cells = append(cells, cell(all[name], i, base))
-		}
-		cells = append(cells, verdict(f, all["ngmqd"], i, base))
-		t.lines = append(t.lines, "| "+strings.Join(cells, " | ")+" |")
 	}
+}
+
+// line has the cells of figure i, empty without any value.
+func (t *table) line(over transport, f figure, i int, all results) string {
+	base := 0.0
+	if of := all[baseline[over]]; of != nil {
+		base = median(of[i])
+	}
+	var cells []string
+	measured := false
+	for _, name := range t.columns(over) {
+		measured = measured || all[name] != nil
+		cells = append(cells, cell(all[name], i, base))
+	}
+	if !measured {
+		return ""
+	}
+	return strings.Join(append(cells, verdict(f, all[ours[over]], i, base)), " | ")
+}
+
+// columns are the peers of a transport that were asked for.
+func (t *table) columns(over transport) []string {
+	all := names(over)
+	return slices.DeleteFunc(slices.Clone(t.o.peers), func(p string) bool { return !slices.Contains(all, p) })
 }
 
 // cell is a median, its ratio to the baseline and the range of the rounds.
@@ -78,6 +98,17 @@ func verdict(f figure, of [][]float64, i int, base float64) string {
 	return goal + " **no**"
 }
 
+// over is the figure with the goals of a transport: without QUIC not to be behind the baseline.
+func (f figure) over(t transport) figure {
+	if t != overQUIC {
+		f.ratio, f.most = 1, 0
+		if f.least > 0 { // more is better
+			f.ratio, f.least = 0, 0
+		}
+	}
+	return f
+}
+
 func (f *figure) goal() string {
 	switch {
 	case f.most > 0:
@@ -100,12 +131,18 @@ func (f *figure) reached(value, base float64) bool {
 	return value <= f.ratio*base
 }
 
-// text is the table and what it was measured with.
+// text is the tables and what they were measured with.
 func (t *table) text() string {
-	head := append([]string{"row", "server CPU, RSS or latency per unit: median = ratio to " + baseline + " (min..max)"}, t.o.peers...)
-	return t.environment() +
-		"\n| " + strings.Join(append(head, "goal for ngmqd"), " | ") + " |\n|" + strings.Repeat("---|", len(head)+1) + "\n" +
-		strings.Join(t.lines, "\n") + "\n"
+	text := t.environment()
+	for over, lines := range t.lines {
+		if len(lines) == 0 {
+			continue
+		}
+		head := append([]string{"row", "server CPU, RSS or latency per unit: median = ratio to " + baseline[over] + " (min..max)"}, t.columns(transport(over))...)
+		head = append(head, "goal for "+ours[over])
+		text += fmt.Sprintf("\nOver %s:\n\n| %s |\n|%s\n%s\n", transport(over), strings.Join(head, " | "), strings.Repeat("---|", len(head)), strings.Join(lines, "\n"))
+	}
+	return text
 }
 
 // environment says what was measured, and how much others had of the machine.
