@@ -193,6 +193,7 @@ func TestConnConfigValidate(t *testing.T) {
 		"other role":         func(c *ConnConfig) { c.TLS = serverTLS(t) },
 		"one family":         func(c *ConnConfig) { c.Path.Local = netip.MustParseAddrPort("[::1]:1") },
 		"CIDPrefix":          func(c *ConnConfig) { c.CIDPrefix = make([]byte, 7) },
+		"or GivenCIDs off":   func(c *ConnConfig) { c.CIDPrefix, c.GivenCIDs = make([]byte, 1), true },
 		"ResetSecret":        func(c *ConnConfig) { c.ResetSecret = make([]byte, 15) },
 		"Version":            func(c *ConnConfig) { c.Version = 0x1a2a3a4a },
 		"at least 8":         func(c *ConnConfig) { c.DCID = randomCID(7) },

@@ -72,6 +72,10 @@ type ConnConfig struct {
 	// (EventNewCID); the rest is random. It must be shorter than SCID by at
 	// least 4 bytes. Default none. (SCID itself is used as given.)
 	CIDPrefix []byte
+	// GivenCIDs lets this Conn issue the CIDs of Events.GiveCID instead. Give as many as
+	// have been taken after each call (Events.GivenCIDs): a Conn that finds none when it
+	// has to issue one fails with CodeCallbackFailure. Default off.
+	GivenCIDs bool
 	// ResetSecret makes the stateless reset tokens of issued CIDs
 	// (GenerateStatelessResetToken). 16 to 64 bytes for a server. Empty =
 	// random tokens.

@@ -69,6 +69,24 @@ func pathFromBytes(b []byte) Path {
 	return pathFromC(&p)
 }
 
+// MaxGivenCIDs is how many CIDs GiveCID keeps: what one call of a Conn can issue.
+const MaxGivenCIDs = C.SHIM_GIVEN_CIDS_MAX
+
+// GiveCID keeps id, of the length of ConnConfig.SCID, for a Conn with
+// ConnConfig.GivenCIDs to issue. It reports false, and forgets id, when MaxGivenCIDs are
+// there.
+func (e *Events) GiveCID(id ConnectionID) bool {
+	if e.c.given_len == MaxGivenCIDs {
+		return false
+	}
+	e.c.given[e.c.given_len] = cidToC(id)
+	e.c.given_len++
+	return true
+}
+
+// GivenCIDs is how many CIDs of GiveCID have not been issued.
+func (e *Events) GivenCIDs() int { return int(e.c.given_len) }
+
 // err is the failure of the last call, which has failed.
 func (e *Events) err() *Error {
 	r := &e.c.res

@@ -126,6 +126,7 @@ type pair struct {
 	// have one path each.
 	byPath bool
 	prefix []byte
+	given  bool          // GivenCIDs
 	paths  map[Path]bool // of the packets written
 }
 
@@ -366,7 +367,7 @@ func (p *pair) newServer(pkt []byte) bool {
 	conn, err := NewServerConn(ConnConfig{
 		DCID: h.SCID, SCID: randomCID(testCIDLen), Path: p.s.path, Version: h.Version,
 		Settings: &p.sset, Params: &params, TLS: p.stls, Events: p.s.ev,
-		CIDPrefix: p.prefix, ResetSecret: testSecret, RejectEarlyData: p.rejectEarly,
+		CIDPrefix: p.prefix, GivenCIDs: p.given, ResetSecret: testSecret, RejectEarlyData: p.rejectEarly,
 	})
 	require.NoError(p.t, err)
 	p.s.conn = conn

@@ -39,6 +39,9 @@ func (cfg *ConnConfig) Validate(server bool) error {
 	if n := len(cfg.CIDPrefix); n > 0 && n+minPrefixRandom > cfg.SCID.Len() {
 		bad("CIDPrefix has %d bytes: SCID (%d bytes) must be at least %d longer", n, cfg.SCID.Len(), minPrefixRandom)
 	}
+	if cfg.GivenCIDs && len(cfg.CIDPrefix) > 0 {
+		bad("CIDPrefix is for CIDs that are not given: leave it empty, or GivenCIDs off")
+	}
 	if n := len(cfg.ResetSecret); n > maxResetSecret || n > 0 && n < minResetSecret {
 		bad("ResetSecret has %d bytes: use %d to %d", n, minResetSecret, maxResetSecret)
 	}
@@ -134,6 +137,7 @@ func (cfg *ConnConfig) toC(c *C.shim_config, server bool) error {
 	c.reject_early = boolToC(server && cfg.RejectEarlyData)
 	c.follow_preferred = boolToC(!server && cfg.PreferredAddr == PreferredAddrFollow)
 	c.dcid, c.scid = cidToC(cfg.DCID), cidToC(cfg.SCID)
+	c.given_cids = boolToC(cfg.GivenCIDs)
 	c.version = C.uint32_t(cfg.version())
 	c.prefix_len = C.uint8_t(copy((*[MaxCIDLen]byte)(unsafe.Pointer(&c.prefix))[:], cfg.CIDPrefix))
 	c.secret_len = C.uint8_t(copy((*[maxResetSecret]byte)(unsafe.Pointer(&c.secret))[:], cfg.ResetSecret))

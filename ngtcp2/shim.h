@@ -103,6 +103,9 @@ typedef struct shim_result {
   char text[SHIM_TEXT_MAX]; // OpenSSL error text
 } shim_result;
 
+// What one call of a connection can issue: NGTCP2_MAX_SCID_POOL_SIZE of ngtcp2_conn.h.
+#define SHIM_GIVEN_CIDS_MAX 8
+
 // shim_events is the event array of one worker (Go: Events).
 typedef struct shim_events {
   shim_event *ev;
@@ -114,6 +117,8 @@ typedef struct shim_events {
   uint8_t *logs;  // records: shim_log, then its bytes
   uint32_t logs_len, logs_cap;
   uint64_t logs_lost; // records for which there was no room
+  uint32_t given_len;
+  shim_cid given[SHIM_GIVEN_CIDS_MAX]; // to issue, the last one first
   shim_result res;
 } shim_events;
 

@@ -87,6 +87,7 @@ typedef struct shim_config {
   uint8_t server;
   uint8_t reject_early; // a server turns 0-RTT down, and its tickets do not allow it
   uint8_t follow_preferred; // a client goes to its server's preferred address
+  uint8_t given_cids; // issue those of shim_events.given
   uint8_t prefix_len;
   uint8_t secret_len;
   uint8_t prefix[NGTCP2_MAX_CIDLEN];

@@ -341,15 +341,31 @@ int shim_reset_token(shim_conn *c, uint8_t *token, const ngtcp2_cid *cid) {
   return RAND_bytes(token, NGTCP2_STATELESS_RESET_TOKENLEN) == 1 ? 0 : -1;
 }
 
+// make_cid chooses a CID of len bytes.
+static int make_cid(shim_conn *c, ngtcp2_cid *cid, size_t len) {
+  cid->datalen = len;
+  if (!c->given_cids) {
+    size_t prefix = c->prefix_len < len ? c->prefix_len : len;
+    memcpy(cid->data, c->prefix, prefix);
+    return RAND_bytes(cid->data + prefix, (int)(len - prefix)) == 1 ? 0 : -1;
+  }
+  if (c->ev->given_len == 0) {
+    return -1;
+  }
+  const shim_cid *given = &c->ev->given[--c->ev->given_len];
+  if (given->len != len) {
+    return -1;
+  }
+  memcpy(cid->data, given->data, len);
+  return 0;
+}
+
 static int cb_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid,
                       ngtcp2_stateless_reset_token *token, size_t len,
                       void *user_data) {
   shim_conn *c = user_data;
-  size_t prefix = c->prefix_len < len ? c->prefix_len : len;
   (void)conn;
-  memcpy(cid->data, c->prefix, prefix);
-  cid->datalen = len;
-  if (RAND_bytes(cid->data + prefix, (int)(len - prefix)) != 1 ||
+  if (make_cid(c, cid, len) != 0 ||
       shim_reset_token(c, token->data, cid) != 0) {
     return NGTCP2_ERR_CALLBACK_FAILURE;
   }

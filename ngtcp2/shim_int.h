@@ -181,6 +181,7 @@ struct shim_conn {
   uint8_t rx_level;   // where TLS expects its next message
   uint8_t wake;       // shim_path_wake waits for a PING
   uint8_t check_alpn; // a client's handshake completed in this call
+  uint8_t given_cids; // issue those of shim_events.given
   uint8_t prefix_len;
   uint8_t secret_len;
   uint8_t prefix[NGTCP2_MAX_CIDLEN];

@@ -129,14 +129,15 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	if val.proven {
 		settings.Token, settings.TokenType = h.Token, val.tokenType
 	}
-	scid := newCID(c.worker)
+	scid := c.newCID()
 	record := c.startRecord(&settings, QlogInfo{ODCID: val.odcid, Server: true, Remote: d.path.Remote})
-	nc, err := ngtcp2.NewServerConn(ngtcp2.ConnConfig{
+	cc := ngtcp2.ConnConfig{
 		DCID: h.SCID, SCID: scid, Path: d.path, Version: h.Version,
 		Settings: &settings, Params: &params, TLS: c.cfg.TLS, Events: c.events,
-		CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
-		RejectEarlyData: !c.cfg.EarlyData,
-	})
+		ResetSecret: c.cfg.ResetSecret, RejectEarlyData: !c.cfg.EarlyData,
+	}
+	c.issue(&cc)
+	nc, err := ngtcp2.NewServerConn(cc)
 	if err != nil {
 		c.endRecord(record)
 		c.cfg.Logger.Error("endpoint: a connection could not be made", "err", err)
@@ -197,7 +198,7 @@ func (c *Core) retry(d *datagram, h *ngtcp2.PktHeader) {
 		return
 	}
 	c.reply(d, &c.limits.retries, Retries, func(dst []byte) (int, error) {
-		scid := newCID(c.worker)
+		scid := c.newCID()
 		token, err := ngtcp2.GenerateRetryToken(c.cfg.TokenSecret, ngtcp2.RetryToken{
 			Version: h.Version, Remote: d.path.Remote, RetrySCID: scid, ODCID: h.DCID,
 		}, c.now)

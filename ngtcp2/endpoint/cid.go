@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// cidLen is the length of every Connection ID that this package chooses:
-	// one byte of worker number and eight random bytes.
+	// cidLen is the length of every Connection ID that this package chooses without
+	// Config.LoadBalancer: one byte of worker number and eight random bytes.
 	cidLen = 9
 	// initialDCIDLen is the length of a client's first destination CID; RFC
 	// 9000 section 7.2 asks for at least 8 unpredictable bytes.
@@ -22,13 +22,43 @@ const (
 // supportedVersions is the default of Config.Versions (RFC 9000, RFC 9369).
 var supportedVersions = []uint32{ngtcp2.VersionV1, ngtcp2.VersionV2}
 
-// newCID makes a CID that leads to worker.
-func newCID(worker int) ngtcp2.ConnectionID {
-	var b [cidLen]byte
-	_, _ = rand.Read(b[1:]) // never fails
-	b[0] = byte(worker)
-	id, _ := ngtcp2.NewConnectionID(b[:])
+// newCID makes a CID that leads to this worker.
+func (c *Core) newCID() ngtcp2.ConnectionID {
+	var b [ngtcp2.MaxCIDLen]byte
+	if c.lb != nil {
+		id, _ := ngtcp2.NewConnectionID(c.lb.Append(b[:0]))
+		return id
+	}
+	_, _ = rand.Read(b[1:cidLen]) // never fails
+	b[0] = byte(c.worker)
+	id, _ := ngtcp2.NewConnectionID(b[:cidLen])
 	return id
+}
+
+// workerOf is the worker that made cid, of cidLen bytes. ok is false when no worker here
+// did; without a load balancer that is seen of few.
+func (c *Core) workerOf(cid []byte) (worker int, ok bool) {
+	if c.lb != nil {
+		return c.lb.Worker(cid)
+	}
+	return int(cid[0]), int(cid[0]) < c.peers
+}
+
+// issue tells cfg what CIDs its connection issues later: with a load balancer those that
+// giveCIDs gives.
+func (c *Core) issue(cfg *ngtcp2.ConnConfig) {
+	if c.lb != nil {
+		cfg.GivenCIDs = true
+		return
+	}
+	cfg.CIDPrefix = cfg.SCID.Bytes()[:1]
+}
+
+// giveCIDs replaces what connections have issued.
+func (c *Core) giveCIDs() {
+	for c.lb != nil && c.events.GivenCIDs() < ngtcp2.MaxGivenCIDs {
+		c.events.GiveCID(c.newCID())
+	}
 }
 
 // randomCID makes a client's first destination CID.

@@ -12,6 +12,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 )
 
 // RetryPolicy says when a client has to prove its address with a Retry packet
@@ -154,7 +155,17 @@ type Config struct {
 	// packet with slog.TextHandler. Default off.
 	LogQUIC bool
 
+	// LoadBalancer, when set, gives the Connection IDs that this Endpoint chooses a form
+	// that a load balancer in front of several servers routes by (QUIC-LB; package
+	// quiclb). The worker is found in them as well. Packets that belong to another server
+	// of the load balancer are dropped. Servers with the same TokenSecret take each
+	// other's tokens (Retry). Without a Key the draft advises against further CIDs for a
+	// connection, which a migration needs: they are issued all the same. Default: one byte
+	// of worker number, eight random bytes.
+	LoadBalancer *quiclb.Config
+
 	preferred *preferredAddrs // PreferredAddrs
+	servers   []*quiclb.Server
 }
 
 // Validate returns everything that is wrong with c, joined, each naming the
@@ -198,10 +209,22 @@ func (c *Config) Validate() error {
 	bad(c.EarlyData && !server, "EarlyData", "is for the server role: clients set DialConfig.EarlyData")
 	bad(badSecret(c.ResetSecret), "ResetSecret", "use 16 to 64 random bytes, or none")
 	bad(badSecret(c.TokenSecret), "TokenSecret", "use 16 to 64 random bytes, or none")
+	if c.LoadBalancer != nil {
+		err := c.LoadBalancer.Validate()
+		bad(err != nil, "LoadBalancer", fmt.Sprint(err))
+	}
 	bad(c.LogQUIC && c.Logger == nil, "LogQUIC", "needs a Logger: set it")
 	bad(c.ReceiveBuffer < 0, "ReceiveBuffer", "must not be negative")
 	bad(c.SendBuffer < 0, "SendBuffer", "must not be negative")
 	return errors.Join(errs...)
+}
+
+// makeServers makes what makes the Connection IDs, one for each worker.
+func (c *Config) makeServers() (err error) {
+	if c.LoadBalancer != nil {
+		c.servers, err = quiclb.Servers(*c.LoadBalancer, c.Workers)
+	}
+	return err
 }
 
 func badSecret(s []byte) bool { return len(s) > 0 && (len(s) < minSecret || len(s) > maxSecret) }

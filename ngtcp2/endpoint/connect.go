@@ -154,15 +154,16 @@ func (c *Core) newClient(path ngtcp2.Path, d *dialing) (nc *ngtcp2.Conn, scid ng
 		settings.Token, settings.OriginalVersion, settings.PreferredVersions = nil, d.original, c.cfg.Versions
 	}
 	dcid := randomCID()
-	scid = newCID(c.worker)
+	scid = c.newCID()
 	record = c.startRecord(&settings, QlogInfo{ODCID: dcid, Remote: path.Remote})
-	nc, err = ngtcp2.NewClientConn(ngtcp2.ConnConfig{
+	cc := ngtcp2.ConnConfig{
 		DCID: dcid, SCID: scid, Path: path, Version: cfg.Version,
 		Settings: &settings, Params: &params, TLS: cfg.TLS, ServerName: cfg.ServerName,
 		Session: cfg.Session, EarlyData: cfg.EarlyData && d.original == 0,
-		Events: c.events, CIDPrefix: scid.Bytes()[:1], ResetSecret: c.cfg.ResetSecret,
-		PreferredAddr: cfg.preferredAddr(),
-	})
+		Events: c.events, ResetSecret: c.cfg.ResetSecret, PreferredAddr: cfg.preferredAddr(),
+	}
+	c.issue(&cc)
+	nc, err = ngtcp2.NewClientConn(cc)
 	if err != nil {
 		c.endRecord(record)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 )
 
 // Batch is a set of received datagrams that lie in one buffer.
@@ -49,6 +50,8 @@ type Core struct {
 	cfg    *Config // with defaults, shared by all workers
 	worker int
 	peers  int // number of workers
+	cidLen int
+	lb     *quiclb.Server // makes CIDs; nil without Config.LoadBalancer
 	shared *shared
 	stats  counters
 
@@ -95,6 +98,9 @@ func NewCore(cfg Config) (*Core, error) {
 	}
 	cfg = cfg.withDefaults()
 	cfg.Workers = 1
+	if err := cfg.makeServers(); err != nil {
+		return nil, err
+	}
 	c := newCore(&cfg, 0, &shared{recorder: newRecorder(&cfg)})
 	c.alone = true
 	return c, nil
@@ -105,8 +111,8 @@ func newCore(cfg *Config, worker int, sh *shared) *Core {
 	if cfg.TLS == nil {
 		size = clientTxBuffer
 	}
-	return &Core{
-		cfg: cfg, worker: worker, peers: cfg.Workers, shared: sh,
+	c := &Core{
+		cidLen: cidLen, cfg: cfg, worker: worker, peers: cfg.Workers, shared: sh,
 		events:     ngtcp2.NewEvents(),
 		table:      newCIDTable(),
 		inbox:      newInbox(),
@@ -117,6 +123,12 @@ func newCore(cfg *Config, worker int, sh *shared) *Core {
 		limits: limits{newLimiter(versionNegotiationRate), newLimiter(retryRate),
 			newLimiter(statelessResetRate), newLimiter(refuseRate)},
 	}
+	if cfg.servers != nil {
+		c.lb = cfg.servers[worker]
+		c.cidLen = c.lb.Len()
+		c.giveCIDs()
+	}
+	return c
 }
 
 // Free ends every connection without a packet (OnClosed gets ErrClosed) and

@@ -11,9 +11,10 @@
 // A Core is the engine of one worker without I/O and clock: it takes datagrams
 // and the time, and gives datagrams and a deadline. A worker wraps a Core with
 // sockets and the clock. An Endpoint is a set of workers that share a port
-// (SO_REUSEPORT); the number of the worker is the first byte of every
-// Connection ID that it chooses, so a datagram that reaches another worker's
-// socket (NAT rebinding, migration) is forwarded to its owner.
+// (SO_REUSEPORT); the number of the worker is in every Connection ID that it
+// chooses (the first byte, or hidden in the nonce with Config.LoadBalancer), so a
+// datagram that reaches another worker's socket (NAT rebinding, migration) is
+// forwarded to its owner.
 //
 // # A datagram, in order (RFC 9000 section 5.2)
 //

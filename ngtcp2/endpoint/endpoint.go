@@ -42,6 +42,9 @@ func New(cfg Config) (*Endpoint, error) {
 	}
 	e := &Endpoint{cfg: cfg.withDefaults(), quit: make(chan struct{}),
 		done: make(chan struct{})}
+	if err := e.cfg.makeServers(); err != nil {
+		return nil, err
+	}
 	e.shared.done = e.done
 	e.shared.recorder = newRecorder(&e.cfg)
 	for i := range e.cfg.Workers {

@@ -28,6 +28,7 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 		c.stopSending(ev.StreamID, ev.A)
 	case ngtcp2.EventNewCID:
 		c.core.table.add(events.CID(ev), c)
+		c.core.giveCIDs()
 	case ngtcp2.EventRetireCID:
 		c.core.table.remove(events.CID(ev), c)
 	case ngtcp2.EventNewToken:

@@ -52,7 +52,7 @@ func (c *Core) route(d *datagram) {
 		c.run = append(c.run, d.at)
 		return
 	}
-	v, err := ngtcp2.DecodeVersionCID(pkt, cidLen)
+	v, err := ngtcp2.DecodeVersionCID(pkt, c.cidLen)
 	if errors.Is(err, ngtcp2.ErrVersionNegotiation) {
 		c.negotiateVersion(d, v)
 		return
@@ -84,8 +84,8 @@ func (c *Core) route(d *datagram) {
 // continuesRun reports whether pkt has a short header and the path and Connection
 // ID of the datagram before it, as most have: there is no need to look it up.
 func (c *Core) continuesRun(d *datagram, pkt []byte) bool {
-	return len(c.run) > 0 && len(c.run) < cap(c.run) && len(pkt) > cidLen && pkt[0]&0x80 == 0 &&
-		string(pkt[1:1+cidLen]) == string(c.runCID) && d.path == c.runPath
+	return len(c.run) > 0 && len(c.run) < cap(c.run) && len(pkt) > c.cidLen && pkt[0]&0x80 == 0 &&
+		string(pkt[1:1+c.cidLen]) == string(c.runCID) && d.path == c.runPath
 }
 
 // readRun gives the collected datagrams to their connection.
@@ -124,12 +124,13 @@ func (c *Core) hasRead(conn *Conn, path ngtcp2.Path, err error) {
 // unknown handles a datagram whose DCID is in no table here.
 func (c *Core) unknown(d *datagram, v ngtcp2.VersionCID) {
 	short := v.SCID == nil
-	if owner := c.owner(d, v.DCID); owner >= 0 {
+	owner, ours := c.owner(d, v.DCID)
+	if owner >= 0 {
 		c.forwardTo(owner, d)
 		return
 	}
 	switch {
-	case c.cfg.TLS == nil:
+	case c.cfg.TLS == nil, short && !ours:
 		c.stats.inc(DropUnknownCID)
 	case short:
 		c.resetStateless(d, v.DCID)
@@ -140,15 +141,18 @@ func (c *Core) unknown(d *datagram, v ngtcp2.VersionCID) {
 
 // owner is the worker whose number is in dcid, -1 when it is this one or none.
 // An Initial packet is never forwarded: its DCID may be the client's own random
-// choice.
-func (c *Core) owner(d *datagram, dcid []byte) int {
-	if c.forward == nil || d.forwarded || len(dcid) != cidLen || isInitial(d.bytes()) {
-		return -1
+// choice. ours is false when dcid belongs to another server of the same load balancer,
+// which must not be reset: its connection may live there, and with a shared ResetSecret
+// the reset would be believed.
+func (c *Core) owner(d *datagram, dcid []byte) (worker int, ours bool) {
+	if len(dcid) != c.cidLen || isInitial(d.bytes()) {
+		return -1, true
 	}
-	if w := int(dcid[0]); w != c.worker && w < c.peers {
-		return w
+	w, known := c.workerOf(dcid)
+	if known && w != c.worker && c.forward != nil && !d.forwarded {
+		return w, true
 	}
-	return -1
+	return -1, known || c.lb == nil
 }
 
 // isInitial reports whether pkt is a long header packet of type Initial in

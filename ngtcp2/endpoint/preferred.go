@@ -47,7 +47,7 @@ func (c *Core) preferAddr(params *ngtcp2.TransportParams, local netip.AddrPort) 
 	if p == nil || local == p.v4 || local == p.v6 {
 		return id, false
 	}
-	id = newCID(c.worker)
+	id = c.newCID()
 	token, err := ngtcp2.GenerateStatelessResetToken(c.cfg.ResetSecret, id)
 	if err != nil {
 		return id, false

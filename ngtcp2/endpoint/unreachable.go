@@ -36,7 +36,7 @@ func (c *Core) unreachable(u *Unreachable) {
 	default:
 		return
 	}
-	v, err := ngtcp2.DecodeVersionCID(u.Quote, cidLen)
+	v, err := ngtcp2.DecodeVersionCID(u.Quote, c.cidLen)
 	if err != nil || v.SCID == nil {
 		return
 	}
