@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -21,7 +22,11 @@ type loopback struct {
 	conns    map[*loopbackConn]bool
 	connects []*packet.Connect
 	messages []packet.Publish
-	changed  chan struct{} // closed and replaced at each change
+	// properties of messages, and the DISCONNECT packets
+	properties  []packet.Properties
+	disconnects []*packet.Disconnect
+	kept        bool          // the messages are retained: new subscriptions get them
+	changed     chan struct{} // closed and replaced at each change
 
 	refuse  packet.ReasonCode // answer to CONNECT
 	refused packet.ReasonCode // answer to PUBLISH and SUBSCRIBE
@@ -80,11 +85,20 @@ func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
 			codes[i] = max(packet.ReasonCode(p.Subscriptions[i].QoS), b.refused)
 		}
 		c.send(&packet.Suback{PacketID: p.PacketID, ReasonCodes: codes})
-		b.update(func() { c.subs = append(c.subs, p.Subscriptions...) })
+		b.update(func() {
+			c.subs = append(c.subs, p.Subscriptions...)
+			for _, m := range b.messages {
+				if b.kept && topic.Match(p.Subscriptions[0].Filter, string(m.Topic)) {
+					c.send(&m)
+				}
+			}
+		})
 	case *packet.Unsubscribe:
 		c.send(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]packet.ReasonCode, len(p.Filters))})
 	case *packet.Publish:
 		b.publish(c, p)
+	case *packet.Disconnect:
+		b.update(func() { b.disconnects = append(b.disconnects, p) })
 	case *packet.Pubrel:
 		c.send(&packet.Pubcomp{PacketID: p.PacketID})
 	case *packet.Pubrec:
@@ -94,9 +108,10 @@ func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
 
 func (b *loopback) publish(from *loopbackConn, p *packet.Publish) {
 	kept := *p
-	kept.Topic, kept.Payload, kept.Properties = append([]byte(nil), p.Topic...), append([]byte(nil), p.Payload...), nil
+	kept.Topic, kept.Payload, kept.Properties = bytes.Clone(p.Topic), bytes.Clone(p.Payload), bytes.Clone(p.Properties)
 	b.update(func() {
 		b.messages = append(b.messages, kept)
+		b.properties = append(b.properties, kept.Properties)
 		for c := range b.conns {
 			for _, s := range c.subs {
 				if topic.Match(s.Filter, string(p.Topic)) {

@@ -40,6 +40,7 @@ Exit status: 0 done, 1 wrong use, 5 refused by the broker, 7 connection lost, 14
 type cli struct {
 	Pub     pubCommand  `cmd:"" help:"Publish messages."`
 	Sub     subCommand  `cmd:"" help:"Subscribe and print messages."`
+	RR      rrCommand   `cmd:"" name:"rr" help:"Publish a request and print the response."`
 	Version showVersion `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 	Help    helpFlag    `help:"Show help (-h is the host)."`
 }
@@ -89,7 +90,7 @@ func run(c *console, args []string) int {
 		return exit
 	}
 	if err != nil {
-		c.warnf("%v (see ngmq --help)", err)
+		c.warnf("%v%s", err, useHint(args, err))
 		return exitUsage
 	}
 	return status(c, ctx.Run(c))

@@ -18,69 +18,15 @@ import (
 // maxLine is the longest line that pub -l takes, in bytes; MQTT's largest packet.
 const maxLine = 256 << 20
 
-// pubCommand publishes one message, one per line, or a file.
-type pubCommand struct {
-	Topic   string  `short:"t" placeholder:"TOPIC" help:"Topic to publish to."`
+// payloadFlags say what to publish, once.
+type payloadFlags struct {
 	Message *string `short:"m" xor:"payload" required:"" placeholder:"TEXT" help:"The message."`
 	File    string  `short:"f" xor:"payload" required:"" type:"path" placeholder:"FILE" help:"The message is the content of this file."`
-	Lines   bool    `short:"l" name:"stdin-line" xor:"payload" required:"" help:"Each line of the input is a message."`
 	Null    bool    `short:"n" name:"null-message" xor:"payload" required:"" help:"The message is empty."`
 	Stdin   bool    `short:"s" name:"stdin-file" xor:"payload" required:"" help:"The message is the whole input."`
-	Retain  bool    `short:"r" help:"The broker keeps the message."`
-
-	Repeat      int           `default:"1" placeholder:"N" help:"Publish N times (not with -l)."`
-	RepeatDelay secondsOption `placeholder:"SECONDS" help:"Wait between repetitions, e.g. 0.5."`
-
-	connection
 }
 
-// secondsOption is a number of seconds, with a fraction or not.
-type secondsOption time.Duration
-
-// UnmarshalText reads e.g. 2 or 0.25.
-func (s *secondsOption) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text) + "s")
-	if err != nil || d < 0 {
-		return fmt.Errorf("%q is not a number of seconds", text)
-	}
-	*s = secondsOption(d)
-	return nil
-}
-
-// Run connects, publishes, waits for the acknowledgements and disconnects.
-func (p *pubCommand) Run(c *console) error {
-	if err := p.validate(c); err != nil {
-		return err
-	}
-	address, name, err := p.server()
-	if err != nil {
-		return err
-	}
-	if name != "" {
-		p.Topic = name
-	}
-	if p.Topic == "" {
-		return errors.New("no topic: give one with -t")
-	}
-	if err := topic.ValidateName(p.Topic); err != nil {
-		return fmt.Errorf("-t: %w", err)
-	}
-	payload, err := p.payload(c) // before connecting: a missing file is found at once
-	if err != nil {
-		return err
-	}
-	conn, err := p.connect(c, address, p.options(c))
-	if err != nil {
-		return err
-	}
-	defer disconnect(conn)
-	if p.Lines {
-		return explain(p.publishLines(c, conn))
-	}
-	return explain(p.publishAll(c, conn, payload))
-}
-
-func (p *pubCommand) payload(c *console) ([]byte, error) {
+func (p *payloadFlags) payload(c *console) ([]byte, error) {
 	switch {
 	case p.Message != nil:
 		return []byte(*p.Message), nil
@@ -92,8 +38,62 @@ func (p *pubCommand) payload(c *console) ([]byte, error) {
 	return nil, nil
 }
 
+// pubCommand publishes one message, one per line, or a file.
+type pubCommand struct {
+	Topic  string `short:"t" placeholder:"TOPIC" help:"Topic to publish to."`
+	Lines  bool   `short:"l" name:"stdin-line" xor:"payload" required:"" help:"Each line of the input is a message."`
+	Retain bool   `short:"r" help:"The broker keeps the message."`
+
+	Repeat      int           `default:"1" placeholder:"N" help:"Publish N times (not with -l)."`
+	RepeatDelay secondsOption `placeholder:"SECONDS" help:"Wait between repetitions, e.g. 0.5."`
+
+	payloadFlags
+	connection
+}
+
+// Run connects, publishes, waits for the acknowledgements and disconnects.
+func (p *pubCommand) Run(c *console) error {
+	if err := p.validate(c); err != nil {
+		return err
+	}
+	address, name, err := p.server()
+	if err != nil {
+		return err
+	}
+	if err := publishTopic(&p.Topic, name); err != nil {
+		return err
+	}
+	payload, err := p.payload(c) // before connecting: a missing file is found at once
+	if err != nil {
+		return err
+	}
+	conn, err := p.connect(c, address, p.options(c))
+	if err != nil {
+		return err
+	}
+	defer p.disconnect(conn)
+	if p.Lines {
+		return explain(p.publishLines(c, conn))
+	}
+	return explain(p.publishAll(c, conn, payload))
+}
+
+// publishTopic chooses between -t and the topic of the URL, and checks it.
+func publishTopic(flag *string, fromURL string) error {
+	if fromURL != "" {
+		*flag = fromURL
+	}
+	if *flag == "" {
+		return errors.New("no topic: give one with -t")
+	}
+	if err := topic.ValidateName(*flag); err != nil {
+		return fmt.Errorf("-t: %w", err)
+	}
+	return nil
+}
+
 func (p *pubCommand) message(payload []byte) client.Message {
-	return client.Message{Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: p.Retain}
+	return client.Message{Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties.of("publish")}
 }
 
 // publishAll publishes the message as often as it was asked for.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/client"
@@ -20,12 +18,15 @@ type subCommand struct {
 	Unsubscribe []string      `short:"U" name:"unsubscribe" sep:"none" placeholder:"FILTER" help:"Unsubscribe first; for -c. May be repeated."`
 	Count       uint64        `short:"C" name:"count" placeholder:"N" help:"End after N messages."`
 	Timeout     secondsOption `short:"W" name:"timeout" placeholder:"SECONDS" help:"End after this time, with exit status 27."`
-	Verbose     bool          `short:"v" help:"Print the topic before each message."`
-	NoEOL       bool          `short:"N" name:"no-eol" help:"Print no line end after a message."`
 	NoRetained  bool          `short:"R" name:"no-retained" xor:"retained" help:"Do not print retained messages."`
 	Retained    bool          `name:"retained-only" xor:"retained" help:"Print retained messages only and end at the first one that is not."`
+	Remove      bool          `name:"remove-retained" help:"Delete the retained messages that come, but those of -T. With --retained-only: all there are."`
+	Random      float64       `name:"random-filter" default:"100" placeholder:"PERCENT" help:"Print this share of the messages, chosen at random. (${default})"`
+	AsPublished bool          `name:"retain-as-published" help:"Have the retained flag as the publisher set it (MQTT 5)."`
+	NoLocal     bool          `name:"no-local" help:"Do not receive what this client publishes (MQTT 5)."`
 	ExitAfter   bool          `short:"E" name:"exit-after-suback" help:"End when the subscriptions are acknowledged."`
 
+	printFlags
 	connection
 }
 
@@ -39,8 +40,32 @@ func (s *subCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if filter != "" {
-		s.Topics = append([]string{filter}, s.Topics...)
+	if err := s.filters(filter); err != nil {
+		return err
+	}
+	out, err := newPrinter(&s.printFlags, c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := deadline(c, s.Timeout)
+	defer cancel()
+	within := *c
+	within.Context = ctx
+	return outcome(c, ctx, s.run(&within, address, out))
+}
+
+func (s *subCommand) validate(c *console) error {
+	five := packet.Version(s.Protocol) == packet.V50
+	var wrong problems
+	wrong.check((s.AsPublished || s.NoLocal) && !five, "--retain-as-published and --no-local need MQTT 5: -V mqttv5")
+	wrong.check(s.Random < 0 || s.Random > 100, "--random-filter is a percentage, 0 to 100")
+	return errors.Join(append(wrong, s.connection.validate(c))...)
+}
+
+// filters adds the topic of the URL to those of -t, and checks them.
+func (s *subCommand) filters(fromURL string) error {
+	if fromURL != "" {
+		s.Topics = append([]string{fromURL}, s.Topics...)
 	}
 	if len(s.Topics) == 0 && len(s.Unsubscribe) == 0 {
 		return errors.New("no topic: give at least one with -t")
@@ -50,77 +75,19 @@ func (s *subCommand) Run(c *console) error {
 			return fmt.Errorf("filter %q: %w", filter, err)
 		}
 	}
-	ctx, cancel := s.deadline(c)
-	defer cancel()
-	out := newPrinter(s, c.stdout)
-	lost := make(chan error, 1)
-	o := s.options(c)
-	o.OnMessage = out.print
-	o.OnConnectionLost = func(err error) { lost <- err }
-	within := *c
-	within.Context = ctx
-	conn, err := s.connect(&within, address, o)
-	if err == nil {
-		defer disconnect(conn)
-		err = s.follow(ctx, &within, conn, out, lost)
-	}
-	return s.outcome(c, ctx, err)
+	return nil
 }
 
 // deadline is the context that -W ends.
-func (s *subCommand) deadline(c *console) (context.Context, context.CancelFunc) {
-	if s.Timeout == 0 {
+func deadline(c *console, timeout secondsOption) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
 		return context.WithCancel(c)
 	}
-	return context.WithTimeout(c, time.Duration(s.Timeout))
-}
-
-// follow subscribes and waits for the end.
-func (s *subCommand) follow(ctx context.Context, c *console, conn *client.Client, out *printer, lost <-chan error) error {
-	if len(s.Unsubscribe) > 0 {
-		if _, err := conn.Unsubscribe(ctx, s.Unsubscribe...); err != nil {
-			return explain(err)
-		}
-	}
-	if len(s.Topics) > 0 {
-		if err := s.subscribe(ctx, c, conn); err != nil {
-			return err
-		}
-	}
-	if s.ExitAfter {
-		return nil
-	}
-	select {
-	case <-out.done:
-		return out.err
-	case err := <-lost:
-		return &failed{exitLost, fmt.Errorf("connection lost: %w", err)}
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// subscribe fails when the broker accepts none of the filters, and warns about
-// each that it refuses.
-func (s *subCommand) subscribe(ctx context.Context, c *console, conn *client.Client) error {
-	subs := make([]packet.Subscription, len(s.Topics))
-	for i, filter := range s.Topics {
-		subs[i] = packet.Subscription{Filter: filter, QoS: s.QoS}
-	}
-	codes, err := conn.Subscribe(ctx, subs...)
-	for _, code := range codes {
-		if !code.IsError() {
-			if err != nil {
-				c.warnf("%v", err)
-			}
-			return nil
-		}
-	}
-	return explain(err)
+	return context.WithTimeout(c, time.Duration(timeout))
 }
 
 // outcome is the exit status: a signal is a normal end, -W has its own.
-func (s *subCommand) outcome(c *console, ctx context.Context, err error) error {
+func outcome(c *console, ctx context.Context, err error) error {
 	switch {
 	case c.Err() != nil:
 		return nil
@@ -130,72 +97,60 @@ func (s *subCommand) outcome(c *console, ctx context.Context, err error) error {
 	return err
 }
 
-// printer writes messages to the output, each flushed.
-type printer struct {
-	cmd  *subCommand
-	out  *bufio.Writer
-	left uint64        // messages until done; 0 = no limit
-	done chan struct{} // closed when no more shall be printed
-	err  error         // the output failed; set before done is closed
-	over bool
+// run connects, subscribes and waits for the end. The context of c ends with -W.
+func (s *subCommand) run(c *console, address string, out *printer) error {
+	r := &receiver{cmd: s, out: out, done: make(chan struct{})}
+	lost := make(chan error, 1)
+	o := s.options(c)
+	o.OnMessage = r.receive
+	o.OnConnectionLost = func(err error) { lost <- err }
+	conn, err := s.connect(c, address, o)
+	if err != nil {
+		return err
+	}
+	defer s.disconnect(conn)
+	r.conn.Store(conn)
+	if err := s.subscribe(c, conn); err != nil || s.ExitAfter {
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.finish(c)
+	case err := <-lost:
+		return &failed{exitLost, fmt.Errorf("connection lost: %w", err)}
+	case <-c.Done():
+		return c.Err()
+	}
 }
 
-func newPrinter(cmd *subCommand, w io.Writer) *printer {
-	return &printer{cmd: cmd, out: bufio.NewWriter(w), left: cmd.Count, done: make(chan struct{})}
-}
-
-// print is the message handler: one goroutine calls it.
-func (p *printer) print(m client.Message) {
-	if p.over || p.filteredOut(m) {
-		return
-	}
-	if p.cmd.Retained && !m.Retain {
-		p.end(nil)
-		return
-	}
-	p.write(m)
-	if err := p.out.Flush(); err != nil {
-		p.end(fmt.Errorf("writing the message: %w", err))
-		return
-	}
-	if p.left > 0 {
-		if p.left--; p.left == 0 {
-			p.end(nil)
+// subscribe unsubscribes first. It fails when the broker accepts none of the filters,
+// and warns about each that it refuses.
+func (s *subCommand) subscribe(c *console, conn *client.Client) error {
+	if len(s.Unsubscribe) > 0 {
+		if _, err := conn.Unsubscribe(c, s.Unsubscribe...); err != nil {
+			return explain(err)
 		}
 	}
-}
-
-func (p *printer) end(err error) {
-	p.over, p.err = true, err
-	close(p.done)
-}
-
-func (p *printer) filteredOut(m client.Message) bool {
-	if m.Retain && p.cmd.NoRetained {
-		return true
+	if len(s.Topics) == 0 {
+		return nil
 	}
-	for _, filter := range p.cmd.FilterOut {
-		if topic.Match(filter, m.Topic) {
-			return true
+	subs := make([]packet.Subscription, len(s.Topics))
+	for i, filter := range s.Topics {
+		subs[i] = packet.Subscription{Filter: filter, QoS: s.QoS, NoLocal: s.NoLocal, RetainAsPublished: s.AsPublished}
+	}
+	return subscribe(c, conn, s.Properties.of("subscribe"), subs)
+}
+
+// subscribe fails when the broker accepts nothing, and warns about the rest.
+func subscribe(c *console, conn *client.Client, props packet.Properties, subs []packet.Subscription) error {
+	codes, err := conn.SubscribeWith(c, props, subs...)
+	for _, code := range codes {
+		if !code.IsError() {
+			if err != nil {
+				c.warnf("%v", err)
+			}
+			return nil
 		}
 	}
-	return false
-}
-
-// write prints what mosquitto_sub prints: with -v the topic and "(null)" for an
-// empty message, without -v nothing at all for an empty message.
-func (p *printer) write(m client.Message) {
-	if !p.cmd.Verbose && len(m.Payload) == 0 {
-		return
-	}
-	if p.cmd.Verbose {
-		p.out.WriteString(m.Topic + " ")
-	}
-	if len(m.Payload) == 0 {
-		p.out.WriteString("(null)")
-	}
-	p.out.Write(m.Payload)
-	if !p.cmd.NoEOL {
-		p.out.WriteByte('\n')
-	}
+	return explain(err)
 }

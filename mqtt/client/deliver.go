@@ -25,7 +25,7 @@ func (l *link) handlePublish(p *packet.Publish) error {
 		d.known = !l.c.session.arrive(p.PacketID)
 	}
 	d.message = Message{
-		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup,
+		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.PacketID,
 		Properties: p.Properties.AppendExcept(nil, packet.TopicAlias),
 	}
 	select {

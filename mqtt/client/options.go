@@ -52,6 +52,9 @@ type Message struct {
 	Retain bool
 	// Dup, received messages only: this may be a repetition.
 	Dup bool
+	// PacketID, received messages only: the server's packet identifier; 0 with QoS 0. For
+	// logs and debugging: acknowledging is the client's business.
+	PacketID uint16
 	// Properties, 5.0 only. To publish: those of PUBLISH except Topic Alias and
 	// Subscription Identifier. Received: all but Topic Alias.
 	Properties packet.Properties

@@ -69,7 +69,7 @@ func TestReceive(t *testing.T) {
 			&packet.Publish{Topic: []byte("1"), QoS: 1, PacketID: 10, Dup: true},
 			&packet.Publish{Topic: []byte("2"), QoS: 2, PacketID: 11})
 		assert.Equal(t, Message{Topic: "0", Payload: []byte("x"), Retain: true, Properties: props}, receive(t, messages))
-		assert.Equal(t, Message{Topic: "1", Payload: []byte{}, QoS: 1, Dup: true}, receive(t, messages))
+		assert.Equal(t, Message{Topic: "1", Payload: []byte{}, QoS: 1, Dup: true, PacketID: 10}, receive(t, messages))
 		assert.Equal(t, uint16(10), expect[*packet.Puback](s).PacketID)
 		assert.Equal(t, "2", receive(t, messages).Topic)
 		assert.Equal(t, uint16(11), expect[*packet.Pubrec](s).PacketID)

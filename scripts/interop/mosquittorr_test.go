@@ -29,6 +29,24 @@ func TestMosquittoRR(t *testing.T) {
 	}
 }
 
+// TestNgmqRR: ngmq rr asks over QUIC and TCP; mosquitto's clients or ngmq's answer.
+func TestNgmqRR(t *testing.T) {
+	for _, version := range []string{"mqttv311", "mqttv5"} {
+		over := ngmqTool(t, "ngmq rr "+version+" (QUIC)", "quic://"+localhost(t, broker.quic), version, "--cafile", broker.ca)
+		answering := mosquittoTool(t, broker.tcp, version, "")
+		ask := append([]string{over.sub[0], "rr"}, over.sub[2:]...)
+		provesParallel(t, over.name, "QoS 0/1/2", func(t *testing.T) {
+			for qos := range 3 {
+				requestResponse(t, answering, ask, fmt.Sprint("question ", qos), "-q", fmt.Sprint(qos))
+			}
+		})
+		provesParallel(t, over.name, "1 MB answer", func(t *testing.T) { requestLarge(t, over, ask) })
+		tcp := ngmqTool(t, "ngmq rr "+version+" (TCP)", "mqtt://"+broker.tcp, version)
+		askTCP := append([]string{tcp.sub[0], "rr"}, tcp.sub[2:]...) // a process that is killed leaves a QUIC connection to its idle timeout
+		provesParallel(t, tcp.name, "will", func(t *testing.T) { requestWill(t, answering, askTCP) })
+	}
+}
+
 // requestResponse has one request answered; with MQTT 5.0 where and with the data that its properties name.
 func requestResponse(t *testing.T, c tool, ask []string, question string, args ...string) {
 	t.Helper()

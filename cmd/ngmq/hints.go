@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// mosquittoOnly are flags of mosquitto's clients that ngmq has not.
+var mosquittoOnly = []string{"-A", "-S", "--capath", "--ciphers", "--keyform", "--proxy", "--psk", "--psk-identity",
+	"--tls-alpn", "--tls-engine", "--tls-engine-kpass-sha1", "--tls-version"}
+
+// useHint says where to read about wrong use.
+func useHint(args []string, err error) string {
+	for _, flag := range mosquittoOnly {
+		if slices.Contains(args, flag) && strings.Contains(err.Error(), "unknown flag "+flag) {
+			return ": mosquitto has " + flag + ", ngmq has not: leave it out"
+		}
+	}
+	return " (see ngmq --help)"
+}
+
+// refusalHint says what to do about a refused connection.
+func refusalHint(code packet.ReasonCode) string {
+	switch code {
+	case packet.UnsupportedProtocolVersion:
+		return "\n  try another version: -V mqttv311"
+	case packet.BadUserNameOrPassword, packet.NotAuthorized:
+		return "\n  give user name and password with -u and -P"
+	case packet.ClientIdentifierNotValid:
+		return "\n  give another client id with -i"
+	}
+	return ""
+}
+
+// connectHint says what to do about a failed connection.
+func (f *target) connectHint(err error) string {
+	text := strings.ToLower(err.Error())
+	if f.Cert == "" && (strings.Contains(text, "certificate required") || strings.Contains(text, "tls alert 116")) {
+		return "\n  the server wants a client certificate: give one with --cert FILE and --key FILE"
+	}
+	if strings.Contains(text, "certificate") && !f.Insecure {
+		return f.certificateHint(text)
+	}
+	switch {
+	case handshakeTimeout(err), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
+		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "\n  is the server running, and is this its port?"
+	case errors.Is(err, io.EOF):
+		return "\n  the server hung up: does it speak this protocol on this port (mqtts:// and --cafile are TLS, mqtt:// is not)?"
+	}
+	return ""
+}
+
+// certificateHint knows the words of OpenSSL (QUIC) and of crypto/x509 (TLS).
+func (f *target) certificateHint(text string) string {
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
+	switch {
+	case says("hostname mismatch", "ip address mismatch", "certificate is valid for", "any ip sans"):
+		return "\n  the certificate has another name than the host: connect by that name, or give it with --servername NAME"
+	case f.CAFile == "":
+		return "\n  give the CA of the server with --cafile FILE (a development ngmqd writes dev-ca.crt into its data directory)"
+	case says("local issuer", "unknown authority", "self-signed", "certificate signature failure"):
+		return "\n  " + f.CAFile + " does not hold the CA of this server, or the server has a new one since"
+	}
+	return ""
+}

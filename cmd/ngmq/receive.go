@@ -1,0 +1,88 @@
+package main
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/mqtt/topic"
+)
+
+// receiver decides about each message: print it, delete it at the broker, end.
+type receiver struct {
+	cmd     *subCommand
+	out     *printer
+	conn    atomic.Pointer[client.Client]
+	printed uint64
+	removed []*client.Pending // deletions that the broker has not acknowledged
+	done    chan struct{}     // closed when no more shall be printed
+	err     error             // set before done is closed
+	over    bool
+}
+
+// receive is the message handler: one goroutine calls it.
+func (r *receiver) receive(m client.Message) {
+	if r.over {
+		return
+	}
+	if r.cmd.Retained && !m.Retain {
+		r.end(nil)
+		return
+	}
+	if r.filteredOut(m) {
+		return
+	}
+	if r.cmd.Remove && m.Retain && len(m.Payload) > 0 {
+		r.remove(m.Topic)
+	}
+	if m.Retain && r.cmd.NoRetained {
+		return
+	}
+	if r.cmd.Random >= 100 || rand.Float64()*100 < r.cmd.Random {
+		if err := r.out.print(m); err != nil {
+			r.end(err)
+			return
+		}
+	}
+	if r.printed++; r.printed == r.cmd.Count {
+		r.end(nil)
+	}
+}
+
+func (r *receiver) end(err error) {
+	r.over, r.err = true, err
+	close(r.done)
+}
+
+func (r *receiver) filteredOut(m client.Message) bool {
+	for _, filter := range r.cmd.FilterOut {
+		if topic.Match(filter, m.Topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove deletes a retained message. The handler must not wait for the broker.
+func (r *receiver) remove(name string) {
+	conn := r.conn.Load()
+	if conn == nil { // a message of an old session, before Connect has returned
+		return
+	}
+	pending, err := conn.PublishAsync(r.out.c, client.Message{Topic: name, QoS: 1, Retain: true})
+	if err != nil {
+		r.out.c.warnf("%s: cannot delete the retained message: %v", name, err)
+		return
+	}
+	r.removed = append(r.removed, pending)
+}
+
+// finish waits until what was deleted is acknowledged. It is called after done.
+func (r *receiver) finish(c *console) error {
+	for _, pending := range r.removed {
+		if _, err := pending.Wait(c); err != nil {
+			return explain(err)
+		}
+	}
+	return r.err
+}
