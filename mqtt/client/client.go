@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -18,13 +20,18 @@ import (
 type Client struct {
 	opts    Options
 	session *session
+	notices notifier
 
 	mu         sync.Mutex
-	link       *link // nil while not connected
+	link       *link         // nil while not connected
+	changed    chan struct{} // closed and replaced when link is set, or nobody connects any more
 	connecting bool
 	last       *link // the link before, whose messages are delivered first
 	clientID   string
 	connack    packet.Connack
+	resumable  bool    // the server keeps the session of an earlier connection
+	keeper     *keeper // nil unless something keeps the client connected
+	stops      int     // calls of Disconnect and Close
 }
 
 // New makes a client that is not connected yet. The error is that of
@@ -34,7 +41,14 @@ func New(opts Options) (*Client, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	return &Client{opts: opts, session: newSession(), clientID: opts.ClientID}, nil
+	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, changed: make(chan struct{})}
+	if opts.OnDelivered != nil {
+		c.session.finished = func(p *Pending) { c.notices.tell(func() { opts.OnDelivered(p) }) }
+	}
+	if opts.Reconnect {
+		c.session.queue.init(opts.Queue)
+	}
+	return c, nil
 }
 
 // Dial makes a client for one server and connects it.
@@ -52,38 +66,64 @@ func Dial(ctx context.Context, url string, opts Options) (*Client, error) {
 
 // Connect opens a network connection to the first server that accepts, sends
 // CONNECT and waits for CONNACK. When the server has kept the session,
-// unacknowledged messages are sent again before Connect returns; when not, they
-// are forgotten.
+// unacknowledged messages are sent again; when not, they are forgotten, or with
+// [Options.Reconnect] sent as new ones. With Reconnect a client that has been connected
+// once stays so.
 //
 // The error joins those of all servers: *[ReasonError] for a refusal, else what
-// the network or TLS says. [ErrConnected] while a connection is there.
+// the network or TLS says. [ErrConnected] while a connection is there, or is being made.
 func (c *Client) Connect(ctx context.Context) (packet.Connack, error) {
-	if err := c.startConnecting(); err != nil {
+	stops, err := c.startConnecting()
+	if err != nil {
 		return packet.Connack{}, err
 	}
 	defer c.stopConnecting()
+	l, err := c.connectAny(ctx)
+	if err != nil {
+		return packet.Connack{}, err
+	}
+	if c.opts.Reconnect {
+		c.keep(l, stops)
+	}
+	return l.connack, nil
+}
+
+// connectAny tries the servers.
+func (c *Client) connectAny(ctx context.Context) (*link, error) {
 	var errs []error
-	for _, url := range c.opts.Servers {
-		ack, err := c.connectTo(ctx, url)
+	for _, url := range c.servers() {
+		l, err := c.connectTo(ctx, url)
 		if err == nil {
-			return ack, nil
+			return l, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", redacted(url), err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return packet.Connack{}, errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
-func (c *Client) startConnecting() error {
+// servers are the URLs in the order in which to try them.
+func (c *Client) servers() []string {
+	list := slices.Clone(c.opts.Servers)
+	if c.opts.RandomServer {
+		mrand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+	return list
+}
+
+// startConnecting lets one goroutine connect; it counts the calls of Disconnect and Close
+// so far.
+func (c *Client) startConnecting() (stops int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.connecting || c.link != nil {
-		return ErrConnected
+	if c.connecting || c.link != nil || c.keeper != nil {
+		return 0, ErrConnected
 	}
-	c.connecting = true
-	return nil
+	c.connecting, c.resumable = true, false
+	c.session.open()
+	return c.stops, nil
 }
 
 func (c *Client) stopConnecting() {
@@ -93,59 +133,93 @@ func (c *Client) stopConnecting() {
 }
 
 // connectTo tries one server.
-func (c *Client) connectTo(ctx context.Context, url string) (packet.Connack, error) {
+func (c *Client) connectTo(ctx context.Context, url string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
 	defer cancel()
 	srv, err := parseURL(url)
 	if err != nil {
-		return packet.Connack{}, err
+		return nil, err
 	}
 	nc, err := dial(ctx, srv, &c.opts)
 	if err != nil {
-		return packet.Connack{}, err
+		return nil, err
 	}
-	connect := c.opts.connect(srv)
-	connect.ClientID = c.ClientID()
+	connect := c.connectPacket(srv)
 	l := newLink(c, nc)
 	ack, err := l.handshake(ctx, connect)
 	if err != nil {
 		nc.Close()
-		return packet.Connack{}, err
+		return nil, err
 	}
-	if err := c.adopt(ctx, l, ack); err != nil {
-		return packet.Connack{}, err
+	if err := c.adopt(ctx, l, ack, !connect.CleanStart); err != nil {
+		return nil, err
 	}
-	return *ack, nil
+	return l, nil
+}
+
+// connectPacket is the CONNECT for the next connection.
+func (c *Client) connectPacket(srv server) *packet.Connect {
+	p := c.opts.connect(srv)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.ClientID = c.clientID
+	if c.resumable {
+		p.CleanStart = false
+	}
+	return p
 }
 
 // adopt makes l the connection of c.
-func (c *Client) adopt(ctx context.Context, l *link, ack *packet.Connack) error {
-	if !ack.SessionPresent && c.opts.Version != packet.V31 || !c.opts.ResumeSession {
-		c.session.clear()
+func (c *Client) adopt(ctx context.Context, l *link, ack *packet.Connack, resume bool) error {
+	kept := resume && (ack.SessionPresent || c.opts.Version == packet.V31)
+	if !kept {
+		c.session.renew()
 	}
-	l.start(c.previous(l, ack))
-	if err := l.resend(ctx); err != nil {
+	l.connack = *ack
+	l.start(c.previous(l))
+	if !ack.SessionPresent {
+		l.restoreSubscriptions()
+	}
+	if c.opts.Reconnect {
+		go l.feed()
+	} else if err := l.resend(ctx); err != nil {
 		l.end(err)
 		return err
 	}
+	return c.attach(l)
+}
+
+// attach lets l be used. It fails when the connection has been lost meanwhile.
+func (c *Client) attach(l *link) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l.gone { // lost meanwhile
+	if l.gone {
 		return &ConnectionLostError{l.err}
 	}
 	c.link = l
+	c.announce()
+	if f := c.opts.OnConnected; f != nil {
+		c.notices.tell(func() { f(l.connack) })
+	}
 	return nil
 }
 
+// announce wakes those who wait in available.
+func (c *Client) announce() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
 // previous notes the new connection and gives the one before.
-func (c *Client) previous(l *link, ack *packet.Connack) *link {
+func (c *Client) previous(l *link) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.last
-	c.last, c.connack = l, *ack
-	if id, ok := ack.Properties.Bytes(packet.AssignedClientIdentifier); ok {
+	c.last, c.connack = l, l.connack
+	if id, ok := l.connack.Properties.Bytes(packet.AssignedClientIdentifier); ok {
 		c.clientID = string(id)
 	}
+	c.resumable = c.opts.Reconnect && c.opts.Version == packet.V50 && c.opts.SessionExpiry > 0
 	return before
 }
 
@@ -157,6 +231,26 @@ func (c *Client) current() (*link, error) {
 		return nil, ErrNotConnected
 	}
 	return c.link, nil
+}
+
+// available is the connection; with Reconnect it waits for one.
+func (c *Client) available(ctx context.Context) (*link, error) {
+	for {
+		c.mu.Lock()
+		l, changed, kept := c.link, c.changed, c.keeper != nil
+		c.mu.Unlock()
+		switch {
+		case l != nil:
+			return l, nil
+		case !kept:
+			return nil, ErrNotConnected
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // detach takes a link that has come to its end off the client, and reports whether
@@ -199,7 +293,8 @@ func (c *Client) Done() <-chan struct{} {
 
 var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Disconnect sends DISCONNECT and closes the connection: no will is published.
+// Disconnect sends DISCONNECT and closes the connection: no will is published. Nothing
+// connects again before the next Connect or Start.
 // Waiting calls return ErrClosed; messages that OnMessage has not seen yet are
 // dropped, unacknowledged. A call of OnMessage that is under way may take a second
 // more to return, so that its message is acknowledged first; inside OnMessage,
@@ -211,23 +306,39 @@ func (c *Client) Disconnect(ctx context.Context) error {
 // DisconnectWith is Disconnect with a reason code (e.g. packet.DisconnectWithWill)
 // and properties; 3.x sends neither.
 func (c *Client) DisconnectWith(ctx context.Context, p *packet.Disconnect) error {
+	kept := c.stopKeeping()
 	l, err := c.current()
-	if err != nil {
-		return err
+	if err == nil {
+		err = l.disconnect(ctx, p)
+	} else if kept {
+		err = nil
 	}
-	return l.disconnect(ctx, p)
+	if c.opts.Reconnect {
+		c.session.abandon(ErrClosed)
+	}
+	return err
 }
 
 // Close ends the connection without DISCONNECT: the server publishes the will. It
 // is safe to call at any time.
 func (c *Client) Close() error {
-	l, err := c.current()
-	if err != nil {
-		return nil
+	c.stopKeeping()
+	if l, err := c.current(); err == nil {
+		l.local.Store(true)
+		l.end(ErrClosed)
 	}
-	l.local.Store(true)
-	l.end(ErrClosed)
+	if c.opts.Reconnect {
+		c.session.abandon(ErrClosed)
+	}
 	return nil
+}
+
+// report tells the application an error that no call can return.
+func (c *Client) report(err error) {
+	c.opts.Logger.Warn("mqtt client", "error", err)
+	if f := c.opts.OnError; f != nil {
+		c.notices.tell(func() { f(err) })
+	}
 }
 
 func randomID() string {

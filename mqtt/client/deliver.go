@@ -86,7 +86,12 @@ func (l *link) handleDelivery(d delivery) {
 	case 1:
 		l.out.putNow(&packet.Puback{PacketID: d.id})
 	case 2:
-		l.out.putNow(&packet.Pubrec{PacketID: d.id})
+		send := func() { l.out.putNow(&packet.Pubrec{PacketID: d.id}) }
+		if d.known {
+			send()
+		} else {
+			l.c.session.accepted(d.id, send)
+		}
 	}
 }
 

@@ -19,19 +19,36 @@
 //
 // A [Client] is a session: packet identifiers, unacknowledged messages and the
 // received QoS 2 identifiers outlive a network connection. [Client.Connect] opens
-// one; when it is lost, [Options.OnConnectionLost] tells the cause and every
-// waiting call returns. There is no automatic reconnect: call Connect again. With
-// [Options.ResumeSession] and a server that kept the session, unacknowledged QoS 1
-// and QoS 2 messages are then sent again in their order.
+// one; when it is lost, [Options.OnConnectionLost] tells the cause.
+//
+// # Reconnecting
+//
+// Without [Options.Reconnect] a lost connection ends every waiting call, and the
+// program calls Connect again. With [Options.ResumeSession] and a server that kept the
+// session, unacknowledged QoS 1 and QoS 2 messages are then sent again in their order.
+//
+// With Reconnect the client does that by itself, from the first Connect or from
+// [Client.Start] on until Disconnect or Close. The pauses between attempts grow
+// ([Backoff]). Messages wait in a [Queue] while there is no connection; Publish and
+// [Pending] wait for their acknowledgement, over as many connections as it takes. When
+// the server has lost the session, subscriptions are made again first, and
+// unacknowledged messages are sent as new ones.
+//
+//	session kept by the server    PUBLISH with DUP, or PUBREL, in their order
+//	session lost                  SUBSCRIBE, then PUBLISH without DUP, in their order; a
+//	                              QoS 2 message that the server took (PUBREC) is done
 //
 // # Ownership
 //
 //	what                                   who
 //	Client                                 any number of goroutines
 //	Options                                copied by New; what it points to must not change
-//	Message given to Publish               read until Publish returns, not kept
+//	Message given to Publish               copied before Publish or PublishAsync returns
 //	Message given to OnMessage             the handler, for ever
 //	OnMessage                              called by one goroutine, one message after the other
+//	OnConnected, OnConnectionLost,
+//	OnDelivered, OnError                   called by one goroutine, in the order of events
+//	Pending                                any number of goroutines
 //	outbox                                 appended by any goroutine, written by the writer
 //	Decoder, topic aliases of the server   the reader
 //

@@ -15,6 +15,8 @@ var (
 	ErrConnected = errors.New("client: connected already")
 	// ErrClosed: Disconnect or Close was called while the call was waiting.
 	ErrClosed = errors.New("client: connection closed by this client")
+	// ErrQueueFull: there is no connection, and Options.Queue has no room for the message.
+	ErrQueueFull = errors.New("client: the queue of messages is full")
 	// ErrPingTimeout: the server did not answer a PINGREQ in time.
 	ErrPingTimeout = errors.New("client: no PINGRESP from the server")
 	// ErrNotSupported: the server told in its CONNACK that it does not do this

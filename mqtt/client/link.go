@@ -40,6 +40,9 @@ type link struct {
 	err   error         // the cause; set before done is closed
 	local atomic.Bool   // Disconnect or Close ends it
 	gone  bool          // it is not, or no longer, the client's connection; under Client.mu
+
+	connack     packet.Connack
+	interrupted bool // under session.mu: the session does not use it any more
 }
 
 func newLink(c *Client, nc net.Conn) *link {
@@ -78,13 +81,13 @@ func (l *link) touch(at *atomic.Int64) { at.Store(int64(time.Since(l.began)) + 1
 func (l *link) end(cause error) {
 	l.once.Do(func() {
 		l.err = cause
-		l.c.session.interrupt(l.reason())
+		l.c.session.interrupt(l, l.reason())
 		connected := l.c.detach(l)
 		close(l.done)
 		l.nc.Close()
 		l.c.opts.Logger.Debug("mqtt connection ended", "cause", cause, "local", l.local.Load())
-		if connected && !l.local.Load() && l.c.opts.OnConnectionLost != nil {
-			go l.c.opts.OnConnectionLost(cause)
+		if f := l.c.opts.OnConnectionLost; connected && !l.local.Load() && f != nil {
+			l.c.notices.tell(func() { f(cause) })
 		}
 	})
 }

@@ -66,6 +66,8 @@ type Options struct {
 	// Servers are tried in order until one accepts; see the package doc for the
 	// URLs. User name and password in a URL come before those below.
 	Servers []string
+	// RandomServer tries Servers in another order each time.
+	RandomServer bool
 	// Dial, when set, opens each network connection in place of Servers, which must be
 	// empty: for a server in the same process (server.Server.Dial) or a transport that
 	// this package does not know. The client closes the connection.
@@ -112,15 +114,35 @@ type Options struct {
 	// Information, Request Response Information.
 	Properties packet.Properties
 
+	// Reconnect connects again by itself after a connection is lost, restores
+	// subscriptions if their session was lost too, and keeps messages in a queue
+	// meanwhile: Publish waits for the acknowledgement over any number of connections.
+	Reconnect bool
+	// Backoff says when to try again.
+	Backoff Backoff
+	// Queue bounds the messages that are not acknowledged yet.
+	Queue Queue
+
 	// TLS is used by quic://, mqtts://, ssl:// and wss://.
 	TLS TLS
 
 	// OnMessage takes the received messages; see the package doc. nil drops them.
 	OnMessage func(Message)
+	// The functions that follow are called one at a time, in the order of what happened,
+	// by a goroutine of their own. They may call all methods but should return soon: what
+	// else there is to tell waits.
+
+	// OnConnected is called for each new connection.
+	OnConnected func(packet.Connack)
 	// OnConnectionLost is called once per connection that ends without Disconnect
-	// or Close, by a goroutine of its own, with the cause (a *ReasonError when the
-	// server sent DISCONNECT). It may call Connect.
+	// or Close, with the cause (a *ReasonError when the server sent DISCONNECT).
 	OnConnectionLost func(cause error)
+	// OnDelivered is called for each QoS 1 and QoS 2 message that is over: acknowledged
+	// or refused. Wait does not block there.
+	OnDelivered func(*Pending)
+	// OnError gets what no call can return, with Reconnect: why an attempt to connect
+	// failed, and a *ReasonError for a subscription that could not be restored.
+	OnError func(error)
 	// QlogDir, when not empty, is the directory for a qlog file per QUIC connection,
 	// ODCID_client.sqlog. It is made with mode 0700 when missing.
 	QlogDir string
@@ -149,7 +171,7 @@ type TLS struct {
 
 // Validate returns all that is wrong, joined.
 func (o *Options) Validate() error {
-	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate()}
+	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect()}
 	for name, d := range map[string]time.Duration{"PingTimeout": o.PingTimeout, "ConnectTimeout": o.ConnectTimeout} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
@@ -229,6 +251,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxInflight == 0 {
 		o.MaxInflight = defaultMaxInflight
 	}
+	o.Backoff, o.Queue = o.Backoff.withDefaults(), o.Queue.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -42,6 +42,21 @@ func (o *outbox) put(ctx context.Context, l *link, p packet.Packet) error {
 	return nil
 }
 
+// hasRoom waits until less than outboxSize bytes are waiting.
+func (o *outbox) hasRoom(ctx context.Context, l *link) error {
+	for {
+		o.mu.Lock()
+		full, progress := len(o.buf) >= outboxSize, o.progress
+		o.mu.Unlock()
+		if !full {
+			return nil
+		}
+		if err := l.wait(ctx, progress); err != nil {
+			return err
+		}
+	}
+}
+
 // putNow appends a packet without waiting: acks, whose number the Receive Maximum
 // bounds, pings and DISCONNECT.
 func (o *outbox) putNow(p packet.Packet) {

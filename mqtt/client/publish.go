@@ -33,32 +33,23 @@ func (c *Client) PublishAsync(ctx context.Context, m Message) (*Pending, error) 
 		return nil, err
 	}
 	l, err := c.current()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		if err := l.limits.check(p, l.version); err != nil {
+			return nil, err
+		}
 	}
-	if err := l.limits.check(p, l.version); err != nil {
+	switch {
+	case p.QoS == 0 && l != nil && c.session.sendsDirectly():
+		if err := l.out.put(ctx, l, p); err != nil {
+			return nil, err
+		}
+		return completed(m.Topic), nil
+	case c.opts.Reconnect && (p.QoS > 0 || l != nil || c.opts.Queue.QoS0):
+		return c.enqueue(ctx, p)
+	case err != nil:
 		return nil, err
-	}
-	if p.QoS == 0 {
-		return &Pending{}, l.out.put(ctx, l, p)
 	}
 	return l.publish(ctx, p)
-}
-
-// Pending is a message whose acknowledgement is awaited.
-type Pending struct {
-	link    *link // nil with QoS 0
-	answers <-chan answer
-}
-
-// Wait returns when the last acknowledgement is here, with its reason code; see
-// [Client.Publish]. It may be called once.
-func (p *Pending) Wait(ctx context.Context) (packet.ReasonCode, error) {
-	if p.link == nil {
-		return packet.Success, nil
-	}
-	a, err := p.link.await(ctx, p.answers)
-	return a.code, err
 }
 
 // packet checks m and makes a PUBLISH of it.
@@ -90,10 +81,11 @@ func (l *link) publish(ctx context.Context, p *packet.Publish) (*Pending, error)
 	if err := l.takeSlot(ctx); err != nil {
 		return nil, err
 	}
-	x := &exchange{kind: packet.PUBLISH, qos: p.QoS}
-	answers, err := l.c.session.begin(x, p, l.version)
+	x := newPublish(p)
+	pending := x.pending
+	err := l.c.session.begin(l, x)
 	if err == nil {
-		if err = l.out.put(ctx, l, p); err != nil {
+		if err = l.out.put(ctx, l, x.pub); err != nil {
 			l.c.session.forget(x)
 		}
 	}
@@ -101,7 +93,7 @@ func (l *link) publish(ctx context.Context, p *packet.Publish) (*Pending, error)
 		l.freeSlot()
 		return nil, err
 	}
-	return &Pending{link: l, answers: answers}, nil
+	return pending, nil
 }
 
 // takeSlot waits until the server takes one more message [MQTT-3.3.4-7].
@@ -123,28 +115,11 @@ func (l *link) freeSlot() {
 	}
 }
 
-// await waits for the answer of an exchange.
-func (l *link) await(ctx context.Context, answers <-chan answer) (answer, error) {
-	select {
-	case a := <-answers:
-		return a, a.err
-	case <-ctx.Done():
-		return answer{}, ctx.Err()
-	case <-l.done:
-	}
-	select {
-	case a := <-answers: // it came before the end
-		return a, a.err
-	default:
-		return answer{}, l.reason()
-	}
-}
-
 // finishPublish ends a message with the PUBACK or PUBCOMP that it waits for.
 func (l *link) finishPublish(id uint16, qos byte, t packet.Type, a answer) {
 	a.err = failure(t, a.code, cloneProperties(a.props))
 	match := func(x *exchange) bool { return x.kind == packet.PUBLISH && x.qos == qos && (qos == 1 || x.released) }
-	if l.c.session.finish(id, match, a) {
+	if l.c.session.finish(id, match, a) != nil {
 		l.freeSlot()
 	}
 }
@@ -154,16 +129,17 @@ func (l *link) finishPublish(id uint16, qos byte, t packet.Type, a answer) {
 func (l *link) handlePubrec(p *packet.Pubrec) {
 	if err := failure(packet.PUBREC, p.ReasonCode, cloneProperties(p.Properties)); err != nil {
 		match := func(x *exchange) bool { return x.kind == packet.PUBLISH && x.qos == 2 }
-		if l.c.session.finish(p.PacketID, match, answer{code: p.ReasonCode, err: err}) {
+		if l.c.session.finish(p.PacketID, match, answer{code: p.ReasonCode, err: err}) != nil {
 			l.freeSlot()
 		}
 		return
 	}
 	rel := &packet.Pubrel{PacketID: p.PacketID}
-	if !l.c.session.release(p.PacketID) {
+	send := func() { l.out.putNow(rel) }
+	if !l.c.session.release(p.PacketID, send) {
 		rel.ReasonCode = packet.PacketIdentifierNotFound
+		send()
 	}
-	l.out.putNow(rel)
 }
 
 // resend sends the unfinished messages of the session again [MQTT-4.4.0-1].
@@ -172,7 +148,12 @@ func (l *link) resend(ctx context.Context) error {
 		if err := l.takeSlot(ctx); err != nil {
 			return err
 		}
-		if err := l.out.put(ctx, l, l.c.session.again(x)); err != nil {
+		p := l.c.session.again(x)
+		if p == nil { // refused by a PUBREC meanwhile
+			l.freeSlot()
+			continue
+		}
+		if err := l.out.put(ctx, l, p); err != nil {
 			return err
 		}
 	}

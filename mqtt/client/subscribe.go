@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/mqtt/topic"
@@ -11,12 +12,20 @@ import (
 
 // finish ends a SUBSCRIBE or UNSUBSCRIBE.
 func (l *link) finish(id uint16, kind packet.Type, a answer) {
+	a.props = cloneProperties(a.props)
+	if len(a.codes) > 0 {
+		a.codes = slices.Clone(a.codes)
+		a.code = a.codes[0]
+	}
 	l.c.session.finish(id, func(x *exchange) bool { return x.kind == kind }, a)
 }
 
 // Subscribe asks for messages and waits for the SUBACK. The codes tell the granted
 // QoS of each subscription in order; when the server refuses some, the error joins
 // a [*ReasonError] for each of them and the others are in effect.
+//
+// With [Options.Reconnect] it waits for a connection first, asks again when that is lost
+// before the answer, and what was granted is restored when a session has been lost.
 func (c *Client) Subscribe(ctx context.Context, subs ...packet.Subscription) ([]packet.ReasonCode, error) {
 	return c.SubscribeWith(ctx, nil, subs...)
 }
@@ -28,42 +37,93 @@ func (c *Client) SubscribeWith(ctx context.Context, props packet.Properties, sub
 	for i, s := range subs {
 		filters[i] = s.Filter
 	}
-	p := &packet.Subscribe{Properties: props, Subscriptions: subs}
-	return c.request(ctx, p, filters, func(id uint16) { p.PacketID = id })
+	a, err := c.request(ctx, filters, func(id uint16) packet.Packet {
+		return &packet.Subscribe{PacketID: id, Properties: props, Subscriptions: subs}
+	})
+	if c.opts.Reconnect {
+		c.session.noteSubscribed(subs, props, a.codes)
+	}
+	return a.codes, err
+}
+
+// SubscribeAsync is SubscribeWith without waiting: what it would have returned comes by
+// the Pending. Several of them may overtake each other.
+func (c *Client) SubscribeAsync(ctx context.Context, props packet.Properties, subs ...packet.Subscription) *Pending {
+	return inBackground(func() ([]packet.ReasonCode, error) { return c.SubscribeWith(ctx, props, subs...) })
 }
 
 // Unsubscribe ends subscriptions and waits for the UNSUBACK. In 3.x there are no
 // codes.
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) ([]packet.ReasonCode, error) {
-	p := &packet.Unsubscribe{Filters: filters}
-	return c.request(ctx, p, filters, func(id uint16) { p.PacketID = id })
+	c.session.unsubscribed(filters)
+	a, err := c.request(ctx, filters, func(id uint16) packet.Packet {
+		return &packet.Unsubscribe{PacketID: id, Filters: filters}
+	})
+	return a.codes, err
 }
 
-// request sends p, a SUBSCRIBE or UNSUBSCRIBE, and waits for its answer.
-func (c *Client) request(ctx context.Context, p packet.Packet, filters []string, setID func(uint16)) ([]packet.ReasonCode, error) {
-	l, err := c.current()
-	if err != nil {
-		return nil, err
+// UnsubscribeAsync is Unsubscribe without waiting.
+func (c *Client) UnsubscribeAsync(ctx context.Context, filters ...string) *Pending {
+	return inBackground(func() ([]packet.ReasonCode, error) { return c.Unsubscribe(ctx, filters...) })
+}
+
+// inBackground makes a Pending of a blocking call.
+func inBackground(call func() ([]packet.ReasonCode, error)) *Pending {
+	p := newPending("")
+	go func() {
+		codes, err := call()
+		a := answer{codes: codes, err: err}
+		if len(codes) > 0 {
+			a.code = codes[0]
+		}
+		p.complete(a)
+	}()
+	return p
+}
+
+// request sends a SUBSCRIBE or UNSUBSCRIBE and waits for its answer, with Reconnect on
+// as many connections as it takes.
+func (c *Client) request(ctx context.Context, filters []string, build func(id uint16) packet.Packet) (answer, error) {
+	p := build(1)
+	if err := errors.Join(packet.Validate(p, c.opts.Version), checkFilters(filters)); err != nil {
+		return answer{}, err
 	}
-	setID(1)
-	if err := errors.Join(packet.Validate(p, l.version), checkFilters(filters)); err != nil {
-		return nil, err
+	for {
+		l, err := c.available(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		a, err := l.request(ctx, p.Type(), build)
+		var lost *ConnectionLostError
+		if errors.As(err, &lost) && c.opts.Reconnect {
+			continue
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		return a, refusals(p.Type()+1, filters, a)
 	}
-	x := &exchange{kind: p.Type()}
-	answers, err := c.session.begin(x, nil, l.version)
-	if err != nil {
-		return nil, err
+}
+
+// request sends one on this connection.
+func (l *link) request(ctx context.Context, kind packet.Type, build func(id uint16) packet.Packet) (answer, error) {
+	x := &exchange{kind: kind, pending: newPending("")}
+	if err := l.c.session.begin(l, x); err != nil {
+		return answer{}, err
 	}
-	setID(x.id)
+	p := build(x.id)
+	if size := p.Size(l.version); size > int(l.limits.packetSize) {
+		l.c.session.forget(x)
+		return answer{}, fmt.Errorf("%w: a packet of %d bytes, its Maximum Packet Size is %d", ErrNotSupported, size, l.limits.packetSize)
+	}
 	if err := l.out.put(ctx, l, p); err != nil {
-		c.session.forget(x)
-		return nil, err
+		l.c.session.forget(x)
+		return answer{}, err
 	}
-	a, err := l.await(ctx, answers)
-	if err != nil {
-		return nil, err
+	if _, err := x.pending.Wait(ctx); err != nil {
+		return answer{}, err
 	}
-	return a.codes, refusals(p.Type()+1, filters, a)
+	return x.pending.answer, nil
 }
 
 func checkFilters(filters []string) error {

@@ -1,0 +1,115 @@
+package client
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// enqueue hands a message to the queue, which sends it when its turn comes. While it is
+// full, a client with a connection waits: the queue will shrink.
+func (c *Client) enqueue(ctx context.Context, p *packet.Publish) (*Pending, error) {
+	if p.Size(c.opts.Version) > packet.MaxPacketSize {
+		return nil, errors.New("client: Message is larger than a packet may be, 256 MiB")
+	}
+	x := newPublish(p)
+	pending := x.pending
+	for {
+		room, err := c.session.enqueue(x)
+		if err != nil {
+			return nil, err
+		}
+		if room == nil {
+			return pending, waitDurable(ctx, x)
+		}
+		l, err := c.current()
+		if err != nil {
+			return nil, ErrQueueFull
+		}
+		if err := l.wait(ctx, room); ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// waitDurable waits until the store has the message. When ctx ends first, it is in the
+// queue all the same.
+func waitDurable(ctx context.Context, x *exchange) error {
+	if x.durable == nil {
+		return nil
+	}
+	select {
+	case <-x.durable:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// feed is the feeder, with Reconnect: it sends what is left of the connection before,
+// then what is in the queue.
+func (l *link) feed() {
+	ctx := context.Background() // l.done ends every wait
+	err := l.resend(ctx)
+	for err == nil {
+		x := l.c.session.first()
+		if x == nil {
+			err = l.wait(ctx, l.c.session.queue.filled)
+			continue
+		}
+		err = l.feedOne(ctx, x)
+	}
+	l.c.session.wakeFeeder()
+	var lost *ConnectionLostError
+	if !errors.As(err, &lost) && !errors.Is(err, ErrClosed) {
+		l.end(err)
+	}
+}
+
+// feedOne sends the first message of the queue.
+func (l *link) feedOne(ctx context.Context, x *exchange) error {
+	if err := l.limits.check(x.pub, l.version); err != nil {
+		l.c.session.refuse(x, err)
+		return nil
+	}
+	if x.durable != nil {
+		if err := l.wait(ctx, x.durable); err != nil {
+			return err
+		}
+	}
+	if x.qos > 0 {
+		if err := l.takeSlot(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.out.hasRoom(ctx, l); err != nil {
+		return err
+	}
+	pub := x.pub // the store may be slower than the server's PUBREC of a copy
+	return l.c.session.take(l, x, func() { l.out.putNow(pub) })
+}
+
+// restoreSubscriptions subscribes again after the session was lost, before anything else
+// is sent.
+func (l *link) restoreSubscriptions() {
+	for _, sub := range l.c.session.subscriptions() {
+		x := &exchange{kind: packet.SUBSCRIBE, pending: newPending("")}
+		if err := l.c.session.begin(l, x); err != nil {
+			return // the connection has ended
+		}
+		l.out.putNow(&packet.Subscribe{PacketID: x.id, Properties: sub.props, Subscriptions: []packet.Subscription{sub.Subscription}})
+		go l.awaitRestored(x.pending, sub.Filter)
+	}
+}
+
+// awaitRestored reports a subscription that the server refuses this time.
+func (l *link) awaitRestored(p *Pending, filter string) {
+	<-p.done
+	err := errors.Join(p.answer.err, refusals(packet.SUBACK, []string{filter}, p.answer))
+	var refused *ReasonError
+	if errors.As(err, &refused) {
+		l.c.session.unsubscribed([]string{filter})
+		l.c.report(err)
+	}
+}

@@ -1,0 +1,187 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Defaults of Backoff and Queue.
+const (
+	DefaultBackoffMin    = 500 * time.Millisecond
+	DefaultBackoffMax    = 30 * time.Second
+	DefaultQueueMessages = 10_000
+	DefaultQueueBytes    = 64 << 20
+)
+
+// Backoff says when to try again after a connection was lost or could not be made. The
+// first pause is a random part of Min; each further one is about twice the one before, up
+// to Max, and at random between half of that and all of it, so that clients that lost the
+// same server do not come back at once.
+type Backoff struct {
+	// Min and Max default to DefaultBackoffMin and DefaultBackoffMax.
+	Min, Max time.Duration
+}
+
+func (b Backoff) withDefaults() Backoff {
+	b.Min = cmp.Or(b.Min, DefaultBackoffMin)
+	b.Max = max(cmp.Or(b.Max, DefaultBackoffMax), b.Min)
+	return b
+}
+
+// pause before attempt n, counted from 0.
+func (b Backoff) pause(n int) time.Duration {
+	if n == 0 {
+		return rand.N(b.Min) + 1
+	}
+	d := b.Min
+	for i := 1; i < n && d < b.Max; i++ {
+		d *= 2
+	}
+	d = min(d, b.Max)
+	return d/2 + rand.N(d/2+1)
+}
+
+// Queue bounds the messages of a client with Options.Reconnect that are not acknowledged
+// yet, waiting and sent ones together. When it is full, Publish waits while there is a
+// connection and fails with ErrQueueFull while there is none.
+type Queue struct {
+	// Messages and Bytes (256 per message, and its topic, properties and payload) are
+	// the limits. Defaults: DefaultQueueMessages, DefaultQueueBytes.
+	Messages, Bytes int
+	// QoS0 keeps messages of QoS 0 too while there is no connection. Default: Publish
+	// fails with ErrNotConnected.
+	QoS0 bool
+}
+
+func (q Queue) withDefaults() Queue {
+	q.Messages = cmp.Or(q.Messages, DefaultQueueMessages)
+	q.Bytes = cmp.Or(q.Bytes, DefaultQueueBytes)
+	return q
+}
+
+func (o *Options) validateReconnect() error {
+	var errs []error
+	if o.Backoff.Min < 0 || o.Backoff.Max < 0 {
+		errs = append(errs, errors.New("client: Options.Backoff is negative: use 0 for the defaults"))
+	}
+	if o.Backoff.Max > 0 && o.Backoff.Max < o.Backoff.Min {
+		errs = append(errs, fmt.Errorf("client: Options.Backoff.Max %s is less than Min %s", o.Backoff.Max, o.Backoff.Min))
+	}
+	if o.Queue.Messages < 0 || o.Queue.Bytes < 0 {
+		errs = append(errs, errors.New("client: Options.Queue is negative: use 0 for the defaults"))
+	}
+	if !o.Reconnect && (o.Queue != Queue{} || o.Backoff != Backoff{}) {
+		errs = append(errs, errors.New("client: Options.Queue and Backoff need Reconnect"))
+	}
+	return errors.Join(errs...)
+}
+
+// keeper keeps a client connected.
+type keeper struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// Start connects in the background, and keeps the client connected until Disconnect or
+// Close. It needs Options.Reconnect. [ErrConnected] when the client is kept connected
+// already. See AwaitConnection.
+func (c *Client) Start() error {
+	if !c.opts.Reconnect {
+		return errors.New("client: Start needs Options.Reconnect; Connect does without")
+	}
+	stops, err := c.startConnecting()
+	if err != nil {
+		return err
+	}
+	defer c.stopConnecting()
+	c.keep(nil, stops)
+	return nil
+}
+
+// AwaitConnection waits until the client is connected. [ErrNotConnected] when nothing
+// connects it.
+func (c *Client) AwaitConnection(ctx context.Context) error {
+	_, err := c.available(ctx)
+	return err
+}
+
+// keep starts the keeper, with a connection or without; not after a Disconnect or Close
+// that came since stops were counted.
+func (c *Client) keep(l *link, stops int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &keeper{cancel: cancel, ended: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stops != stops {
+		cancel()
+		return
+	}
+	c.keeper = k
+	go func() {
+		defer close(k.ended)
+		c.stayConnected(ctx, l)
+	}()
+}
+
+// stopKeeping ends the keeper, and reports whether there was one.
+func (c *Client) stopKeeping() bool {
+	c.mu.Lock()
+	k := c.keeper
+	c.keeper = nil
+	c.stops++
+	c.mu.Unlock()
+	if k == nil {
+		return false
+	}
+	k.cancel()
+	<-k.ended
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.announce()
+	return true
+}
+
+// stayConnected connects whenever there is no connection. Only one that lasted longer than the
+// longest pause begins the pauses anew, so that two clients with one identifier, say, do
+// not chase each other at full speed.
+func (c *Client) stayConnected(ctx context.Context, l *link) {
+	failures := 0
+	for ctx.Err() == nil {
+		if l == nil {
+			if l = c.tryAgain(ctx, failures); l == nil {
+				failures++
+				continue
+			}
+		}
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return
+		}
+		failures++
+		if time.Since(l.began) > c.opts.Backoff.Max {
+			failures = 0
+		}
+		l = nil
+	}
+}
+
+// tryAgain makes one attempt after a pause; nil when it failed.
+func (c *Client) tryAgain(ctx context.Context, failures int) *link {
+	if failures > 0 {
+		select {
+		case <-time.After(c.opts.Backoff.pause(failures - 1)):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	l, err := c.connectAny(ctx)
+	if err != nil && ctx.Err() == nil {
+		c.report(fmt.Errorf("client: cannot connect: %w", err))
+	}
+	return l
+}
