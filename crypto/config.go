@@ -77,7 +77,9 @@ type Config struct {
 
 	// ClientAuth says whether a server asks for client certificates; default
 	// [NoClientCert]. ClientCAFile or ClientCAPEM holds the CAs they are verified
-	// against, and that are named in the CertificateRequest. Server role only.
+	// against, and that are named in the CertificateRequest. A session is resumed only
+	// where clients are verified by the same CAs, and no longer than the certificates
+	// are valid by which its client was verified. Server role only.
 	ClientAuth   ClientAuth
 	ClientCAFile string
 	ClientCAPEM  []byte
@@ -95,15 +97,26 @@ type Config struct {
 	// EarlyData lets a server accept 0-RTT, and announce it in its tickets. An
 	// attacker can replay 0-RTT data: use it only for what may happen twice, and
 	// hold back the rest until the handshake is complete (RFC 9001, 9.2).
-	// Nothing here keeps an attacker from that: a ticket is good for any number of
-	// connections, on every server that has its key. Early data of a ticket that was
-	// made under other transport parameters is rejected. Default off. Server role only.
+	// A ticket is good for any number of connections, on every server that has its
+	// key, unless there is EarlyDataOnce; a copy of early data passes for 10 s, as
+	// the age of the ticket that it names must be right. Early data of a ticket that
+	// was made under other transport parameters is rejected. Default off. Server role
+	// only.
 	EarlyData bool
+
+	// EarlyDataOnce, when not 0, has the early data of a ticket accepted once by this
+	// Context (RFC 8446, 8). It is how many tickets are remembered within 12 s, by which
+	// time a copy is refused by its age; when there are more, early data is rejected, and
+	// their handshakes go on without it. So it is in the first 12 s of a Context with
+	// TicketKeys for tickets that are older than the Context. Another Context or process
+	// with the same keys has a memory of its own. 64 bytes each, for 4,194,304 at most;
+	// see [DefaultEarlyDataOnce]. Default 0: not remembered.
+	EarlyDataOnce int
 
 	// TicketKeys encrypt the session tickets, each of [TicketKeyLen] random bytes:
 	// the first makes new ones, the tickets of the others are still accepted. To
-	// rotate, put a new one in front and call [Context.ReloadConfig];
-	// servers behind one address share them. At most 16. Default: one random key
+	// rotate, put a new one in front and call [Context.SetTicketKeys]; keep the others
+	// for [TicketLifetime]. Servers behind one address share them. At most 16. Default: one random key
 	// that lasts until the next reload. Server role only.
 	TicketKeys [][]byte
 
@@ -250,6 +263,9 @@ func (c *Config) validateSuites() (errs []error) {
 func (c *Config) validateTickets() (errs []error) {
 	if c.Role == Client && (c.EarlyData || len(c.TicketKeys) > 0) {
 		errs = append(errs, &ConfigError{Field: "TicketKeys", Reason: "TicketKeys and EarlyData are for the server role", Remedy: "leave them out"})
+	}
+	if c.EarlyDataOnce < 0 || c.EarlyDataOnce > maxEarlyDataOnce || c.EarlyDataOnce > 0 && !c.EarlyData {
+		errs = append(errs, &ConfigError{Field: "EarlyDataOnce", Reason: fmt.Sprintf("is %d", c.EarlyDataOnce), Remedy: fmt.Sprintf("use 0 to %d, and more than 0 with EarlyData alone", maxEarlyDataOnce)})
 	}
 	if len(c.TicketKeys) > maxTicketKeys {
 		errs = append(errs, &ConfigError{Field: "TicketKeys", Reason: fmt.Sprintf("holds %d keys", len(c.TicketKeys)), Remedy: fmt.Sprintf("keep at most %d", maxTicketKeys)})

@@ -1,6 +1,7 @@
 package crypto
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,9 +20,12 @@ const maxHostName = 253
 // Context holds one SSL_CTX and makes SSL objects from it. All methods may be
 // called from any goroutine. Free it with Close.
 type Context struct {
-	mu  sync.RWMutex
-	cfg Config
-	ctx sslCtx // p is nil after Close
+	reloading sync.Mutex // held by who changes the rest; taken before mu
+
+	mu   sync.RWMutex
+	cfg  Config
+	ctx  sslCtx // p is nil after Close
+	once once   // p is nil without EarlyDataOnce, and after Close
 }
 
 // NewContext reads what cfg names and builds the SSL_CTX. The error joins every
@@ -29,9 +33,14 @@ type Context struct {
 // one, the reason and the remedy.
 func NewContext(cfg Config) (*Context, error) {
 	c := &Context{cfg: cfg.clone()}
-	ctx, err := c.cfg.build()
-	if err != nil {
-		return nil, err
+	err := c.cfg.Validate()
+	if err == nil {
+		c.once, err = newOnce(&c.cfg)
+	}
+	ctx, faults := c.cfg.build(c.once)
+	if faults != nil || err != nil {
+		c.once.free()
+		return nil, cmp.Or(faults, err)
 	}
 	c.ctx = ctx
 	c.cfg.warn()
@@ -39,13 +48,13 @@ func NewContext(cfg Config) (*Context, error) {
 }
 
 // build returns a new SSL_CTX, or all faults of the Config and its files.
-func (c *Config) build() (sslCtx, error) {
+func (c *Config) build(o once) (sslCtx, error) {
 	invalid := c.Validate()
 	m, errs := c.load(time.Now())
 	if invalid != nil {
 		return sslCtx{}, errors.Join(append([]error{invalid}, errs...)...)
 	}
-	ctx, more := newSSLCtx(c, &m)
+	ctx, more := newSSLCtx(c, &m, o)
 	if errs = append(errs, more...); len(errs) == 0 {
 		return ctx, nil
 	}
@@ -70,22 +79,28 @@ func (c *Config) warn() {
 
 // Reload reads the files of the Config again, so that a renewed certificate is
 // used. See [Context.ReloadConfig].
-func (c *Context) Reload() error {
-	c.mu.RLock()
-	cfg := c.cfg
-	c.mu.RUnlock()
-	return c.ReloadConfig(cfg)
-}
+func (c *Context) Reload() error { return c.reload(func(*Config) {}) }
 
 // ReloadConfig builds a new SSL_CTX and puts it in the place of the old one for
 // every SSL made from then on. SSL objects made before keep theirs, finished or
 // not. On an error, which is as [NewContext] returns it, nothing changes. The
-// role cannot change. Tickets issued before are accepted only when TicketKeys has
+// role and EarlyDataOnce cannot change. Tickets issued before are accepted only when TicketKeys has
 // their key and clients are verified as before; other clients fall back to a full
 // handshake.
 func (c *Context) ReloadConfig(cfg Config) error {
+	return c.reload(func(current *Config) { *current = cfg })
+}
+
+// reload puts an SSL_CTX of the Config that change makes in the place of the old one.
+func (c *Context) reload(change func(*Config)) error {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	c.mu.RLock()
+	cfg, o := c.cfg, c.once
+	c.mu.RUnlock()
+	change(&cfg)
 	cfg = cfg.clone()
-	ctx, err := cfg.build()
+	ctx, err := cfg.build(o)
 	if err != nil {
 		return err
 	}
@@ -105,6 +120,8 @@ func (c *Context) swap(cfg Config, ctx sslCtx) error {
 		return ErrClosed
 	case cfg.Role != c.cfg.Role:
 		return &ConfigError{Field: "Role", Reason: "differs from that of the context", Remedy: "make a new context for the other role"}
+	case cfg.EarlyDataOnce != c.cfg.EarlyDataOnce:
+		return &ConfigError{Field: "EarlyDataOnce", Reason: "differs from that of the context, which remembers tickets", Remedy: "make a new context"}
 	}
 	c.ctx.free()
 	c.cfg, c.ctx = cfg, ctx
@@ -114,11 +131,14 @@ func (c *Context) swap(cfg Config, ctx sslCtx) error {
 // Close drops the context's reference to the SSL_CTX; SSL objects made from it
 // live on. Further calls of Close do nothing.
 func (c *Context) Close() {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.p != nil {
 		c.ctx.free()
-		c.ctx.p = nil
+		c.once.free()
+		c.ctx.p, c.once.p = nil, nil
 	}
 }
 

@@ -63,7 +63,7 @@ type builder struct {
 }
 
 // newSSLCtx builds from a valid Config and what it loaded.
-func newSSLCtx(cfg *Config, m *material) (sslCtx, []error) {
+func newSSLCtx(cfg *Config, m *material, o once) (sslCtx, []error) {
 	b := &builder{}
 	b.ctx = C.shim_tlsctx_new(C.int(boolInt(cfg.Role == Server)), &b.text)
 	if b.ctx == nil {
@@ -72,7 +72,7 @@ func newSSLCtx(cfg *Config, m *material) (sslCtx, []error) {
 	b.identity(m)
 	b.trust(cfg, m)
 	b.protocols(cfg)
-	b.sessions(cfg)
+	b.sessions(cfg, o)
 	b.keyLog(cfg)
 	if len(b.errs) > 0 {
 		C.SSL_CTX_free(b.ctx)

@@ -3,7 +3,9 @@ package crypto
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,4 +76,66 @@ func TestSetSessionRefusesGarbage(t *testing.T) {
 	slots := SSLSlots()
 	assert.NotEqual(t, slots.Version, slots.Session)
 	assert.Equal(t, slots, SSLSlots())
+}
+
+// mutual is a server that wants certificates of ca, and a client with one.
+func mutual(t *testing.T, ca *testCA, leaf testLeaf) (Config, *tls.Config) {
+	t.Helper()
+	server := serverConfig(t, ca)
+	server.ClientAuth, server.ClientCAPEM, server.TicketKeys = RequireClientCert, ca.pem, [][]byte{ticketKey(1)}
+	client := clientTLS(ca)
+	cert := leaf.tls(t) // shown whatever CAs the server names
+	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	return server, client
+}
+
+// A session ends with the certificate of its client, however often it was resumed; the
+// full handshake that follows says why.
+func TestSessionEndsWithTheClientCertificate(t *testing.T) {
+	t.Parallel()
+	end := time.Now().Add(2 * time.Second)
+	ca := newTestCA(t, "ca")
+	server, client := mutual(t, ca, ca.leaf(t, "device-7", func(c *x509.Certificate) { c.NotAfter = end }))
+	ctx := open(t, server)
+	out := handshake(t, ctx, "", goClient(client))
+	require.NoError(t, out.ours)
+	for resumed := 0; ; resumed++ {
+		out = handshake(t, ctx, "", goClient(client))
+		if out.ours != nil {
+			assert.Greater(t, resumed, 0)
+			break
+		}
+		require.True(t, out.state.Resumed)
+		require.Equal(t, "device-7", out.identity.CommonName())
+		require.False(t, time.Now().After(end.Add(3*time.Second)), "the certificate has expired")
+	}
+	assert.False(t, out.state.Resumed)
+	assert.ErrorContains(t, out.theirs, "expired certificate")
+}
+
+// Another CA, or another demand for certificates, makes old sessions useless, also on a
+// server with the same ticket keys.
+func TestSessionEndsWithTheTrustOfItsServer(t *testing.T) {
+	ca := newTestCA(t, "ca")
+	server, client := mutual(t, ca, ca.leaf(t, "device-7", nil))
+	ctx := open(t, server)
+	require.NoError(t, handshake(t, ctx, "", goClient(client)).ours)
+	again := handshake(t, ctx, "", goClient(client))
+	require.True(t, again.state.Resumed)
+
+	other := server
+	other.ClientCAPEM = newTestCA(t, "another ca").pem
+	out := handshake(t, open(t, other), "", goClient(client))
+	assert.Error(t, out.ours)
+	assert.ErrorContains(t, out.theirs, "unknown certificate authority")
+
+	require.True(t, handshake(t, ctx, "", goClient(client)).state.Resumed)
+	both := server
+	both.ClientCAPEM = append(append([]byte{}, other.ClientCAPEM...), ca.pem...)
+	require.NoError(t, ctx.ReloadConfig(both))
+	out = handshake(t, ctx, "", goClient(client))
+	require.NoError(t, out.ours)
+	assert.False(t, out.state.Resumed)
+	assert.True(t, out.state.Verified)
 }

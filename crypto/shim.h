@@ -34,6 +34,9 @@ enum {
   SHIM_LABEL_LEN = 64,    /* names of cipher suite, group, version */
   SHIM_TICKET_KEY_LEN = 80, /* name, cipher key, MAC key */
   SHIM_VERIFY_DEPTH = 8,  /* intermediates in a peer's chain: real ones have 1 to 3 */
+  SHIM_TICKET_LIFETIME = 7200, /* seconds that a ticket is good for */
+  SHIM_ONCE_KEY_LEN = 16,      /* bytes of a ticket's hash that are remembered */
+  SHIM_ONCE_WINDOW_MS = 12000, /* a copy of early data passes for 10 s, and some reserve */
 };
 
 /* Return values of the steps that can fail for more than one reason. */
@@ -70,6 +73,27 @@ int shim_tlsctx_set_keylog(SSL_CTX *ctx, const char *path, shim_error *err);
 int shim_tlsctx_set_session_context(SSL_CTX *ctx, const uint8_t *id, size_t len, shim_error *err);
 void shim_tlsctx_set_verify(SSL_CTX *ctx, int mode);
 
+/* --- single use of tickets --- */
+
+/* shim_once remembers tickets whose early data has been accepted. Any thread may use it. */
+typedef struct shim_once shim_once;
+
+typedef struct shim_instant {
+  uint64_t ms;     /* of a clock that does not go back */
+  int64_t seconds; /* Unix time */
+} shim_instant;
+
+shim_instant shim_once_now(void);
+/* limit: of the tickets of one window. inherited: the ticket keys are not of this process
+ * alone, so that tickets may have been used before it began. NULL: no memory. */
+shim_once *shim_once_new(size_t limit, int inherited, const shim_instant *now);
+void shim_once_retain(shim_once *once);
+void shim_once_free(shim_once *once);
+/* 1: the ticket with this hash (SHIM_ONCE_KEY_LEN bytes), made at the Unix time made, has
+ * not been used before, and is remembered. 0: it has, or it may have, or there is no room
+ * to remember it. */
+int shim_once_use(shim_once *once, const uint8_t *hash, int64_t made, const shim_instant *now);
+
 /* --- sessions --- */
 
 /* Whether a session was made under the same session context: OpenSSL ends the
@@ -86,6 +110,9 @@ typedef struct shim_slots {
 shim_slots shim_ssl_slots(void);
 void shim_tlsctx_use_sessions(SSL_CTX *ctx, int server, int early_data);
 int shim_tlsctx_set_ticket_keys(SSL_CTX *ctx, const uint8_t *keys, size_t len, shim_error *err);
+/* From now on the early data of a ticket is accepted once, as far as once remembers. ctx
+ * takes a reference of its own. */
+int shim_tlsctx_use_once(SSL_CTX *ctx, shim_once *once, shim_error *err);
 /* SHIM_FAILED, or whether early data can be sent. */
 int shim_tls_set_session(SSL *ssl, const uint8_t *der, size_t len, shim_error *err);
 

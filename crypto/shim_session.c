@@ -1,15 +1,20 @@
 /* Sessions: tickets that a server makes and takes back, and those that a client
- * keeps. A ticket is bound to the QUIC version of its connection (RFC 9369, 5), and
- * its early data to the server's limits (RFC 9000, 7.4.1). */
+ * keeps. A ticket is bound to the QUIC version of its connection (RFC 9369, 5), to the
+ * client's certificate, which it holds and outlives in no case, and to how clients are
+ * verified (shim_tlsctx_set_session_context); its early data also to the server's limits
+ * (RFC 9000, 7.4.1). */
 #include "shim.h"
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
 
 /* A key of SHIM_TICKET_KEY_LEN bytes, as the caller gives it. */
 typedef struct ticket_key {
@@ -27,11 +32,13 @@ typedef struct ticket_keys {
 typedef struct ticket_data {
   uint64_t version;
   uint64_t limits;
+  uint64_t not_after; /* end of the client's certificate chain, Unix seconds; 0: none */
 } ticket_data;
 
 static shim_slots slots = {-1, -1, -1};
 static int keys_index = -1;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_index = -1;
+static pthread_once_t registered = PTHREAD_ONCE_INIT;
 
 static void session_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
                          long argl, void *argp) {
@@ -49,21 +56,28 @@ static void keys_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
   }
 }
 
+static void once_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                      long argl, void *argp) {
+  (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
+  shim_once_free(ptr);
+}
+
 static void register_slots(void) {
   slots.version = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
   slots.limits = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
   slots.session = SSL_get_ex_new_index(0, NULL, NULL, NULL, session_free);
   keys_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, keys_free);
+  once_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, once_free);
 }
 
 shim_slots shim_ssl_slots(void) {
-  pthread_once(&once, register_slots);
+  pthread_once(&registered, register_slots);
   return slots;
 }
 
 static ticket_data data_of(const SSL *ssl) {
   return (ticket_data){(uintptr_t)SSL_get_ex_data(ssl, slots.version),
-                       (uintptr_t)SSL_get_ex_data(ssl, slots.limits)};
+                       (uintptr_t)SSL_get_ex_data(ssl, slots.limits), 0};
 }
 
 /* 0: the ticket has none. */
@@ -81,10 +95,44 @@ static int ticket_data_of(const SSL_SESSION *session, ticket_data *out) {
 
 /* --- server --- */
 
+/* The end of cert's validity in Unix seconds, 1 when it cannot be told. */
+static uint64_t end_of(const X509 *cert) {
+  int days, seconds;
+  int64_t end;
+
+  if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert))) {
+    return 1;
+  }
+  end = (int64_t)time(NULL) + (int64_t)days * 86400 + seconds;
+  return end > 0 ? (uint64_t)end : 1;
+}
+
+/* The first end in the chain that the client was verified by; 0: there is none. */
+static uint64_t end_of_chain(SSL *ssl) {
+  const STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+  const X509 *leaf = SSL_get0_peer_certificate(ssl);
+  uint64_t first = leaf == NULL ? 0 : end_of(leaf), end;
+  int i;
+
+  for (i = 0; leaf != NULL && i < sk_X509_num(chain); i++) {
+    end = end_of(sk_X509_value(chain, i));
+    first = end < first ? end : first;
+  }
+  return first;
+}
+
+/* A resumed connection has verified nobody: its ticket ends with the one before it. */
 static int bind_ticket(SSL *ssl, void *arg) {
-  ticket_data data = data_of(ssl);
+  ticket_data data = data_of(ssl), before = {0, 0, 0};
   (void)arg;
 
+  if (!SSL_session_reused(ssl)) {
+    data.not_after = end_of_chain(ssl);
+  } else if (ticket_data_of(SSL_get0_session(ssl), &before)) {
+    data.not_after = before.not_after;
+  } else {
+    return 0;
+  }
   return SSL_SESSION_set1_ticket_appdata(SSL_get0_session(ssl), &data, sizeof(data));
 }
 
@@ -97,21 +145,48 @@ static SSL_TICKET_RETURN check_ticket(SSL *ssl, SSL_SESSION *session,
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  if (!ticket_data_of(session, &data) || data.version != data_of(ssl).version) {
+  if (!ticket_data_of(session, &data) || data.version != data_of(ssl).version ||
+      (data.not_after != 0 && data.not_after < (uint64_t)time(NULL))) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
                                       : SSL_TICKET_RETURN_USE_RENEW;
 }
 
+/* Whether the early data of a ticket is the first that is seen. Tickets are told from
+ * each other by the hash of their secret. */
+static int first_use(shim_once *once, const SSL_SESSION *session) {
+  uint8_t secret[SSL_MAX_MASTER_KEY_LENGTH], hash[SHA256_DIGEST_LENGTH];
+  size_t len = SSL_SESSION_get_master_key(session, secret, sizeof(secret));
+  shim_instant now = shim_once_now();
+
+  SHA256(secret, len, hash);
+  OPENSSL_cleanse(secret, sizeof(secret));
+  return shim_once_use(once, hash, (int64_t)SSL_SESSION_get_time_ex(session), &now);
+}
+
 /* Early data was sent within the limits that came with the ticket: these must hold
- * still. */
+ * still. OpenSSL asks last, when nothing else speaks against it. */
 static int allow_early(SSL *ssl, void *arg) {
+  shim_once *once = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), once_index);
+  const SSL_SESSION *session = SSL_get0_session(ssl);
   ticket_data data;
   (void)arg;
 
-  return ticket_data_of(SSL_get0_session(ssl), &data) &&
-         data.limits == data_of(ssl).limits;
+  return ticket_data_of(session, &data) && data.limits == data_of(ssl).limits &&
+         (once == NULL || first_use(once, session));
+}
+
+int shim_tlsctx_use_once(SSL_CTX *ctx, shim_once *once, shim_error *err) {
+  ERR_clear_error();
+  shim_ssl_slots();
+  shim_once_retain(once);
+  if (SSL_CTX_set_ex_data(ctx, once_index, once) != 1) {
+    shim_once_free(once);
+    shim_error_take(err, "remember tickets");
+    return SHIM_FAILED;
+  }
+  return SHIM_OK;
 }
 
 static int use_key(const ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
@@ -188,6 +263,7 @@ void shim_tlsctx_use_sessions(SSL_CTX *ctx, int server, int early_data) {
     return;
   }
   SSL_CTX_set_session_ticket_cb(ctx, bind_ticket, check_ticket, NULL);
+  SSL_CTX_set_timeout(ctx, SHIM_TICKET_LIFETIME);
   if (early_data) {
     /* RFC 9001, 4.6.1: the limit is always this value. OpenSSL's own protection
      * against replay would need a cache of all sessions. */

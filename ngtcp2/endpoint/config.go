@@ -107,8 +107,9 @@ type Config struct {
 	// first packets of a client can send a copy of them, to this server or another
 	// one with the same ticket keys, as often as the ticket is valid, and the
 	// application will see the same early data again on a connection that never
-	// completes its handshake (RFC 8446 section 8, RFC 9001 section 9.2). Nothing
-	// below the application prevents it. So act on early data (Stream.Early) only if
+	// completes its handshake (RFC 8446 section 8, RFC 9001 section 9.2).
+	// crypto.Config.EarlyDataOnce prevents it for the servers of one process; nothing
+	// below the application does for others. So act on early data (Stream.Early) only if
 	// that may happen twice; hold back everything else, and answers that tell what
 	// nobody else may know, until HandshakeHandler.OnHandshakeCompleted. Default
 	// off: early data is rejected, and new tickets do not allow it.

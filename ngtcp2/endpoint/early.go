@@ -50,6 +50,11 @@ func (c *Conn) HandshakeCompleted() bool { return c.completed }
 // may be an attacker's copy (see Config.EarlyData).
 func (s *Stream) Early() bool { return s.early }
 
+// SetHandler makes h the application of c from now on, in the place of the handler that
+// OnConn returned: for one that works differently once the handshake is complete. The old
+// one is not called again, nor is h told what that one was told.
+func (c *Conn) SetHandler(h ConnHandler) { c.setHandler(h) }
+
 // setHandler makes h the application of c.
 func (c *Conn) setHandler(h ConnHandler) {
 	c.handler = h

@@ -64,7 +64,7 @@ func (s *earlyServer) pass(w *wire, d time.Duration) {
 
 // earlyFlight is a client's first flight with the early data "pay 5", which is also
 // on its way in w.
-func earlyFlight(t testing.TB, w *wire) (flight func() *Batch, conn *Conn) {
+func earlyFlight(t testing.TB, w *wire) (flight func() *Batch, conn *Conn, dial DialConfig) {
 	t.Helper()
 	tls, path := clientTLS(t), ngtcp2.Path{Local: wireClient, Remote: wireServer}
 	var session []byte
@@ -78,19 +78,20 @@ func earlyFlight(t testing.TB, w *wire) (flight func() *Batch, conn *Conn) {
 	for range 30 {
 		w.step(100 * time.Millisecond)
 	}
-	conn, err = w.client.Connect(path, DialConfig{TLS: tls, ServerName: "localhost", Handler: silentHandler{},
+	dial = DialConfig{TLS: tls, ServerName: "localhost", Handler: silentHandler{},
 		Session: session, EarlyData: true, Ready: func(c *Conn) {
 			s, err := c.OpenStream()
 			require.NoError(t, err)
 			_, _ = s.Write([]byte("pay 5"))
-		}}, w.now, func(err error) { require.NoError(t, err) })
+		}}
+	conn, err = w.client.Connect(path, dial, w.now, func(err error) { require.NoError(t, err) })
 	require.NoError(t, err)
 	buf, runs := w.client.Poll(w.now)
 	kept := Batch{Buf: bytes.Clone(buf[:w.client.tx.used])}
 	for _, r := range runs {
 		kept.Msgs = append(kept.Msgs, Message{Local: wireServer, Remote: wireClient, Off: uint32(r.Off), Len: uint32(r.Len), Stride: uint32(r.SegmentSize)})
 	}
-	return func() *Batch { return &Batch{Buf: bytes.Clone(kept.Buf), Msgs: kept.Msgs} }, conn
+	return func() *Batch { return &Batch{Buf: bytes.Clone(kept.Buf), Msgs: kept.Msgs} }, conn, dial
 }
 
 // What an attacker can do with a copy of a client's first flight, and what not (RFC
@@ -99,7 +100,7 @@ func TestEarlyDataReplayed(t *testing.T) {
 	tls := earlyTLS(t)
 	w, s := newWire(t), newEarlyServer(t, tls)
 	w.server = s.core // newWire frees the one that it made
-	flight, conn := earlyFlight(t, w)
+	flight, conn, _ := earlyFlight(t, w)
 	s.conns, s.completed, s.closed = 0, 0, nil
 
 	// While the connection lives it is a duplicate.
@@ -143,6 +144,46 @@ func TestEarlyDataReplayed(t *testing.T) {
 	off.Receive(flight(), w.now)
 	assert.Zero(t, other.conns)
 	assert.Empty(t, other.early)
+}
+
+// With EarlyDataOnce a copy is no early data: a server rejects it before the application
+// hears of it. The client itself can use the ticket again, and sends everything again.
+func TestEarlyDataOnce(t *testing.T) {
+	c, err := certs()
+	require.NoError(t, err)
+	tls := context_(t, crypto.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, ALPN: []string{"mqtt"}, EarlyData: true, EarlyDataOnce: 100})
+	w, s := newWire(t), newEarlyServer(t, tls)
+	w.server = s.core
+	flight, conn, dial := earlyFlight(t, w)
+	s.conns, s.completed, s.closed = 0, 0, nil
+	for !conn.HandshakeCompleted() || s.completed == 0 {
+		w.step(10 * time.Millisecond)
+	}
+	assert.Equal(t, EarlyAccepted, conn.EarlyData())
+	assert.Equal(t, "pay 5", s.early)
+	conn.Close(0, "")
+	for range 100 {
+		w.step(100 * time.Millisecond)
+	}
+
+	other := newEarlyServer(t, tls) // of the same process
+	for _, again := range []*earlyServer{other, s} {
+		again.conns, again.early, again.late = 0, "", ""
+		again.core.Receive(flight(), w.now)
+		again.pass(w, 11*time.Second)
+		assert.Zero(t, again.conns)
+		assert.Empty(t, again.early+again.late)
+	}
+
+	s.completed = 0
+	repeat, err := w.client.Connect(ngtcp2.Path{Local: wireClient, Remote: wireServer}, dial, w.now, func(err error) { require.NoError(t, err) })
+	require.NoError(t, err)
+	for !repeat.HandshakeCompleted() || s.completed == 0 || s.late == "" {
+		w.step(10 * time.Millisecond)
+	}
+	assert.Equal(t, EarlyRejected, repeat.EarlyData())
+	assert.True(t, repeat.TLS().Resumed)
+	assert.Equal(t, []string{"", "pay 5"}, []string{s.early, s.late})
 }
 
 // Early data over sockets, through net.Conn.
