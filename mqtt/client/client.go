@@ -35,7 +35,7 @@ type Client struct {
 }
 
 // New makes a client that is not connected yet. The error is that of
-// [Options.Validate].
+// [Options.Validate], or of opening Queue.File.
 func New(opts Options) (*Client, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -47,6 +47,14 @@ func New(opts Options) (*Client, error) {
 	}
 	if opts.Reconnect {
 		c.session.queue.init(opts.Queue)
+	}
+	if opts.Queue.File != "" {
+		s, messages, received, err := openStore(opts.Queue, c.report)
+		if err != nil {
+			return nil, err
+		}
+		c.session.store = s
+		c.session.load(messages, received)
 	}
 	return c, nil
 }
@@ -121,8 +129,10 @@ func (c *Client) startConnecting() (stops int, err error) {
 	if c.connecting || c.link != nil || c.keeper != nil {
 		return 0, ErrConnected
 	}
+	if !c.session.open() {
+		return 0, ErrClosed
+	}
 	c.connecting, c.resumable = true, false
-	c.session.open()
 	return c.stops, nil
 }
 
@@ -320,7 +330,8 @@ func (c *Client) DisconnectWith(ctx context.Context, p *packet.Disconnect) error
 }
 
 // Close ends the connection without DISCONNECT: the server publishes the will. It
-// is safe to call at any time.
+// is safe to call at any time. A client with a Queue.File cannot be used afterwards, and
+// has the error of that file, if there was one.
 func (c *Client) Close() error {
 	c.stopKeeping()
 	if l, err := c.current(); err == nil {
@@ -330,7 +341,7 @@ func (c *Client) Close() error {
 	if c.opts.Reconnect {
 		c.session.abandon(ErrClosed)
 	}
-	return nil
+	return c.session.store.close()
 }
 
 // report tells the application an error that no call can return.

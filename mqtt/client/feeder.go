@@ -21,7 +21,7 @@ func (c *Client) enqueue(ctx context.Context, p *packet.Publish) (*Pending, erro
 			return nil, err
 		}
 		if room == nil {
-			return pending, waitDurable(ctx, x)
+			return pending, c.waitDurable(ctx, x)
 		}
 		l, err := c.current()
 		if err != nil {
@@ -35,13 +35,13 @@ func (c *Client) enqueue(ctx context.Context, p *packet.Publish) (*Pending, erro
 
 // waitDurable waits until the store has the message. When ctx ends first, it is in the
 // queue all the same.
-func waitDurable(ctx context.Context, x *exchange) error {
+func (c *Client) waitDurable(ctx context.Context, x *exchange) error {
 	if x.durable == nil {
 		return nil
 	}
 	select {
 	case <-x.durable:
-		return nil
+		return c.session.store.failure()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -86,8 +86,7 @@ func (l *link) feedOne(ctx context.Context, x *exchange) error {
 	if err := l.out.hasRoom(ctx, l); err != nil {
 		return err
 	}
-	pub := x.pub // the store may be slower than the server's PUBREC of a copy
-	return l.c.session.take(l, x, func() { l.out.putNow(pub) })
+	return l.c.session.take(l, x, func(p *packet.Publish) { l.out.putNow(p) })
 }
 
 // restoreSubscriptions subscribes again after the session was lost, before anything else

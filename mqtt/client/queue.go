@@ -1,6 +1,10 @@
 package client
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
 
 // messageOverhead is what a waiting message takes beside its bytes, for the limit.
 const messageOverhead = 256
@@ -119,9 +123,9 @@ func (s *session) first() *exchange {
 	return s.queue.waiting[0]
 }
 
-// take makes the first message x one that is sent over l. then, which is to send it, is
-// called when the store knows its identifier.
-func (s *session) take(l *link, x *exchange, then func()) error {
+// take makes the first message x one that is sent over l. send is called when the store
+// knows its identifier.
+func (s *session) take(l *link, x *exchange, send func(*packet.Publish)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.interrupted {
@@ -132,11 +136,12 @@ func (s *session) take(l *link, x *exchange, then func()) error {
 			return err
 		}
 		s.queue.pop()
-		s.store.sent(x, then)
+		pub := *x.pub // the next connection may give x another identifier meanwhile
+		s.store.sent(x, func() { send(&pub) })
 		return nil
 	}
 	s.queue.pop()
-	then()
+	send(x.pub)
 	s.remove(x)
 	s.complete(x, answer{})
 	return nil
@@ -190,7 +195,9 @@ type store interface {
 	remove(x *exchange)
 	arrived(id uint16, then func())
 	departed(id uint16)
+	failure() error // why nothing is kept any more
 	close() error
+	closed() bool
 }
 
 // memory keeps nothing: the session has it all.
@@ -202,4 +209,6 @@ func (memory) release(_ *exchange, then func()) { then() }
 func (memory) remove(*exchange)                 {}
 func (memory) arrived(_ uint16, then func())    { then() }
 func (memory) departed(uint16)                  {}
+func (memory) failure() error                   { return nil }
+func (memory) closed() bool                     { return false }
 func (memory) close() error                     { return nil }

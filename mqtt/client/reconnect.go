@@ -55,6 +55,18 @@ type Queue struct {
 	// QoS0 keeps messages of QoS 0 too while there is no connection. Default: Publish
 	// fails with ErrNotConnected.
 	QoS0 bool
+	// File, when not empty, keeps the messages beyond the end of the program, however it
+	// ends: the next client with the same ClientID, which is needed, sends them. Publish
+	// and PublishAsync wait until a message is in the file. With ResumeSession (and in 5.0
+	// SessionExpiry), QoS 2 messages are then delivered exactly once; received ones are
+	// given to OnMessage twice only if the program ended before their PUBREC. The file is
+	// made with mode 0600 and belongs to one Client until Close.
+	File string
+	// SyncInterval is how long a message may be in the file before the file is synced
+	// to the disk: what a power failure may cost. The end of the program alone costs
+	// nothing. Default 0: Publish waits for the disk; what many goroutines publish at
+	// a time is synced at once. Negative: left to the system.
+	SyncInterval time.Duration
 }
 
 func (q Queue) withDefaults() Queue {
@@ -73,6 +85,9 @@ func (o *Options) validateReconnect() error {
 	}
 	if o.Queue.Messages < 0 || o.Queue.Bytes < 0 {
 		errs = append(errs, errors.New("client: Options.Queue is negative: use 0 for the defaults"))
+	}
+	if o.Queue.File != "" && o.ClientID == "" {
+		errs = append(errs, errors.New("client: Options.Queue.File needs a ClientID: without one the server takes the next client for another"))
 	}
 	if !o.Reconnect && (o.Queue != Queue{} || o.Backoff != Backoff{}) {
 		errs = append(errs, errors.New("client: Options.Queue and Backoff need Reconnect"))

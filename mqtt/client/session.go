@@ -188,11 +188,12 @@ func (s *session) abandon(err error) {
 	}
 }
 
-// open lets messages be queued again.
-func (s *session) open() {
+// open lets messages be queued again; false when the store is closed.
+func (s *session) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = false
+	s.closed = s.store.closed()
+	return !s.closed
 }
 
 // renew follows the loss of the session on the server. What was not acknowledged is
@@ -218,6 +219,7 @@ func (s *session) renew() {
 			continue
 		}
 		x.id = 0
+		s.store.sent(x, func() {})
 		again = append(again, x)
 	}
 	s.queue.restore(again)
