@@ -28,6 +28,7 @@ type Client struct {
 	terse    bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
 	answer   packet.Properties // of the Connect handler, for the CONNACK
 	auth     *authentication   // nil without enhanced authentication
+	early    *Early            // what an early CONNECT has been told; nil without
 	dirty    bool              // something waits for Flush
 	n        tally
 	names    *[topicNames]string // see nameOf; nil without Authorize

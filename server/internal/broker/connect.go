@@ -18,10 +18,14 @@ func (c *Client) onConnect(p *packet.Connect) error {
 	if answer := c.faultyAnswer(); answer != nil {
 		return c.over(&Error{Code: packet.ImplementationSpecificError, Reason: "fault injected"}, answer)
 	}
-	if err := c.checkConnect(p); err != nil {
+	err := c.checkConnect(p)
+	if err == nil {
+		err = c.b.admitConnect(c.from)
+	}
+	if err != nil {
 		return c.refuse(err)
 	}
-	c.info = c.describe(p)
+	c.info = c.identify(p)
 	if err := c.nameByCertificate(); err != nil {
 		return c.refuse(err)
 	}
@@ -94,7 +98,17 @@ func (c *Client) checkConnect(p *packet.Connect) error {
 	case p.Will != nil && b.reserved([]byte(p.Will.Topic)):
 		return &Error{Code: packet.NotAuthorized, Reason: "will topic is the server's own"}
 	}
-	return b.admitConnect(c.from)
+	return nil
+}
+
+// identify is describe, or what the handlers have been told about an early CONNECT.
+func (c *Client) identify(p *packet.Connect) *ClientInfo {
+	if c.early == nil {
+		return c.describe(p)
+	}
+	info := c.early.c.info
+	c.conn = &info.Conn
+	return info
 }
 
 func (c *Client) describe(p *packet.Connect) *ClientInfo {
@@ -128,6 +142,10 @@ func (b *Broker) grantKeepAlive(p *packet.Connect) uint16 {
 // authenticate asks the handler, or the policy about anonymous clients.
 func (c *Client) authenticate(p *packet.Connect) error {
 	b := c.b
+	if c.early != nil { // it has been asked
+		c.answer = c.early.c.answer
+		return nil
+	}
 	if b.cfg.Handlers.Connect == nil {
 		if !b.cfg.AllowAnonymous && c.auth == nil && !c.info.Conn.certified() {
 			return &Error{Code: packet.NotAuthorized, Reason: "no authentication is configured and anonymous clients are not allowed"}
@@ -188,13 +206,8 @@ func (c *Client) accept(ack *packet.Connack) error {
 		c.mu.Unlock()
 		return errTakenOver
 	}
-	if len(c.b.cfg.Faults) == 0 {
-		c.control = ack.AppendTo(c.control, c.version)
-	} else {
-		c.control = c.faultyConnack(c.control, ack)
-	}
-	c.controls++
 	c.accepted = true
+	err := c.queueConnack(ack)
 	c.mu.Unlock()
 	c.live.Store(c.session)
 	c.dirty = true
@@ -208,6 +221,20 @@ func (c *Client) accept(ack *packet.Connack) error {
 		slog.String("transport", c.info.Conn.Transport), slog.Any("remote", c.info.Conn.Remote),
 		slog.String("version", c.version.String()), slog.Bool("session_present", ack.SessionPresent))
 	c.b.callConnected(ConnectedEvent{c.info, ack.SessionPresent})
+	return err
+}
+
+// queueConnack has ack sent, unless the client has got it. c.mu is held.
+func (c *Client) queueConnack(ack *packet.Connack) error {
+	if c.early != nil {
+		return c.early.confirm(ack, c.version)
+	}
+	if len(c.b.cfg.Faults) == 0 {
+		c.control = ack.AppendTo(c.control, c.version)
+	} else {
+		c.control = c.faultyConnack(c.control, ack)
+	}
+	c.controls++
 	return nil
 }
 
@@ -265,6 +292,9 @@ func (c *Client) refuse(cause error) error {
 	e := refusal(cause, packet.CONNACK)
 	c.b.count.refused[e.Code].Add(1)
 	c.b.logRefused(c, e, cause)
+	if c.early != nil { // it has got a CONNACK
+		return c.over(e, c.disconnect(e))
+	}
 	if _, ok := e.Code.ReturnCode(); !ok && c.version != packet.V50 {
 		return c.over(e, nil)
 	}

@@ -216,7 +216,7 @@ func (c *Client) checkControl() error {
 // a server, when there was no CONNACK [MQTT-3.14.0-1], or when it does not fit. The
 // caller is the owner or holds c.mu.
 func (c *Client) disconnect(e *Error) []byte {
-	if !c.accepted || c.version != packet.V50 {
+	if !c.accepted && c.early == nil || c.version != packet.V50 {
 		return nil
 	}
 	code := e.Code

@@ -59,6 +59,7 @@ type TLSInfo struct {
 	Cipher     string // IANA name of the cipher suite
 	ServerName string // SNI that the client sent, may be empty
 	Resumed    bool   // the session was resumed
+	EarlyData  bool   // early data (0-RTT) was accepted: the CONNECT may have come with it
 
 	PeerVerified   bool     // the client has shown a certificate, and it is one of the CA; else the rest is empty
 	PeerIdentity   string   // its subject, in the form of RFC 2253

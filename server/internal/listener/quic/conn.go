@@ -66,7 +66,7 @@ func (c *conn) Info() broker.ConnInfo {
 
 func (c *conn) tlsInfo() *broker.TLSInfo {
 	s := c.qc.TLS()
-	info := &broker.TLSInfo{Version: s.Version, Cipher: s.CipherSuite, ServerName: s.ServerName, Resumed: s.Resumed}
+	info := &broker.TLSInfo{Version: s.Version, Cipher: s.CipherSuite, ServerName: s.ServerName, Resumed: s.Resumed, EarlyData: s.EarlyData}
 	if !s.Verified {
 		return info
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Retry            endpoint.RetryPolicy
 	Qlog             endpoint.Qlog // nil = none
 	LogQUIC          bool          // ngtcp2's own log to Logger
+	EarlyData        bool          // take early data; TLS has to allow it too
 	MaxConnections   int           // 0 = the endpoint's default
 	HandshakeTimeout time.Duration // 0 = the endpoint's default
 	IdleTimeout      time.Duration // offered; 0 = the endpoint's default
@@ -52,6 +53,7 @@ func Listen(cfg Config) (*Listener, error) {
 		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
+		EarlyData: cfg.EarlyData,
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())
@@ -103,7 +105,8 @@ func (l *Listener) Close() { l.closed.Store(true) }
 // off and its error is returned.
 func (l *Listener) Shutdown(ctx context.Context) error { return l.ep.Shutdown(ctx) }
 
-// OnConn implements endpoint.Handler: the handshake of a new connection is complete.
+// OnConn implements endpoint.Handler: the handshake of a new connection is complete, or
+// there is early data.
 func (l *Listener) OnConn(qc *endpoint.Conn) (h endpoint.ConnHandler) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -112,6 +115,15 @@ func (l *Listener) OnConn(qc *endpoint.Conn) (h endpoint.ConnHandler) {
 			h = refused{}
 		}
 	}()
+	if !qc.HandshakeCompleted() {
+		return newEarlyConn(l, qc)
+	}
+	return l.admit(qc)
+}
+
+// admit makes the client of a connection whose handshake is complete, unless there are too
+// many.
+func (l *Listener) admit(qc *endpoint.Conn) endpoint.ConnHandler {
 	if l.closed.Load() {
 		qc.Close(CloseCode(packet.ServerShuttingDown), "server is shutting down")
 		return refused{}
