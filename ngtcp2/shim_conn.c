@@ -57,7 +57,7 @@ void shim_conn_finish(shim_conn *c, int rv) {
   shim_result *res = &c->ev->res;
   res->code = 0;
   res->text_len = 0;
-  res->expiry = ngtcp2_conn_get_expiry2(c->conn);
+  res->expiry = shim_ack_expiry(c, ngtcp2_conn_get_expiry2(c->conn));
   res->state = state_of(c);
   if (rv != 0) {
     shim_fail(res, rv, ngtcp2_conn_get_tls_alert2(c->conn), c->ssl);
@@ -153,6 +153,7 @@ static int conn_make(shim_conn *c, const shim_config *cfg, shim_span token) {
   ngtcp2_cid dcid = shim_cid_native(cfg->dcid);
   ngtcp2_cid scid = shim_cid_native(cfg->scid);
   fill_settings(&settings, &cfg->settings, token);
+  shim_ack_init(c, &settings);
   shim_path_native(&path, &cfg->path);
   if (fill_params(c, &params, cfg) != 0) {
     return NGTCP2_ERR_INTERNAL;
@@ -316,6 +317,7 @@ void shim_conn_shutdown_stream(shim_conn *c, int how, int64_t id,
   } else if (s != NULL && !c->server && !(c->state & SHIM_STATE_HANDSHAKE_CONFIRMED)) {
     hold(c, s, how, code);
   } else {
+    shim_ack_due(c);
     rv = shutdown_stream(c, how, id, code);
   }
   if (rv == 0 && s != NULL && how != SHUTDOWN_READ) {
@@ -340,6 +342,7 @@ int shim_conn_extend(shim_conn *c, int64_t id, uint64_t stream, uint64_t conn) {
 }
 
 void shim_conn_extend_streams(shim_conn *c, int uni, uint64_t n) {
+  shim_ack_due(c);
   if (uni) {
     ngtcp2_conn_extend_max_streams_uni(c->conn, n);
   } else {

@@ -147,6 +147,27 @@ void shim_mtu_progress(shim_conn *c, uint64_t ts);
 void shim_mtu_expire(shim_conn *c, uint64_t ts);
 size_t shim_mtu_limit(shim_conn *c);
 
+// --- acknowledgements (shim_ack.c) ---
+
+typedef struct shim_ack {
+  uint64_t since;   // when the first packet since the last write came
+  uint64_t lost;    // packets that were lost before the last write
+  size_t thresh;    // packets after which an acknowledgement does not wait
+  uint64_t packets; // since the last write
+  uint8_t state;
+  uint8_t quick; // one of them was long
+} shim_ack;
+
+void shim_ack_init(shim_conn *c, ngtcp2_settings *s);
+// shim_ack_ordinary, before a run of datagrams is read: it needs no answer for itself.
+int shim_ack_ordinary(shim_conn *c, const ngtcp2_path *path, const shim_dgram *run,
+                      uint32_t n);
+void shim_ack_read(shim_conn *c, int ordinary, uint32_t n, uint64_t ts);
+void shim_ack_due(shim_conn *c);  // the next write must not wait
+int shim_ack_holds(shim_conn *c); // there is nothing to write but an ACK that waits
+void shim_ack_written(shim_conn *c, const ngtcp2_conn_info *info);
+uint64_t shim_ack_expiry(shim_conn *c, uint64_t expiry);
+
 // --- connections (shim_conn.c) ---
 
 struct shim_conn {
@@ -160,6 +181,7 @@ struct shim_conn {
   shim_list ready[SHIM_URGENCIES], parked;
   shim_dgram_queue dgrams;
   shim_mtu mtu;
+  shim_ack ack;
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time
   int64_t written;  // what the scheduler returned last
@@ -194,7 +216,7 @@ int shim_session_early_rejected(shim_conn *c);
 int shim_session_expect_retry(shim_conn *c);
 int shim_session_take(shim_conn *c);
 
-void shim_path_wake(shim_conn *c); // shim_path.c
+void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 
@@ -216,6 +238,7 @@ int shim_stream_queue(shim_conn *c, const shim_chunk *chunk);
 void shim_stream_acked(shim_stream *s, uint64_t n);
 void shim_stream_drop_unsent(shim_conn *c, shim_stream *s);
 void shim_stream_wake(shim_conn *c, shim_stream *s);
+int shim_streams_waiting(shim_conn *c); // one can send something now
 void shim_streams_unpark(shim_conn *c);
 shim_stream *shim_stream_find(shim_conn *c, int64_t id);
 

@@ -60,12 +60,14 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
   shim_native_path native;
   int rv = 0;
   shim_path_native(&native, path);
+  int ordinary = shim_ack_ordinary(c, &native.path, run, n);
   for (uint32_t i = 0; i < n && rv == 0; ++i) {
     ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
     rv = ngtcp2_conn_read_pkt(c->conn, &native.path, &pi, base + run[i].off,
                               run[i].len, ts);
     c->ev->res.n += rv == 0;
   }
+  shim_ack_read(c, ordinary, n, ts);
   return rv != 0 ? rv : check_alpn(c);
 }
 
@@ -83,6 +85,7 @@ void shim_conn_expire(shim_conn *c, uint64_t ts) {
   shim_conn_begin(c);
   int rv = over(c);
   if (rv == 0) {
+    shim_ack_due(c);
     shim_mtu_expire(c, shim_now(c, ts));
     rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_now(c, ts)));
   }
@@ -130,6 +133,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   shim_result *res = &c->ev->res;
   size_t pktlen = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
   ngtcp2_path_storage path;
+  ngtcp2_conn_info info;
   ngtcp2_pkt_info pi = {0};
   size_t gso = 0;
   if (len < pktlen) {
@@ -152,7 +156,9 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
     return fatal(c, (int)n);
   }
   pace(c, (uint64_t)n, pktlen, ts);
-  shim_path_wake(c);
+  ngtcp2_conn_get_conn_info2(c->conn, &info);
+  shim_path_wake(c, &info);
+  shim_ack_written(c, &info);
   res->n = n;
   res->segment_size = (uint32_t)gso;
   res->ecn = pi.ecn;
@@ -175,7 +181,7 @@ void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
   if (over(c) != 0) {
     rv = over(c);
   }
-  if (rv == 0 && dstlen > 0 && (c->keyed || !c->server)) {
+  if (rv == 0 && dstlen > 0 && (c->keyed || !c->server) && !shim_ack_holds(c)) {
     rv = write_run(c, dst, dstlen, shim_now(c, ts));
   }
   shim_conn_finish(c, rv);

@@ -17,13 +17,11 @@ static int ready(shim_conn *c) {
 // no PATH_CHALLENGE: when nothing new is to be sent either, what was lost on the old
 // path would wait until the idle timeout. A PING starts the timer, and its
 // acknowledgement tells what was lost. Only a keep-alive makes one.
-void shim_path_wake(shim_conn *c) {
-  ngtcp2_conn_info info;
+void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
   if (!(c->state & SHIM_STATE_HANDSHAKE_CONFIRMED)) {
     return;
   }
-  ngtcp2_conn_get_conn_info2(c->conn, &info);
-  int silent = info.min_rtt == UINT64_MAX && info.bytes_in_flight == 0;
+  int silent = info->min_rtt == UINT64_MAX && info->bytes_in_flight == 0;
   if (silent != c->wake) {
     c->wake = (uint8_t)silent;
     ngtcp2_conn_set_keep_alive_timeout(c->conn, silent ? 1 : c->keep_alive);
@@ -33,6 +31,7 @@ void shim_path_wake(shim_conn *c) {
 void shim_conn_update_key(shim_conn *c, uint64_t ts) {
   int rv = NGTCP2_ERR_INVALID_STATE;
   if (ready(c)) {
+    shim_ack_due(c);
     rv = ngtcp2_conn_initiate_key_update(c->conn, shim_now(c, ts));
   }
   shim_conn_finish(c, rv);
@@ -44,6 +43,7 @@ static int migrate(shim_conn *c, const shim_path *path, int immediate,
   if (c->server || !ready(c)) {
     return NGTCP2_ERR_INVALID_STATE;
   }
+  shim_ack_due(c);
   shim_path_native(&native, path);
   int rv = immediate ? ngtcp2_conn_initiate_immediate_migration(
                          c->conn, &native.path, ts)

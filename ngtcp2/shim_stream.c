@@ -45,6 +45,11 @@ static shim_stream *next_ready(shim_conn *c) {
   return NULL;
 }
 
+int shim_streams_waiting(shim_conn *c) {
+  return next_ready(c) != NULL ||
+         (c->parked.first != NULL && ngtcp2_conn_get_max_data_left2(c->conn) > 0);
+}
+
 static int has_output(const shim_stream *s) {
   return s->queued > 0 || (s->fin && !s->fin_sent);
 }
