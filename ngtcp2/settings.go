@@ -38,7 +38,9 @@ type Settings struct {
 	// MaxStreamWindow is the same for each stream's window.
 	MaxStreamWindow uint64
 	// AckThresh is the number of ack-eliciting packets that triggers an
-	// immediate acknowledgement; default 2 (RFC 9000 section 13.2.2).
+	// immediate acknowledgement; default 2 (RFC 9000 section 13.2.2). Fewer, if they
+	// brought nothing but data, are acknowledged by the next packet that is written
+	// anyway, or after 4/5 of TransportParams.MaxAckDelay (full packets: 1 ms).
 	AckThresh int
 	// NoTxUDPPayloadSizeShaping lifts the limit of 1200 bytes before path MTU
 	// discovery. Default false.
