@@ -97,6 +97,8 @@ func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
 		c.send(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]packet.ReasonCode, len(p.Filters))})
 	case *packet.Publish:
 		b.publish(c, p)
+	case *packet.Pingreq:
+		c.send(&packet.Pingresp{})
 	case *packet.Disconnect:
 		b.update(func() { b.disconnects = append(b.disconnects, p) })
 	case *packet.Pubrel:

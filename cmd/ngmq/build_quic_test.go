@@ -3,13 +3,16 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/crypto/devcert"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server"
 )
 
 const versionLines = `^ngmq .+\nngtcp2 \d+\.\d+\.\d+\nOpenSSL \d+\.\d+\.\d+`
@@ -23,4 +26,19 @@ func refuseQUIC(t *testing.T, cert devcert.Cert) []string {
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	return []string{"quic://" + l.Addr().String()}
+}
+
+// overQUIC has a server listen for QUIC.
+func overQUIC(cfg *server.Config) { cfg.QUIC = []string{"127.0.0.1:0"} }
+
+func TestPingOverQUIC(t *testing.T) {
+	b := startServer(t, nil)
+	got := ngmq(t.Context(), "", "ping", "--url", "quic://"+b.addrs.QUIC[0].String(), "--cafile", b.ca)
+	assert.Equal(t, exitOK, got.status, got.stderr)
+	lines := strings.Split(masked(got.stdout, times), "\n")
+	for i, want := range []string{"", "full     quic TIME  connack TIME  total TIME  ping TIME  (QUIC v1 TLSv1.3 TLS_AES_128_GCM_SHA256 x25519)",
+		"resumed  quic TIME  connack TIME  total TIME  ping TIME  (QUIC v1 TLSv1.3 TLS_AES_128_GCM_SHA256 x25519, resumed)",
+		"0-RTT    quic TIME  connack TIME  total TIME  ping TIME  (QUIC v1 TLSv1.3 TLS_AES_128_GCM_SHA256 x25519, resumed, "} {
+		assert.True(t, strings.HasPrefix(lines[i], want), lines[i])
+	}
 }

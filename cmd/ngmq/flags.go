@@ -155,3 +155,12 @@ func (s *secondsOption) UnmarshalText(text []byte) error {
 	*s = secondsOption(d)
 	return nil
 }
+
+// redactedURL is a URL without its password.
+func redactedURL(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Redacted()
+}

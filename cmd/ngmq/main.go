@@ -34,15 +34,19 @@ const (
 
 const description = `MQTT client for QUIC, TCP and TLS.
 
-Exit status: 0 done, 1 wrong use, 5 refused by the broker, 7 connection lost, 14 cannot connect, 27 timeout (sub -W).`
+Exit status: 0 done, 1 wrong use, 5 refused by the broker, 7 connection lost, 14 cannot connect, 27 timeout (sub -W). ngmq help COMMAND tells more.`
 
 // cli is the command line.
 type cli struct {
-	Pub     pubCommand  `cmd:"" help:"Publish messages."`
-	Sub     subCommand  `cmd:"" help:"Subscribe and print messages."`
-	RR      rrCommand   `cmd:"" name:"rr" help:"Publish a request and print the response."`
-	Version showVersion `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
-	Help    helpFlag    `help:"Show help (-h is the host)."`
+	Pub        pubCommand        `cmd:"" help:"Publish messages."`
+	Sub        subCommand        `cmd:"" help:"Subscribe and print messages."`
+	RR         rrCommand         `cmd:"" name:"rr" help:"Publish a request and print the response."`
+	Ping       pingCommand       `cmd:"" help:"Time how a connection comes about, phase by phase."`
+	Gencert    gencertCommand    `cmd:"" help:"Make certificates for test set-ups: CA, server, clients."`
+	Completion completionCommand `cmd:"" help:"Print a completion script for bash, zsh or fish."`
+	Manual     helpCommand       `cmd:"" name:"help" help:"Show the manual of a command: description, flags, examples, exit status."`
+	Version    showVersion       `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
+	Help       helpFlag          `help:"Show help (-h is the host)."`
 }
 
 // helpFlag is kong's help flag without its short form: -h is the host, as

@@ -1,0 +1,82 @@
+package main
+
+// manual is what the flags do not tell about a command, for ngmq help.
+type manual struct {
+	description []string    // paragraphs
+	lists       []itemList  // further sections
+	examples    [][2]string // what for, command line
+}
+
+// itemList is a section with a list.
+type itemList struct {
+	title string
+	items [][2]string // term, meaning
+}
+
+// exitStatuses are the statuses of all commands, in the order of their numbers.
+var exitStatuses = [][2]string{
+	{"0", "Done. A signal is a normal end of sub and of bench, which then prints what it has."},
+	{"1", "Wrong use: flags, files, and everything not listed here."},
+	{"5", "Refused by the broker: the connection, a subscription or a message."},
+	{"7", "The connection was lost."},
+	{"14", "No connection: name, network, TLS, QUIC. The message says what to do."},
+	{"27", "Timeout: -W of sub, and of rr without a response."},
+}
+
+var formatItems = itemList{"FORMAT", [][2]string{
+	{"%t %p %x %X", "topic; payload as it is, in hexadecimal, in upper case hexadecimal"},
+	{"%l %q %r %m", "length of the payload, QoS, retained (1 or 0), packet identifier"},
+	{"%A %C %D %E %F %P %R %S", "MQTT 5: topic alias, content type, correlation data, message expiry interval, payload format indicator, user properties, response topic, subscription identifier"},
+	{"%j %J", "JSON; with the payload as a string, with the payload as JSON"},
+	{"%I %U", "time in ISO 8601, seconds since 1970 with nanoseconds"},
+	{"@X @N", "time: %X of strftime(3); nanoseconds"},
+	{`%% @@ \\ \n \t \r \a \e \v \0`, "these characters"},
+	{"%-10.5t", "left aligned in 10 characters, 5 at most; %010l pads with zeros"},
+}}
+
+var manuals = map[string]manual{
+	"": {description: []string{
+		"MQTT client for QUIC, TCP, TLS, WebSocket and Unix sockets. pub, sub and rr take the flags of mosquitto_pub, mosquitto_sub and mosquitto_rr; -h is the host.",
+		"Where to connect is a URL (--url): quic://host[:14567], mqtt://host[:1883], mqtts://host[:8883], ws://host[:80]/mqtt, wss://host[:443]/mqtt, unix:///path.",
+	}, examples: [][2]string{
+		{"Everything that a development broker on this machine publishes:", "ngmq sub --url quic://localhost --cafile ~/.local/share/ngmq/dev-ca.crt -t '#' -v"},
+		{"Shell completion, for this session of bash:", "source <(ngmq completion bash)"},
+		{"This page as a manual page:", "ngmq help --man > ngmq.1 && man ./ngmq.1"},
+	}},
+	"pub": {description: []string{"Publishes one message, a file, the input, or each line of the input, waits for the acknowledgements and disconnects."},
+		examples: [][2]string{
+			{"A retained message over QUIC:", "ngmq pub --url quic://localhost --cafile ca.crt -t room/1/temperature -m 21.5 -r -q 1"},
+			{"With properties:", `ngmq pub -t a -m '{"x":1}' -D publish content-type application/json -D publish user-property source test`},
+			{"Each line of a log:", "tail -f app.log | ngmq pub -t logs/app -l -q 1"},
+		}},
+	"sub": {description: []string{"Subscribes and prints what comes, until -C messages, -W seconds or a signal."},
+		lists: []itemList{formatItems},
+		examples: [][2]string{
+			{"As JSON lines:", "ngmq sub -t 'sensors/#' -F %j"},
+			{"With time, topic and payload in columns:", "ngmq sub -t '#' -F '@H:@M:@S  %-30t %p'"},
+			{"Delete all retained messages below a topic:", "ngmq sub -t 'old/#' --remove-retained --retained-only -W 3"},
+		}},
+	"rr": {description: []string{
+		"Subscribes to the response topic (-e), publishes a request and prints the first response. With MQTT 5 the request carries the response topic, and a response with other correlation data than the request's is not taken.",
+	}, lists: []itemList{formatItems}, examples: [][2]string{
+		{"Ask a service:", "ngmq rr -t service/time -m now -W 5"},
+		{"Answer on the command line, elsewhere:", "ngmq sub -t service/time -C 1 -F '%R' | xargs -I TOPIC ngmq pub -t TOPIC -m noon"},
+	}},
+	"ping": {description: []string{
+		"Connects, waits for the CONNACK, sends PINGREQ and disconnects, and prints how long each phase took: DNS, TCP, TLS, WebSocket or the QUIC handshake, CONNACK. Over TLS and QUIC it does so again with the session ticket (resumed), over QUIC once more with CONNECT as early data (0-RTT): quic is then the time until it can be sent, and connack holds the round trip.",
+		"ping is the shortest of three PINGREQ round trips.",
+	}, examples: [][2]string{
+		{"Ten times, with medians:", "ngmq ping --url quic://broker.example -C 10"},
+	}},
+	"gencert": {description: []string{
+		"Makes a certificate authority, a server certificate and client certificates for test set-ups. What is there and good for another week is kept. The CA's key lies beside the certificates: do not use them for anything else.",
+	}, examples: [][2]string{
+		{"For a broker of this name, and a client:", "ngmq gencert -o certs broker.test --client meter-7"},
+	}},
+	"completion": {description: []string{"Prints a completion script for a shell."},
+		examples: [][2]string{
+			{"bash, for good:", "ngmq completion bash > ~/.local/share/bash-completion/completions/ngmq"},
+			{"zsh, for good, in a folder of $fpath:", "ngmq completion zsh > ~/.zsh/completions/_ngmq"},
+			{"fish, for good:", "ngmq completion fish > ~/.config/fish/completions/ngmq.fish"},
+		}},
+}
