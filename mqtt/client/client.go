@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	mrand "math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
@@ -18,9 +20,11 @@ import (
 // for the server until the context ends; the operation itself is not taken back
 // when it does.
 type Client struct {
-	opts    Options
-	session *session
-	notices notifier
+	opts     Options
+	session  *session
+	notices  notifier
+	router   router
+	requests requests
 
 	mu         sync.Mutex
 	link       *link         // nil while not connected
@@ -32,6 +36,10 @@ type Client struct {
 	resumable  bool    // the server keeps the session of an earlier connection
 	keeper     *keeper // nil unless something keeps the client connected
 	stops      int     // calls of Disconnect and Close
+
+	worked     string    // the server of the last connection
+	avoidUntil time.Time // until then it is tried first
+	ready      *dialed   // a connection to a better server
 }
 
 // New makes a client that is not connected yet. The error is that of
@@ -42,6 +50,7 @@ func New(opts Options) (*Client, error) {
 	}
 	opts = opts.withDefaults()
 	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, changed: make(chan struct{})}
+	c.requests.init()
 	if opts.OnDelivered != nil {
 		c.session.finished = func(p *Pending) { c.notices.tell(func() { opts.OnDelivered(p) }) }
 	}
@@ -99,17 +108,27 @@ func (c *Client) Connect(ctx context.Context) (packet.Connack, error) {
 // connectAny tries the servers.
 func (c *Client) connectAny(ctx context.Context) (*link, error) {
 	var errs []error
-	for _, url := range c.servers() {
-		l, err := c.connectTo(ctx, url)
+	if d := c.takeReady(); d != nil {
+		l, err := c.connectOver(ctx, d)
 		if err == nil {
 			return l, nil
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", redacted(url), err))
-		if ctx.Err() != nil {
-			break
-		}
+		errs = append(errs, err)
 	}
-	return nil, errors.Join(errs...)
+	for rest := c.remembered(c.servers()); len(rest) > 0 && ctx.Err() == nil; {
+		var won *dialed
+		var err error
+		if won, rest, err = c.race(ctx, rest); err == nil {
+			var l *link
+			if l, err = c.connectOver(ctx, won); err == nil {
+				return l, nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	err := cmp.Or(errors.Join(errs...), ctx.Err())
+	c.opts.Metrics.ConnectFailed(err)
+	return nil, err
 }
 
 // servers are the URLs in the order in which to try them.
@@ -142,28 +161,22 @@ func (c *Client) stopConnecting() {
 	c.connecting = false
 }
 
-// connectTo tries one server.
-func (c *Client) connectTo(ctx context.Context, url string) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+// connectOver makes a network connection an MQTT connection.
+func (c *Client) connectOver(ctx context.Context, d *dialed) (*link, error) {
+	ctx, cancel := context.WithDeadline(ctx, d.deadline)
 	defer cancel()
-	srv, err := parseURL(url)
-	if err != nil {
-		return nil, err
-	}
-	nc, err := dial(ctx, srv, &c.opts)
-	if err != nil {
-		return nil, err
-	}
-	connect := c.connectPacket(srv)
-	l := newLink(c, nc)
+	connect := c.connectPacket(d.srv)
+	l := newLink(c, d.nc)
 	ack, err := l.handshake(ctx, connect)
 	if err != nil {
-		nc.Close()
-		return nil, err
+		d.nc.Close()
+		return nil, fmt.Errorf("%s: %w", redacted(d.url), err)
 	}
 	if err := c.adopt(ctx, l, ack, !connect.CleanStart); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", redacted(d.url), err)
 	}
+	c.note(d.url)
+	c.opts.Metrics.Connected(redacted(d.url), time.Since(d.began))
 	return l, nil
 }
 

@@ -83,20 +83,48 @@ func (l *link) handshake(ctx context.Context, connect *packet.Connect) (*packet.
 }
 
 func (l *link) exchangeConnect(connect *packet.Connect) (*packet.Connack, error) {
-	if _, err := l.nc.Write(connect.AppendTo(nil, l.version)); err != nil {
+	run, props, err := l.c.opts.beginAuth()
+	if err != nil {
 		return nil, err
 	}
-	p, err := l.dec.ReadPacket(l.nc, l.chunk)
-	if err != nil {
-		return nil, fmt.Errorf("waiting for CONNACK: %w", err)
+	connect.Properties = append(connect.Properties, props...)
+	if err := l.write(connect); err != nil {
+		return nil, err
 	}
-	switch p := p.(type) {
-	case *packet.Connack:
-		return p, nil
-	case *packet.Disconnect:
-		return nil, &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+	for {
+		p, err := l.dec.ReadPacket(l.nc, l.chunk)
+		if err != nil {
+			return nil, fmt.Errorf("waiting for CONNACK: %w", err)
+		}
+		l.c.opts.Metrics.Received(p.Type(), p.Size(l.version))
+		switch p := p.(type) {
+		case *packet.Connack:
+			if p.ReasonCode == packet.Success {
+				err = run.finish(p.Properties)
+			}
+			return p, err
+		case *packet.Disconnect:
+			return nil, &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+		case *packet.Auth:
+			reply, err := run.step(p)
+			if err != nil {
+				return nil, err
+			}
+			if err := l.write(reply); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, fmt.Errorf("client: the server sent %s instead of CONNACK", p.Type())
+		}
 	}
-	return nil, fmt.Errorf("client: the server sent %s instead of CONNACK", p.Type())
+}
+
+// write sends a packet before there is a writer.
+func (l *link) write(p packet.Packet) error {
+	b := p.AppendTo(nil, l.version)
+	l.c.opts.Metrics.Sent(p.Type(), len(b))
+	_, err := l.nc.Write(b)
+	return err
 }
 
 // limits are what the server's CONNACK allows (MQTT 5.0 section 3.2.2.3).
@@ -126,6 +154,8 @@ func (l *link) learn(connect *packet.Connect, ack *packet.Connack) {
 		}
 	}
 	l.slots = make(chan struct{}, l.limits.inflight)
+	allowed, _ := ack.Properties.Uint(packet.TopicAliasMaximum)
+	l.out.aliasMax, l.out.packetSize = min(int(allowed), int(l.c.opts.TopicAliases)), int(l.limits.packetSize)
 }
 
 // check refuses what the server has excluded [MQTT-3.2.2-11] [MQTT-3.2.2-14]
@@ -158,6 +188,18 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 		return nil
 	}
 	return err
+}
+
+// leave is disconnect for a client that goes on with another connection.
+func (l *link) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	l.leaving.Store(true)
+	l.out.putNow(&packet.Disconnect{})
+	if l.out.flush(ctx, l) == nil {
+		l.linger(ctx)
+	}
+	l.end(ErrReturned)
 }
 
 // stopDelivery lets no further message through to OnMessage. It waits a moment for

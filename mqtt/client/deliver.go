@@ -79,8 +79,8 @@ func (l *link) handleDelivery(d delivery) {
 		l.drop(d)
 		return
 	}
-	if !d.known && l.c.opts.OnMessage != nil {
-		l.c.opts.OnMessage(d.message)
+	if !d.known {
+		l.c.dispatch(d.message)
 	}
 	switch d.message.QoS {
 	case 1:

@@ -17,6 +17,9 @@ var (
 	ErrClosed = errors.New("client: connection closed by this client")
 	// ErrQueueFull: there is no connection, and Options.Queue has no room for the message.
 	ErrQueueFull = errors.New("client: the queue of messages is full")
+	// ErrReturned is why a client leaves a connection that it fell back to: a server
+	// that stands before it in Options.Servers can be reached again.
+	ErrReturned = errors.New("client: gone back to a preferred server")
 	// ErrPingTimeout: the server did not answer a PINGREQ in time.
 	ErrPingTimeout = errors.New("client: no PINGRESP from the server")
 	// ErrNotSupported: the server told in its CONNACK that it does not do this

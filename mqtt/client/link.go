@@ -35,11 +35,15 @@ type link struct {
 	began                  time.Time
 	sent, received, pinged atomic.Int64 // since began; pinged 0 = no PINGREQ is due an answer
 
-	once  sync.Once
-	done  chan struct{} // closed at the end
-	err   error         // the cause; set before done is closed
-	local atomic.Bool   // Disconnect or Close ends it
-	gone  bool          // it is not, or no longer, the client's connection; under Client.mu
+	once    sync.Once
+	done    chan struct{} // closed at the end
+	err     error         // the cause; set before done is closed
+	local   atomic.Bool   // Disconnect or Close ends it
+	leaving atomic.Bool   // goBack ends it
+	gone    bool          // it is not, or no longer, the client's connection; under Client.mu
+
+	authMu sync.Mutex
+	auth   *authRun // Reauthenticate is under way
 
 	connack     packet.Connack
 	interrupted bool // under session.mu: the session does not use it any more
@@ -48,7 +52,7 @@ type link struct {
 func newLink(c *Client, nc net.Conn) *link {
 	l := &link{
 		c: c, nc: nc, version: c.opts.Version,
-		out: newOutbox(c.opts.Version), dec: packet.NewDecoder(c.opts.MaxPacketSize),
+		out: newOutbox(c.opts.Version, c.opts.Metrics), dec: packet.NewDecoder(c.opts.MaxPacketSize),
 		chunk: make([]byte, readSize), aliases: map[uint16]string{},
 		inbox: make(chan delivery, inboxSize), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
 		began: time.Now(), done: make(chan struct{}),
@@ -80,9 +84,15 @@ func (l *link) touch(at *atomic.Int64) { at.Store(int64(time.Since(l.began)) + 1
 // client is ready for the next Connect.
 func (l *link) end(cause error) {
 	l.once.Do(func() {
+		if l.leaving.Load() {
+			cause = ErrReturned
+		}
 		l.err = cause
 		l.c.session.interrupt(l, l.reason())
 		connected := l.c.detach(l)
+		if connected {
+			l.c.opts.Metrics.Disconnected(cause)
+		}
 		close(l.done)
 		l.nc.Close()
 		l.c.opts.Logger.Debug("mqtt connection ended", "cause", cause, "local", l.local.Load())
@@ -152,6 +162,7 @@ func (l *link) handleAll() error {
 		if p == nil || err != nil {
 			return err
 		}
+		l.c.opts.Metrics.Received(p.Type(), p.Size(l.version))
 		if err := l.handle(p); err != nil {
 			return err
 		}
@@ -178,6 +189,8 @@ func (l *link) handle(p packet.Packet) error {
 		l.pinged.Store(0)
 	case *packet.Disconnect:
 		return &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+	case *packet.Auth:
+		return l.handleAuth(p)
 	default:
 		return unexpected(p)
 	}

@@ -68,6 +68,19 @@ type Options struct {
 	Servers []string
 	// RandomServer tries Servers in another order each time.
 	RandomServer bool
+	// HeadStart lets Servers race for the network connection (QUIC, TLS, WebSocket
+	// handshakes included): the next one starts when the one before has failed, or after
+	// this time. The first one that is there is used, and tried first for ReturnAfter;
+	// with Reconnect and a session that outlasts the connection the client then goes back
+	// to a server that stands before it, if it can be reached. Default 0: one after the
+	// other; with Fallback DefaultHeadStart.
+	HeadStart time.Duration
+	// ReturnAfter defaults to DefaultReturnAfter.
+	ReturnAfter time.Duration
+	// Fallback puts mqtts:// and wss:// at the same host, with their default ports, behind
+	// every quic:// server, for networks without UDP. With other ports, list the servers
+	// and set HeadStart. Plain TCP is used only if listed.
+	Fallback bool
 	// Dial, when set, opens each network connection in place of Servers, which must be
 	// empty: for a server in the same process (server.Server.Dial) or a transport that
 	// this package does not know. The client closes the connection.
@@ -110,6 +123,10 @@ type Options struct {
 	ReceiveMaximum uint16
 	// TopicAliasMaximum, 5.0 only: topic aliases that the server may use. Default 0.
 	TopicAliasMaximum uint16
+	// TopicAliases, 5.0 only: how many topic aliases to use towards a server that allows
+	// as many (its Topic Alias Maximum), for the topics that are published to first. They
+	// shorten messages. Default 0.
+	TopicAliases uint16
 	// Properties, 5.0 only, are added to CONNECT: User Property, Request Problem
 	// Information, Request Response Information.
 	Properties packet.Properties
@@ -123,10 +140,17 @@ type Options struct {
 	// Queue bounds the messages that are not acknowledged yet.
 	Queue Queue
 
+	// ResponseTopic, 5.0 only, is where Request gets its responses. Others must not use
+	// it. Default: a random name below "ngmq/response/".
+	ResponseTopic string
+	// Auth does enhanced authentication, 5.0 only, e.g. SCRAM; nil = none.
+	Auth Authenticator
+
 	// TLS is used by quic://, mqtts://, ssl:// and wss://.
 	TLS TLS
 
-	// OnMessage takes the received messages; see the package doc. nil drops them.
+	// OnMessage takes the received messages that no handler of Handle takes; see the
+	// package doc. nil drops them.
 	OnMessage func(Message)
 	// The functions that follow are called one at a time, in the order of what happened,
 	// by a goroutine of their own. They may call all methods but should return soon: what
@@ -146,6 +170,8 @@ type Options struct {
 	// QlogDir, when not empty, is the directory for a qlog file per QUIC connection,
 	// ODCID_client.sqlog. It is made with mode 0700 when missing.
 	QlogDir string
+	// Metrics is told what happens; nil = nobody.
+	Metrics Metrics
 	// Logger takes debug lines and the warnings about TLS.Insecure and TLS.KeyLogFile; nil = none.
 	Logger *slog.Logger
 }
@@ -213,6 +239,9 @@ func (o *Options) validateSession() error {
 	if o.version() == packet.V31 && len(o.ClientID) > 23 {
 		errs = append(errs, errors.New("client: Options.ClientID is longer than the 23 characters that MQTT 3.1 allows"))
 	}
+	if o.Auth != nil && o.version() != packet.V50 {
+		errs = append(errs, errors.New("client: Options.Auth needs MQTT 5.0"))
+	}
 	if o.Will != nil && o.Will.Topic == "" {
 		errs = append(errs, errors.New("client: Options.Will has no Topic"))
 	}
@@ -235,6 +264,11 @@ func (o Options) withDefaults() Options {
 	if o.Dial != nil {
 		o.Servers = []string{dialedURL}
 	}
+	if o.Fallback {
+		o.Servers = withFallback(o.Servers)
+		o.HeadStart = cmp.Or(o.HeadStart, DefaultHeadStart)
+	}
+	o.ReturnAfter = cmp.Or(o.ReturnAfter, DefaultReturnAfter)
 	o.Version = o.version()
 	if o.Version == packet.V31 && o.ClientID == "" {
 		o.ClientID = randomID()
@@ -252,6 +286,9 @@ func (o Options) withDefaults() Options {
 		o.MaxInflight = defaultMaxInflight
 	}
 	o.Backoff, o.Queue = o.Backoff.withDefaults(), o.Queue.withDefaults()
+	if o.Metrics == nil {
+		o.Metrics = noMetrics{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

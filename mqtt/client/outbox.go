@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -12,6 +13,7 @@ import (
 // so that many small packets become one write.
 type outbox struct {
 	version packet.Version
+	metrics Metrics
 
 	mu       sync.Mutex
 	buf      []byte        // to be written
@@ -19,10 +21,14 @@ type outbox struct {
 	writing  bool          // a write is under way
 	filled   chan struct{} // capacity 1: buf has become non-empty
 	progress chan struct{} // closed and replaced after each write
+
+	aliases    map[string]uint16 // topic aliases in use (MQTT 5.0 section 3.3.2.3.4)
+	aliasMax   int
+	packetSize int // the server's Maximum Packet Size
 }
 
-func newOutbox(v packet.Version) *outbox {
-	return &outbox{version: v, filled: make(chan struct{}, 1), progress: make(chan struct{})}
+func newOutbox(v packet.Version, metrics Metrics) *outbox {
+	return &outbox{version: v, metrics: metrics, aliases: map[string]uint16{}, filled: make(chan struct{}, 1), progress: make(chan struct{})}
 }
 
 // put appends a packet. When outboxSize bytes are waiting it waits for a write,
@@ -66,11 +72,38 @@ func (o *outbox) putNow(p packet.Packet) {
 }
 
 func (o *outbox) append(p packet.Packet) {
-	o.buf = p.AppendTo(o.buf, o.version)
+	before := len(o.buf)
+	if pub, ok := p.(*packet.Publish); ok && o.aliasMax > 0 {
+		o.buf = o.alias(pub).AppendTo(o.buf, o.version)
+	} else {
+		o.buf = p.AppendTo(o.buf, o.version)
+	}
+	o.metrics.Sent(p.Type(), len(o.buf)-before)
 	select {
 	case o.filled <- struct{}{}:
 	default:
 	}
+}
+
+// aliasRoom is more than a Topic Alias adds to a packet, in bytes.
+const aliasRoom = 8
+
+// alias is p with an alias for its topic, if there is one left.
+func (o *outbox) alias(p *packet.Publish) *packet.Publish {
+	id, known := o.aliases[string(p.Topic)]
+	if !known {
+		if len(o.aliases) == o.aliasMax || p.Size(o.version)+aliasRoom > o.packetSize {
+			return p
+		}
+		id = uint16(len(o.aliases) + 1)
+		o.aliases[string(p.Topic)] = id
+	}
+	short := *p
+	short.Properties = packet.AppendUint16(slices.Clip(p.Properties), packet.TopicAlias, id)
+	if known {
+		short.Topic = nil
+	}
+	return &short
 }
 
 // flush waits until everything has been written.

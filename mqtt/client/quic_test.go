@@ -130,3 +130,50 @@ func TestQUICInsecureAndLostConnection(t *testing.T) {
 	_, err = c.Publish(within(t), Message{Topic: "a"})
 	assert.ErrorIs(t, err, ErrNotConnected)
 }
+
+// TestFallbackWithoutUDP: a network that swallows UDP costs the head start once, and QUIC is used again
+// when it works.
+func TestFallbackWithoutUDP(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	url, accept := listen(t)
+	c, err := New(Options{
+		Servers: []string{"quic://" + silent.LocalAddr().String(), url}, HeadStart: DefaultHeadStart, ReturnAfter: 300 * time.Millisecond,
+		ClientID: "me", ResumeSession: true, Reconnect: true, Backoff: soon, TLS: TLS{Insecure: true},
+	})
+	require.NoError(t, err)
+	defer c.Close()
+	began := time.Now()
+	s, _ := reconnect(t, c, accept, packet.Connack{})
+	assert.Less(t, time.Since(began), 500*time.Millisecond)
+	began = time.Now()
+	s.nc.Close()
+	s, _ = welcome(accept, packet.Connack{SessionPresent: true})
+	assert.Less(t, time.Since(began), DefaultHeadStart, "what worked is remembered")
+
+	require.NoError(t, silent.Close())
+	acceptQUIC := listenQUICAt(t, silent.LocalAddr().String())
+	expect[*packet.Disconnect](s)
+	s.nc.Close()
+	s, _ = welcome(acceptQUIC, packet.Connack{SessionPresent: true})
+	require.NoError(t, c.AwaitConnection(within(t)))
+	_, err = c.Publish(within(t), Message{Topic: "over QUIC"})
+	require.NoError(t, err)
+	assert.Equal(t, "over QUIC", string(expect[*packet.Publish](s).Topic))
+}
+
+func listenQUICAt(t *testing.T, addr string) (accept func() *peer) {
+	t.Helper()
+	cert, err := crypto.GenerateDevCert(t.TempDir())
+	require.NoError(t, err)
+	tls, err := crypto.NewContext(crypto.Config{CertFile: cert.CertFile, KeyFile: cert.KeyFile, ALPN: []string{alpn}})
+	require.NoError(t, err)
+	l, err := endpoint.NewListener(endpoint.Config{TLS: tls, Addrs: []string{addr}, Workers: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close(); tls.Close() })
+	return func() *peer {
+		nc, err := l.Accept()
+		require.NoError(t, err)
+		return newPeer(t, nc)
+	}
+}

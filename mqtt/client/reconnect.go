@@ -83,6 +83,9 @@ func (o *Options) validateReconnect() error {
 	if o.Backoff.Max > 0 && o.Backoff.Max < o.Backoff.Min {
 		errs = append(errs, fmt.Errorf("client: Options.Backoff.Max %s is less than Min %s", o.Backoff.Max, o.Backoff.Min))
 	}
+	if o.HeadStart < 0 || o.ReturnAfter < 0 {
+		errs = append(errs, errors.New("client: Options.HeadStart or ReturnAfter is negative: use 0 for the defaults"))
+	}
 	if o.Queue.Messages < 0 || o.Queue.Bytes < 0 {
 		errs = append(errs, errors.New("client: Options.Queue is negative: use 0 for the defaults"))
 	}
@@ -154,6 +157,9 @@ func (c *Client) stopKeeping() bool {
 	}
 	k.cancel()
 	<-k.ended
+	if d := c.takeReady(); d != nil {
+		d.nc.Close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.announce()
@@ -172,16 +178,33 @@ func (c *Client) stayConnected(ctx context.Context, l *link) {
 				continue
 			}
 		}
-		select {
-		case <-l.done:
-		case <-ctx.Done():
+		if !c.watch(ctx, l) {
 			return
 		}
 		failures++
-		if time.Since(l.began) > c.opts.Backoff.Max {
+		if l.leaving.Load() || time.Since(l.began) > c.opts.Backoff.Max {
 			failures = 0
 		}
 		l = nil
+	}
+}
+
+// watch waits for the end of a connection, and leaves it for a better one from time to
+// time; false when ctx ended.
+func (c *Client) watch(ctx context.Context, l *link) bool {
+	for {
+		var due <-chan time.Time
+		if len(c.better()) > 0 {
+			due = time.After(c.opts.ReturnAfter)
+		}
+		select {
+		case <-l.done:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-due:
+			c.goBack(ctx, l)
+		}
 	}
 }
 
