@@ -32,6 +32,9 @@ const (
 	// connections: a lost CONNECTION_CLOSE is repeated when the peer sends
 	// again, which takes it a round trip.
 	drainTime = 250 * time.Millisecond
+	// shutdownPoll is how often a worker that has nothing left to do looks whether the
+	// others need it still, to forward what comes to its sockets.
+	shutdownPoll = 5 * time.Millisecond
 )
 
 // worker drives a Core with sockets and the clock. A turn is made by the
@@ -209,6 +212,8 @@ func (w *worker) deadline() ngtcp2.Timestamp {
 	}
 	if w.drainBy != 0 {
 		at = min(at, w.drainBy)
+	} else if w.core.ending && w.core.Live() == 0 {
+		at = min(at, ngtcp2.Now().Add(shutdownPoll))
 	}
 	return at
 }
@@ -314,9 +319,10 @@ func (w *worker) forwardTo(to int, m Message, pkt []byte) bool {
 	}
 }
 
-// finished reports whether a worker that shuts down has nothing left to do.
+// finished reports whether a worker that shuts down has nothing left to do: its own
+// connections have ended, and those of other workers, whose packets may come here.
 func (w *worker) finished(now ngtcp2.Timestamp) bool {
-	if !w.core.ending || w.core.Live() > 0 || w.core.Busy() {
+	if !w.core.ending || w.core.Live() > 0 || w.core.Busy() || w.core.shared.conns.Load() > 0 {
 		return false
 	}
 	if w.drainBy == 0 {

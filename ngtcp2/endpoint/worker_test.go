@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -80,4 +81,25 @@ func TestReaderLeavesNothing(t *testing.T) {
 	w.read(s)
 	require.NoError(t, err)
 	assert.True(t, ran)
+}
+
+// A connection whose packets come to another worker's socket, which has none of its own,
+// closes as fast as others: that worker forwards until the end.
+func TestShutdownForwards(t *testing.T) {
+	leakCheck(t)
+	l := echoServer(t, Config{Workers: 4})
+	nat := newNAT(t, l.Addr().(*net.UDPAddr).AddrPort())
+	conn := dial(t, start(t, Config{Workers: 1}), nat.addr())
+	ask(t, conn, []byte("x")) // a handshake stays at one address (RFC 9000 section 9)
+	eventually(t, func() bool {
+		nat.rebind(t)
+		ask(t, conn, []byte("x"))
+		before := l.Endpoint().Stats()
+		ask(t, conn, []byte("y"))
+		after := l.Endpoint().Stats()
+		return after.Count(Forwarded) > before.Count(Forwarded)
+	}, "no packet came to another worker")
+	began := time.Now()
+	require.NoError(t, l.Shutdown(within(t)))
+	assert.Less(t, time.Since(began), DefaultCloseTimeout/2)
 }
