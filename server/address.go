@@ -101,7 +101,7 @@ func (c Config) checkReach(field, address string, a tcpAddress) error {
 
 // checksClients says whether strangers may knock on the addresses in field.
 func (c Config) checksClients(field string) bool {
-	certificates := c.ClientCAFile != "" && c.ClientCert == ClientCertRequired && slices.Contains([]string{"QUIC", "TLS", "WSS"}, field)
+	certificates := c.ClientCAFile != "" && c.ClientCert == ClientCertRequired && slices.Contains([]string{"QUIC", "PreferredAddrs", "TLS", "WSS"}, field)
 	return c.AllowAnonymous || c.Handlers.Connect != nil || len(c.Authenticators) > 0 || certificates
 }
 

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 )
 
 // Off as a listen address switches that transport off.
@@ -147,6 +149,21 @@ type Config struct {
 	// trip; default RetryAuto.
 	Retry RetryPolicy
 
+	// LoadBalancer, when set, gives QUIC Connection IDs a form that a load balancer in
+	// front of several servers routes by, so that a client whose address changes stays
+	// with its server (QUIC-LB, see package quiclb). Each server has a ServerID of its
+	// own, the rest is the same. Default nil: they tell nobody else anything.
+	LoadBalancer *LoadBalancer
+	// NoMigration asks QUIC clients not to migrate (disable_active_migration, RFC 9000
+	// section 18.2). A NAT may change their address all the same: as section 9 asks, the
+	// server then makes sure that they are there, and goes on. To PreferredAddrs they go.
+	NoMigration bool
+	// PreferredAddrs are addresses of this server, "ip:port", one IPv4 and one IPv6 at
+	// most, that QUIC clients are asked to go to after the handshake: its own behind
+	// an address that many servers share (RFC 9000 section 9.6). They are listened on,
+	// and count as addresses of QUIC. With port 0 the system chooses. Default none.
+	PreferredAddrs []string
+
 	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC and TLS connections
 	// in the NSS key log format, for packet analysers. Whoever reads it reads the
 	// traffic. It is appended to and made with mode 0600; one that is open to group or
@@ -173,6 +190,10 @@ type Config struct {
 	// Logger gets the server's log; nil means none.
 	Logger *slog.Logger
 }
+
+// LoadBalancer is what a server and the load balancers in front of it agree upon: config
+// rotation bits (ID), ServerID, NonceLen, and a Key for all but plaintext.
+type LoadBalancer = quiclb.Config
 
 // Limits bounds what clients can make the server hold. Zero fields mean the
 // default that is named with each.

@@ -54,11 +54,12 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		Broker: s.broker, TLS: tls, Addrs: addrs, Logger: s.log,
 		Workers: s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
-		Qlog: qlog, LogQUIC: s.cfg.LogQUIC,
+		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
+		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred,
 	})
 	if err != nil {
 		tls.Close()
-		return listenError("QUIC", join(addrs), err)
+		return listenError("QUIC", join(append(addrs, r.preferred...)), err)
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
 	return nil

@@ -44,7 +44,7 @@ func (c Config) Validate() error {
 
 // resolved is a valid Config in the form that New works with.
 type resolved struct {
-	quic              []netip.AddrPort
+	quic, preferred   []netip.AddrPort
 	tcp, tls, ws, wss []tcpAddress
 	unix              []unixAddress
 	certificate       *tls.Certificate // from CertFile and KeyFile, else nil
@@ -57,6 +57,9 @@ func (c Config) resolve() (r resolved, err error) {
 	note := func(err error) { errs = append(errs, err) }
 	r.quic, err = c.resolveQUIC()
 	note(err)
+	r.preferred, err = c.resolvePreferred()
+	note(err)
+	note(c.checkPaths())
 	for _, list := range c.tcpLists(&r) {
 		*list.to, err = c.resolveTCP(list.field, list.from)
 		note(err)

@@ -55,6 +55,7 @@ type cli struct {
 	LogLevel       string              `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
 	LogFormat      string              `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json. Default: ${default}."`
 
+	Path     pathFlags     `embed:""`
 	Protocol protocolFlags `embed:""`
 	Limits   limitFlags    `embed:"" group:"Limits"`
 
@@ -153,7 +154,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		Faults: c.InjectFault, FaultsInPublic: c.InjectFaultInPublic,
 		Version: "ngmqd " + ownVersion(),
 	}
-	if err := c.Protocol.apply(&cfg); err != nil {
+	if err := errors.Join(c.Path.apply(&cfg), c.Protocol.apply(&cfg)); err != nil {
 		return err
 	}
 	srv, err := server.New(cfg)

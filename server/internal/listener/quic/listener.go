@@ -14,6 +14,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
@@ -24,13 +25,16 @@ type Config struct {
 	Addrs            []netip.AddrPort // UDP addresses to listen on
 	Workers          int              // event loops, 0 = one per core
 	Retry            endpoint.RetryPolicy
-	Qlog             endpoint.Qlog // nil = none
-	LogQUIC          bool          // ngtcp2's own log to Logger
-	EarlyData        bool          // take early data; TLS has to allow it too
-	MaxConnections   int           // 0 = the endpoint's default
-	HandshakeTimeout time.Duration // 0 = the endpoint's default
-	IdleTimeout      time.Duration // offered; 0 = the endpoint's default
-	Logger           *slog.Logger  // required
+	Qlog             endpoint.Qlog  // nil = none
+	LogQUIC          bool           // ngtcp2's own log to Logger
+	EarlyData        bool           // take early data; TLS has to allow it too
+	MaxConnections   int            // 0 = the endpoint's default
+	HandshakeTimeout time.Duration  // 0 = the endpoint's default
+	IdleTimeout      time.Duration  // offered; 0 = the endpoint's default
+	LoadBalancer     *quiclb.Config // form of Connection IDs; nil = the endpoint's own
+	NoMigration      bool
+	PreferredAddrs   []netip.AddrPort
+	Logger           *slog.Logger // required
 }
 
 // closeTimeout is how long a closed connection waits until the peer has acknowledged
@@ -52,11 +56,15 @@ func Listen(cfg Config) (*Listener, error) {
 	c := endpoint.Config{
 		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
+		LoadBalancer: cfg.LoadBalancer, DisableActiveMigration: cfg.NoMigration,
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
 		EarlyData: cfg.EarlyData,
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())
+	}
+	for _, a := range cfg.PreferredAddrs {
+		c.PreferredAddrs = append(c.PreferredAddrs, a.String())
 	}
 	ep, err := endpoint.New(c)
 	if err != nil {

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/ngmq/ngmq/server"
+)
+
+// pathFlags are the flags about the ways of QUIC clients to the server: load balancers
+// and addresses that change.
+type pathFlags struct {
+	QuicLBServerID   string   `name:"quic-lb-server-id" placeholder:"HEX" help:"Server ID, 1 to 15 bytes, that a load balancer finds in QUIC Connection IDs (QUIC-LB), different at each server. Default: none, Connection IDs are not for load balancers."`
+	QuicLBConfig     uint8    `name:"quic-lb-config" placeholder:"N" default:"0" help:"Config rotation bits of QUIC-LB, 0 to 6. Default: ${default}."`
+	QuicLBNonce      int      `name:"quic-lb-nonce" placeholder:"BYTES" default:"8" help:"Length of the nonce of QUIC-LB, 4 to 18 bytes. Default: ${default}."`
+	QuicLBKeyFile    string   `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them. Without it server IDs can be read by everybody."`
+	NoMigration      bool     `help:"Ask QUIC clients not to migrate to another address; one that a NAT gives them is served."`
+	PreferredAddress []string `placeholder:"ADDR" help:"Address IP:PORT of this server that QUIC clients are to go to after the handshake, for instance from one that many servers share; one IPv4 and one IPv6."`
+}
+
+// apply puts the flags into c.
+func (f *pathFlags) apply(c *server.Config) error {
+	c.NoMigration, c.PreferredAddrs = f.NoMigration, f.PreferredAddress
+	if f.QuicLBServerID == "" {
+		if f.QuicLBKeyFile != "" {
+			return errors.New("--quic-lb-key-file: needs --quic-lb-server-id")
+		}
+		return nil
+	}
+	id, err := hex.DecodeString(f.QuicLBServerID)
+	if err != nil {
+		return fmt.Errorf("--quic-lb-server-id: %w; use two hexadecimal digits per byte, such as 0a01", err)
+	}
+	key, err := readKey(f.QuicLBKeyFile)
+	c.LoadBalancer = &server.LoadBalancer{ID: f.QuicLBConfig, ServerID: id, NonceLen: f.QuicLBNonce, Key: key}
+	return err
+}
+
+// readKey reads a key in hexadecimal; nil without a file.
+func readKey(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("--quic-lb-key-file: %w", err)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) == 0 {
+		return nil, fmt.Errorf("--quic-lb-key-file: %s: not hexadecimal digits; make it with openssl rand -hex 16", name)
+	}
+	return key, nil
+}

@@ -1,0 +1,62 @@
+//go:build !noquic
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/server"
+)
+
+func TestPathFlags(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(key, []byte("8f95f09245765f80256934e50c66207f\n"), 0o600))
+	f := pathFlags{QuicLBServerID: "0a01", QuicLBConfig: 3, QuicLBNonce: 9, QuicLBKeyFile: key, NoMigration: true, PreferredAddress: []string{"127.0.0.9:1"}}
+	var c server.Config
+	require.NoError(t, f.apply(&c))
+	assert.Equal(t, &server.LoadBalancer{ID: 3, ServerID: []byte{10, 1}, NonceLen: 9, Key: []byte("\x8f\x95\xf0\x92\x45\x76\x5f\x80\x25\x69\x34\xe5\x0c\x66\x20\x7f")}, c.LoadBalancer)
+	assert.True(t, c.NoMigration)
+	assert.Equal(t, []string{"127.0.0.9:1"}, c.PreferredAddrs)
+
+	require.NoError(t, os.WriteFile(key, []byte("no key"), 0o600))
+	for want, f := range map[string]pathFlags{
+		"two hexadecimal digits per byte": {QuicLBServerID: "xyz"},
+		"needs --quic-lb-server-id":       {QuicLBKeyFile: key},
+		"openssl rand -hex 16":            {QuicLBServerID: "01", QuicLBKeyFile: key},
+		"no such file":                    {QuicLBServerID: "01", QuicLBKeyFile: key + "2"},
+	} {
+		assert.ErrorContains(t, f.apply(&c), want)
+	}
+}
+
+// All of them at once: a client connects, and goes to the preferred address.
+func TestPathFlagsServe(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("5e", 16)), 0o600))
+	p := command(t, []string{"NGMQ_QUIC_LB_KEY_FILE=" + key}, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "14", "--no-migration",
+		"--preferred-address", "127.0.0.7:0"}, anyPorts...)...)
+	quic := strings.Split(p.ready(t)["quic"], ",")
+	require.Len(t, quic, 2)
+	assert.Contains(t, quic[1], "127.0.0.7:")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := client.Dial(ctx, "quic://"+quic[0], client.Options{TLS: client.TLS{CAFile: filepath.Join(p.home(), ".local", "share", "ngmq", "dev-ca.crt")}})
+	require.NoError(t, err)
+	require.NoError(t, c.Disconnect(ctx))
+}
+
+func TestPathFlagsWrong(t *testing.T) {
+	p := command(t, nil, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "2", "--quic-lb-config", "7"}, anyPorts...)...)
+	assert.Equal(t, 1, p.status(t))
+	for _, want := range []string{"NonceLen: 2: use 4 to 17", "ID: 7: use 0 to 6", "--quic-lb-nonce"} {
+		assert.Contains(t, p.stderr.String(), want)
+	}
+}
