@@ -46,41 +46,43 @@ func (p *QueuePolicy) UnmarshalText(text []byte) error {
 
 // deliver queues d for the client, or counts it as dropped. d stays the caller's. Any
 // goroutine.
-func (s *Session) deliver(d *delivery) {
-	if reason, ok := s.offer(d, true); !ok {
-		s.dropped(reason)
+func (o *outlet) deliver(d *delivery) {
+	if reason, ok := o.offer(d, true); !ok {
+		o.s.dropped(reason)
 	}
 }
 
 // offer queues d for the client, if the limits allow it, and wakes the owner of the
 // connection. It takes its own reference on the message. insist: when there is no room,
 // do as QueuePolicy says. Any goroutine.
-func (s *Session) offer(d *delivery, insist bool) (reason DropReason, ok bool) {
-	if s.b.cfg.Handlers.Deliver == nil {
-		return s.enqueue(d, d.m, insist)
+func (o *outlet) offer(d *delivery, insist bool) (reason DropReason, ok bool) {
+	if o.s.b.cfg.Handlers.Deliver == nil {
+		return o.enqueue(d, d.m, insist)
 	}
-	changed, ok := s.callDeliver(*d)
+	changed, ok := o.s.callDeliver(*d)
 	if !ok {
 		return DropHandler, false
 	}
 	if changed.m != d.m {
 		defer changed.m.Release()
 	}
-	return s.enqueue(&changed, d.m, insist)
+	return o.enqueue(&changed, d.m, insist)
 }
 
 // enqueue is offer after the Deliver handler, which has made d of origin.
-func (s *Session) enqueue(d *delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
+func (o *outlet) enqueue(d *delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
+	s := o.s
 	s.mu.Lock()
+	o = o.current()
 	if d.stored && origin.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()
 		return 0, true
 	}
-	if reason, ok = s.admit(d); !ok {
-		return s.refused(d, reason, insist)
+	if reason, ok = o.admit(d); !ok {
+		return o.refused(d, reason, insist)
 	}
 	d.m.Retain()
-	s.queue.push(d)
+	o.push(d)
 	c := s.client
 	s.mu.Unlock()
 	if c != nil {
@@ -91,20 +93,21 @@ func (s *Session) enqueue(d *delivery, origin *Message, insist bool) (reason Dro
 
 // refused is the rest of enqueue when there is no place for d, unless some can be made.
 // It unlocks s.mu.
-func (s *Session) refused(d *delivery, reason DropReason, insist bool) (_ DropReason, ok bool) {
+func (o *outlet) refused(d *delivery, reason DropReason, insist bool) (_ DropReason, ok bool) {
+	s := o.s
 	var expired, old []delivery
 	if reason.full() {
-		if expired = s.purge(); len(expired) > 0 {
-			reason, ok = s.admit(d)
+		if expired = o.purge(); len(expired) > 0 {
+			reason, ok = o.admit(d)
 		}
 		if !ok && insist && s.b.cfg.QueuePolicy == DropOld {
 			var few [4]delivery
-			reason, ok, old = s.makeRoom(d, few[:0])
+			reason, ok, old = o.makeRoom(d, few[:0])
 		}
 	}
 	if ok {
 		d.m.Retain()
-		s.queue.push(d)
+		o.push(d)
 	}
 	c := s.client
 	s.mu.Unlock()
@@ -118,20 +121,39 @@ func (s *Session) refused(d *delivery, reason DropReason, insist bool) (_ DropRe
 	case ok:
 		c.wake()
 	case insist && reason == DropQueueFull && s.b.cfg.QueuePolicy == DropClient:
-		c.kick(packet.QuotaExceeded, "client does not read its messages")
+		o.giveUp(c)
 	}
 	return reason, ok
 }
 
+// giveUp ends a connection that does not read its messages, or the data stream that is not
+// read. No lock is held.
+func (o *outlet) giveUp(c *Client) {
+	s := o.s
+	s.mu.Lock()
+	st := o.stream
+	s.mu.Unlock()
+	if st == nil {
+		c.kick(packet.QuotaExceeded, errSlow)
+		return
+	}
+	o.overrun.Store(true)
+	st.waiting.Store(true)
+	c.wake()
+}
+
+const errSlow = "client does not read its messages"
+
 // makeRoom takes the oldest messages out of a full queue until there is room for d.
 // s.mu is held.
-func (s *Session) makeRoom(d *delivery, old []delivery) (DropReason, bool, []delivery) {
+func (o *outlet) makeRoom(d *delivery, old []delivery) (DropReason, bool, []delivery) {
+	s := o.s
 	for {
-		reason, ok := s.admit(d)
-		if ok || !reason.full() || s.queue.n == 0 {
+		reason, ok := o.admit(d)
+		if ok || !reason.full() || o.queue.n == 0 {
 			return reason, ok, old
 		}
-		old = append(old, s.queue.pop())
+		old = append(old, o.queue.pop())
 		if s.client == nil {
 			s.setOffline(s.queue.bytes + s.out.bytes)
 		}
@@ -154,13 +176,14 @@ func (s *Session) release(gone []delivery, reason DropReason) {
 const purgeInterval = time.Second
 
 // purge takes what is stale out of a full queue [MQTT-3.3.2-5]. s.mu is held.
-func (s *Session) purge() []delivery {
+func (o *outlet) purge() []delivery {
+	s := o.s
 	now := s.b.now()
 	if now < s.purgeAt {
 		return nil
 	}
 	s.purgeAt = now + int64(purgeInterval)
-	expired := s.queue.take(func(d *delivery) bool { return s.stale(d, now) }, nil)
+	expired := o.queue.take(func(d *delivery) bool { return s.stale(d, now) }, nil)
 	if s.client == nil {
 		s.setOffline(s.queue.bytes + s.out.bytes)
 	}
@@ -180,15 +203,15 @@ func (s *Session) stale(d *delivery, now int64) bool {
 
 // admit decides whether d may be queued. Who sends retained messages looks for room
 // itself.
-func (s *Session) admit(d *delivery) (DropReason, bool) {
-	cfg := &s.b.cfg
+func (o *outlet) admit(d *delivery) (DropReason, bool) {
+	s := o.s
 	switch {
 	case s.ended:
 		return DropSessionEnded, false
 	case s.client == nil && d.qos == 0:
 		return DropOffline, false
-	case s.queue.n == 0 || d.stored:
-	case s.queue.n >= cfg.MaxQueuedMessages, s.queue.bytes+d.m.Size() > cfg.MaxQueuedBytes:
+	case o.queue.n == 0 || d.stored:
+	case o.full(d.m.Size()):
 		return DropQueueFull, false
 	}
 	if s.client == nil && !s.countOffline(d.m.Size()) {

@@ -21,7 +21,7 @@ type Broker struct {
 	base  time.Time       // when broker time began
 	epoch int64           // Unix time of base in nanoseconds
 
-	subs      topic.Tree[*Session, *subscription]
+	subs      topic.Tree[*outlet, *subscription]
 	shares    shares
 	handlers  topic.Tree[uint64, handler]
 	routers   sync.Pool // of *router
@@ -153,6 +153,10 @@ func (b *Broker) logClosed(c *Client, e *Error) {
 	}
 	b.log(logClosed, slog.LevelWarn, "client closed", "client", id, "code", e.Code.String(), "reason", e.Reason,
 		"transport", info.Transport, "remote", info.Remote)
+}
+
+func (b *Broker) logStreamReset(st *Stream, e *StreamError) {
+	b.log(logClosed, slog.LevelWarn, "stream reset", "client", st.c.info.ID, "stream", st.id, "code", e.Code.String(), "reason", e.Reason)
 }
 
 func (b *Broker) logDropped(s *Session, text string) {

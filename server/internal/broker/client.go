@@ -20,22 +20,23 @@ type Client struct {
 	t Transport
 
 	// Owner only.
-	decoder  packet.Decoder
-	conn     *ConnInfo         // of t, once it has been needed
-	info     *ClientInfo       // from CONNECT on
-	session  *Session          // from an accepted CONNECT on; it may have another client by now
-	aliases  [][]byte          // topic names by Topic Alias - 1
-	terse    bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
-	answer   packet.Properties // of the Connect handler, for the CONNACK
-	auth     *authentication   // nil without enhanced authentication
-	early    *Early            // what an early CONNECT has been told; nil without
-	dirty    bool              // something waits for Flush
-	n        tally
-	names    *[topicNames]string // see nameOf; nil without Authorize
-	nextName uint                // place in names
-	meter    *meter              // nil without rate limits
-	from     netip.Addr          // counted in addresses; invalid: not
-	excess   bool                // one more than MaxConnectionsPerIP
+	control    Stream
+	current    *Stream           // whose packet is being handled
+	conn       *ConnInfo         // of t, once it has been needed
+	info       *ClientInfo       // from CONNECT on
+	session    *Session          // from an accepted CONNECT on; it may have another client by now
+	aliasBytes int               // of topic names, by Stream.setAlias on data streams
+	terse      bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
+	answer     packet.Properties // of the Connect handler, for the CONNACK
+	auth       *authentication   // nil without enhanced authentication
+	early      *Early            // what an early CONNECT has been told; nil without
+	dirty      bool              // something waits for Flush
+	n          tally
+	names      *[topicNames]string // see nameOf; nil without Authorize
+	nextName   uint                // place in names
+	meter      *meter              // nil without rate limits
+	from       netip.Addr          // counted in addresses; invalid: not
+	excess     bool                // one more than MaxConnectionsPerIP
 
 	// Set by the owner before accepted, then constant.
 	version   packet.Version
@@ -52,8 +53,6 @@ type Client struct {
 	timer   timer                   // CONNECT deadline, then keep alive
 
 	mu       sync.Mutex
-	control  []byte // encoded control packets that wait for Flush
-	controls int    // how many they are
 	last     []byte // the packet after which nothing may be sent [MQTT-3.14.4-1]
 	accepted bool   // CONNACK 0 has been queued
 	cause    *Error // why closing
@@ -69,7 +68,8 @@ var errTakenOver = &Error{Code: packet.SessionTakenOver, Reason: "another connec
 // deadline for its CONNECT (Config.ConnectTimeout) begins now.
 func (b *Broker) NewClient(t Transport) *Client {
 	c := &Client{b: b, t: t, maxPacket: packet.MaxPacketSize}
-	c.decoder.Init(uint32(b.cfg.MaxConnectSize))
+	c.control.c, c.current = c, &c.control
+	c.control.decoder.Init(uint32(b.cfg.MaxConnectSize))
 	c.meter = newMeter(c)
 	b.count.connections.Add(1)
 	b.mu.Lock()
@@ -87,10 +87,13 @@ func (b *Broker) NewClient(t Transport) *Client {
 // (the last packet, CONNACK or DISCONNECT, is waiting there), closes the network
 // connection with CloseCode(err) and calls Closed(err). After an orderly DISCONNECT
 // the error is an *Error with NormalDisconnection.
-func (c *Client) Feed(chunk []byte) error {
+func (c *Client) Feed(chunk []byte) error { return c.take(&c.control, chunk) }
+
+// take is Feed for a stream.
+func (c *Client) take(st *Stream, chunk []byte) error {
 	now := c.b.now()
 	c.seen.Store(now)
-	err := c.feed(chunk)
+	err := c.feed(st, chunk)
 	if c.meter != nil {
 		c.slowDown(now, len(chunk), &c.n)
 	}
@@ -103,7 +106,7 @@ func (c *Client) Feed(chunk []byte) error {
 }
 
 // feed handles the packets of a chunk. A panic ends this connection only.
-func (c *Client) feed(chunk []byte) (err error) {
+func (c *Client) feed(st *Stream, chunk []byte) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.b.LogPanic("client", v)
@@ -115,17 +118,22 @@ func (c *Client) feed(chunk []byte) (err error) {
 			return c.fail(err)
 		}
 	}
-	c.decoder.Feed(chunk)
+	c.current = st
+	st.decoder.Feed(chunk)
 	for !c.closing.Load() {
-		p, err := c.decoder.Next()
+		p, err := st.decoder.Next()
 		if p == nil && err == nil {
 			return nil
 		}
 		if err == nil {
 			err = c.handle(p)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case st.isControl():
 			return c.fail(err)
+		default:
+			return st.fail(err)
 		}
 	}
 	return c.reason()
@@ -136,6 +144,11 @@ func (c *Client) handle(p packet.Packet) error {
 	c.n.packets++
 	if c.session == nil {
 		return c.handleFirst(p)
+	}
+	if !c.current.isControl() {
+		if err := c.current.carries(p.Type()); err != nil {
+			return err
+		}
 	}
 	switch p := p.(type) {
 	case *packet.Publish:
@@ -331,7 +344,7 @@ func (c *Client) Closed(err error) {
 	}
 	b.addresses.leave(c.from, b.now())
 	_ = b.Protect("end of a client", func() error { b.detach(c, departure{keepWill: true}); return nil })
-	c.decoder, c.aliases = packet.Decoder{}, nil
+	c.control.decoder, c.control.aliases = packet.Decoder{}, nil
 	b.count.connections.Add(-1)
 	if c.accepted {
 		b.count.clients.Add(-1)

@@ -127,6 +127,10 @@ type Config struct {
 	// QueuePolicy says what happens to messages for a session whose queue is full.
 	// Default DropNew.
 	QueuePolicy QueuePolicy
+	// SingleSubscription makes a subscription replace the one with the same filter that
+	// the client has made on another stream, as it does on one stream. Default: each
+	// of the streams gets a copy of the messages.
+	SingleSubscription bool
 	// MaxPendingControl limits the encoded control packets (acknowledgements,
 	// PINGRESP) that wait for one connection, in bytes. A client that sends requests
 	// and does not read the answers is disconnected with 0x97. Default 1 MiB.

@@ -66,7 +66,7 @@ func (c *Client) admit(p *packet.Connect) error {
 // negotiate reads what the client says about itself.
 func (c *Client) negotiate(p *packet.Connect) {
 	c.version = p.Version
-	c.decoder.SetVersion(p.Version)
+	c.control.decoder.SetVersion(p.Version)
 	if n, ok := p.Properties.Uint(packet.MaximumPacketSize); ok {
 		c.maxPacket = int(min(n, packet.MaxPacketSize))
 	}
@@ -199,7 +199,7 @@ func (b *Broker) grantExpiry(seconds uint32) uint32 {
 // accept answers with CONNACK 0 [MQTT-3.1.4-5] and starts the keep alive timer. Only
 // then the session may send: CONNACK is the first packet [MQTT-3.2.0-1].
 func (c *Client) accept(ack *packet.Connack) error {
-	c.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize)) // not for strangers
+	c.control.decoder.SetMaxPacketSize(uint32(c.b.cfg.MaxPacketSize)) // not for strangers
 	c.keepAlive = int64(c.info.KeepAlive) * int64(time.Second)
 	c.mu.Lock()
 	if c.closing.Load() { // taken over already
@@ -230,11 +230,11 @@ func (c *Client) queueConnack(ack *packet.Connack) error {
 		return c.early.confirm(ack, c.version)
 	}
 	if len(c.b.cfg.Faults) == 0 {
-		c.control = ack.AppendTo(c.control, c.version)
+		c.control.answers = ack.AppendTo(c.control.answers, c.version)
 	} else {
-		c.control = c.faultyConnack(c.control, ack)
+		c.control.answers = c.faultyConnack(c.control.answers, ack)
 	}
-	c.controls++
+	c.control.answered++
 	return nil
 }
 

@@ -4,26 +4,48 @@
 //
 // # The way of a message
 //
-//	bytes -> Client.Feed -> packet.Decoder -> Client.onPublish
+//	bytes -> Client.Feed, Stream.Feed -> packet.Decoder -> Client.onPublish
 //	      -> newMessage                one copy, pooled, counted references
 //	      -> Broker.inspect            publish handlers, if any match
 //	      -> Broker.route              retained store, then router.receivers:
-//	                                   topic.Tree.Match merged per session, cached;
+//	                                   topic.Tree.Match merged per outlet, cached;
 //	                                   one member of each group of a shared subscription
-//	      -> Session.deliver           queue of each receiver, Transport.Wake
+//	      -> outlet.deliver            queue of each receiver, Transport.Wake
 //	      -> Client.ack                PUBACK or PUBREC for the publisher
 //
-//	owner: Transport.Wake -> Client.Flush -> Client.control (acknowledgements)
-//	      -> Session.collect           packet identifiers, Receive Maximum, expiry
+//	owner: Transport.Wake -> Client.Flush, Stream.Flush -> Stream.answers (acknowledgements)
+//	      -> outlet.collect            packet identifiers, Receive Maximum, expiry
 //	      -> writer.encode -> Sink     head, payload (shared when large)
 //
 // A QoS 0 message costs no allocation on this way.
+//
+// # Streams
+//
+// A client has a control stream, and over QUIC data streams besides (Client.OpenStream).
+// What belongs to a stream, and what to the session:
+//
+//	Stream   decoder, answers, topic aliases of the client, packet identifiers that the
+//	         client has given to its QoS 2 messages
+//	outlet   subscriptions, the queue of what is to be sent, retained messages to come;
+//	         the control stream's is part of the session, a data stream's its own
+//	Session  packet identifiers that the broker gives out, Receive Maximum, the window of
+//	         what is in flight, will, expiry
+//
+// A data stream that is closed while its connection lives loses its subscriptions; the
+// rest of its outlet, and what is in flight on it, becomes the control stream's
+// (closeStream). When the connection is lost or taken over, everything does
+// (comeHome, then rehome for subscriptions), so that the next connection of the session
+// finds it, on whatever transport. A subscription keeps its key in topic.Tree for life
+// and is moved by replacing the value: a message finds it once, wherever it is. Queues and
+// Receive Maximum are shared so that no stream gets more than it leaves free (outlet.full,
+// outlet.greedy).
 //
 // # Files
 //
 //	broker.go config.go errors.go stats.go log.go   the broker, its limits and numbers
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go auth.go                    a network connection: input, CONNECT, end
+//	stream.go outlet.go inbound.go                  its streams, and what is theirs
 //	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions
@@ -39,13 +61,14 @@
 // # Who owns what
 //
 //	what                          owner
-//	Client, decoder, aliases,     the goroutine that calls Feed and Closed
-//	  authentication
+//	Client, Stream, decoders,     the goroutine that calls Feed and Closed
+//	  aliases, authentication
 //	writer, outAliases            the goroutine that calls Flush, during the call
 //	members of a shareGroup       shareGroup.mu
-//	Client.control, last, cause   Client.mu
-//	Session queue, window, will   Session.mu; from any goroutine
-//	Session.subs, retained        Session.subMu; the client's owner, who ends the session
+//	Stream.answers, Client.last,  Client.mu
+//	  cause
+//	queues, window, inbound, will Session.mu; from any goroutine
+//	subscriptions, retained       Session.subMu; the client's owner, who ends the session
 //	which client has a session    Broker.mu and Session.mu together to change it
 //	Message                       whoever holds a reference; never changed once routed
 //	router                        who took it from the pool

@@ -21,7 +21,8 @@ type Early struct {
 // NewEarly makes the Early of a connection that has just been opened.
 func (b *Broker) NewEarly(t Transport) *Early {
 	e := &Early{c: &Client{b: b, t: t, maxPacket: packet.MaxPacketSize}}
-	e.c.decoder.Init(uint32(b.cfg.MaxConnectSize))
+	e.c.control.c = e.c
+	e.c.control.decoder.Init(uint32(b.cfg.MaxConnectSize))
 	return e
 }
 
@@ -33,8 +34,8 @@ func (e *Early) Feed(chunk []byte) (connack []byte) {
 	if e.done {
 		return nil
 	}
-	e.c.decoder.Feed(chunk)
-	p, err := e.c.decoder.Next()
+	e.c.control.decoder.Feed(chunk)
+	p, err := e.c.control.decoder.Next()
 	if p == nil && err == nil {
 		return nil
 	}
@@ -42,7 +43,7 @@ func (e *Early) Feed(chunk []byte) (connack []byte) {
 	if c, ok := p.(*packet.Connect); ok && err == nil {
 		e.connack = e.c.foretell(c)
 	}
-	e.c.decoder = packet.Decoder{}
+	e.c.control.decoder = packet.Decoder{}
 	return e.connack
 }
 

@@ -162,7 +162,8 @@ func (c *Client) sendBytes(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing.Load() {
-		c.control = append(c.control, b...)
+		st := c.current.back()
+		st.answers = append(st.answers, b...)
 	}
 }
 

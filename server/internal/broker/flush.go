@@ -49,23 +49,31 @@ func (w *writer) drop(m *Message, reason DropReason) { w.drops = append(w.drops,
 // store; when there are more it calls Transport.Wake.
 func (c *Client) Flush(s Sink) {
 	c.woken.Store(false)
+	c.flush(&c.control, s)
+}
+
+// flush is Flush for a stream.
+func (c *Client) flush(st *Stream, s Sink) {
 	w := writers.Get().(*writer)
 	defer c.endFlush(w)
 	visits := retainedVisits
 	for {
 		room := s.Room()
 		if room <= 0 && !c.closing.Load() {
+			st.waiting.Store(true)
 			break
 		}
 		// The session first: what it gives was queued after CONNACK, which is
 		// then in front of it in control.
 		if session := c.live.Load(); session != nil && room > 0 && !c.closing.Load() {
-			session.sendRetained(c, &visits)
-			session.collect(c, w, room)
+			if o := st.outlet(session); o != nil {
+				o.sendRetained(c, &visits)
+				o.collect(c, w, room)
+			}
 		}
 		more := w.n > 0
-		last := c.takeControl(w)
-		w.write(s, c)
+		last := c.takeAnswers(st, w)
+		w.write(s, st)
 		if len(last) > 0 {
 			w.bytes += len(last)
 			s.Write(last)
@@ -80,18 +88,21 @@ func (c *Client) Flush(s Sink) {
 	}
 }
 
-// takeControl moves the waiting control packets to w. last is the final packet.
-func (c *Client) takeControl(w *writer) (last []byte) {
+// takeAnswers moves the waiting control packets of a stream to w. last is the final packet
+// of the control stream.
+func (c *Client) takeAnswers(st *Stream, w *writer) (last []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w.buf = append(w.buf, c.control...)
-	c.control = c.control[:0]
-	if cap(c.control) > keepControl {
-		c.control = nil
+	w.buf = append(w.buf, st.answers...)
+	st.answers = st.answers[:0]
+	if cap(st.answers) > keepControl {
+		st.answers = nil
 	}
-	last, c.last = c.last, nil
-	w.packets += c.controls
-	c.controls = 0
+	if st.isControl() {
+		last, c.last = c.last, nil
+	}
+	w.packets += st.answered
+	st.answered = 0
 	if last != nil {
 		w.packets++
 	}
@@ -99,17 +110,18 @@ func (c *Client) takeControl(w *writer) (last []byte) {
 }
 
 // write encodes the batch and hands everything to the sink.
-func (w *writer) write(s Sink, c *Client) {
+func (w *writer) write(s Sink, st *Stream) {
 	for i := range w.batch[:w.n] {
 		o := &w.batch[i]
-		w.encode(s, o, c)
+		w.encode(s, o, st)
 		*o = outgoing{}
 	}
 	w.n = 0
 	w.flush(s)
 }
 
-func (w *writer) encode(s Sink, o *outgoing, c *Client) {
+func (w *writer) encode(s Sink, o *outgoing, st *Stream) {
+	c := st.c
 	if o.m == nil {
 		w.packets++
 		w.buf = appendAck(w.buf, packet.PUBREL, o.id, packet.Success)
@@ -117,7 +129,7 @@ func (w *writer) encode(s Sink, o *outgoing, c *Client) {
 	}
 	w.sent[o.qos]++
 	payload := o.m.Payload()
-	if c.outAliases != nil {
+	if c.outAliases != nil && st.isControl() {
 		c.outAliases.choose(o, c.maxPacket)
 	}
 	w.buf = o.appendHead(w.buf, c.version)
@@ -169,20 +181,21 @@ func (w *writer) finish(b *Broker) {
 	}
 }
 
-// reply queues a control packet. What would make the packet too large for the client and
+// reply queues a control packet on the stream that has asked for it. What would make the packet too large for the client and
 // is not needed is left out; a packet that is too large without it ends the
 // connection, because the client waits for it. Owner only.
 func (c *Client) reply(p packet.Packet) error {
 	if !c.shorten(p) {
 		return &Error{Code: packet.PacketTooLarge, Reason: p.Type().String() + " is larger than the client's Maximum Packet Size"}
 	}
+	st := c.current.back()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing.Load() {
-		c.control = p.AppendTo(c.control, c.version)
-		c.controls++
+		st.answers = p.AppendTo(st.answers, c.version)
+		st.answered++
 	}
-	return c.checkControl()
+	return c.checkAnswers(st)
 }
 
 // ack queues a PUBACK, PUBREC, PUBREL or PUBCOMP without allocating. Owner only.
@@ -193,20 +206,24 @@ func (c *Client) ack(t packet.Type, id uint16, code packet.ReasonCode) error {
 	if c.maxPacket < 5 {
 		return &Error{Code: packet.PacketTooLarge, Reason: t.String() + " is larger than the client's Maximum Packet Size"}
 	}
+	st := c.current.back()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing.Load() {
-		c.control = appendAck(c.control, t, id, code)
-		c.controls++
+		st.answers = appendAck(st.answers, t, id, code)
+		st.answered++
 	}
-	return c.checkControl()
+	return c.checkAnswers(st)
 }
 
-// checkControl notes that there is something to flush and limits what may wait. c.mu
+// checkAnswers notes that there is something to flush and limits what may wait. c.mu
 // is held.
-func (c *Client) checkControl() error {
+func (c *Client) checkAnswers(st *Stream) error {
 	c.dirty = true
-	if len(c.control) > c.b.cfg.MaxPendingControl {
+	if !st.isControl() {
+		st.waiting.Store(true)
+	}
+	if len(st.answers) > c.b.cfg.MaxPendingControl {
 		return &Error{Code: packet.QuotaExceeded, Reason: "client does not read its acknowledgements"}
 	}
 	return nil

@@ -80,8 +80,8 @@ func (s *siege) attack(l *link, data []byte, r *rand.Rand) {
 
 func (s *siege) limits(c *Client) {
 	t := s.t
-	require.LessOrEqual(t, c.decoder.Buffered(), fuzzPacket)
-	require.LessOrEqual(t, len(c.control), fuzzControl+fuzzPacket)
+	require.LessOrEqual(t, c.control.decoder.Buffered(), fuzzPacket)
+	require.LessOrEqual(t, len(c.control.answers), fuzzControl+fuzzPacket)
 	require.LessOrEqual(t, s.b.Stats().Retained, int64(fuzzRetained))
 	require.LessOrEqual(t, len(s.b.timers.heap), 5+fuzzRetained)
 	if c.session != nil {

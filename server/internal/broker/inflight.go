@@ -1,17 +1,13 @@
 package broker
 
-import (
-	"cmp"
-	"slices"
-)
-
 // maxPacketIDs is the number of packet identifiers, 1 to 65535.
 const maxPacketIDs = 65535
 
 // flight is a QoS 1 or QoS 2 message towards the client that is not finished.
 type flight struct {
 	delivery
-	id      uint16 // packet identifier, 0 = the slot is free
+	on      *outlet // of the stream on which it was sent last
+	id      uint16  // packet identifier, 0 = the slot is free
 	state   flightState
 	charged bool   // uses up Receive Maximum on this connection
 	order   uint64 // of its first transmission
@@ -54,15 +50,15 @@ func (w *inflight) rewind() {
 			w.resend = append(w.resend, f.id)
 		}
 	}
-	slices.SortFunc(w.resend, func(a, b uint16) int { return cmp.Compare(w.slot(a).order, w.slot(b).order) })
+	w.sort(w.resend)
 }
 
 // full reports that every packet identifier is taken.
 func (w *inflight) full() bool { return w.open == maxPacketIDs }
 
-// add appends a delivery that is sent now and gives its packet identifier. The window
-// must not be full, and nothing may be left to be resent.
-func (w *inflight) add(d delivery) uint16 {
+// add appends a delivery that is sent now on a stream and gives its packet identifier. The
+// window must not be full.
+func (w *inflight) add(d delivery, on *outlet) uint16 {
 	if 4*w.open >= 3*len(w.slots) && len(w.slots) <= maxPacketIDs {
 		w.grow()
 	}
@@ -71,8 +67,10 @@ func (w *inflight) add(d delivery) uint16 {
 	}
 	w.open++
 	w.order++
+	on.open++
 	w.bytes += d.m.Size()
-	*w.slot(w.last) = flight{d, w.last, flightSent, true, w.order}
+	on.bytes += d.m.Size()
+	*w.slot(w.last) = flight{d, on, w.last, flightSent, true, w.order}
 	return w.last
 }
 
@@ -102,6 +100,7 @@ func (w *inflight) find(id uint16) *flight {
 // reference goes to the caller.
 func (w *inflight) finish(f *flight) *Message {
 	m := w.letGo(f)
+	f.on.open--
 	*f = flight{}
 	w.open--
 	if w.open == 0 && len(w.slots) > keepQueue {
@@ -122,6 +121,7 @@ func (w *inflight) letGo(f *flight) *Message {
 	m := f.m
 	if m != nil {
 		w.bytes -= m.Size()
+		f.on.bytes -= m.Size()
 	}
 	f.m = nil
 	return m

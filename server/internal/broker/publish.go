@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"errors"
 	"time"
 	"unicode/utf8"
@@ -22,7 +21,7 @@ func (c *Client) onPublish(p *packet.Publish) error {
 		return err
 	}
 	if p.QoS == 2 {
-		known, err := c.session.knows(c, p.PacketID)
+		known, err := c.session.knows(c, p)
 		if err != nil {
 			return err
 		}
@@ -96,21 +95,12 @@ func (c *Client) topicName(p *packet.Publish) ([]byte, error) {
 	case alias == 0 || int(alias) > c.b.cfg.TopicAliasMaximum:
 		return nil, &Error{Code: packet.TopicAliasInvalid, Reason: "Topic Alias is above Topic Alias Maximum [MQTT-3.3.2-9]"}
 	case len(p.Topic) > 0:
-		c.setAlias(alias, p.Topic)
-		return p.Topic, nil
-	case int(alias) > len(c.aliases) || c.aliases[alias-1] == nil:
-		return nil, &Error{Code: packet.ProtocolError, Reason: "Topic Alias that has not been set"}
+		return p.Topic, c.current.setAlias(alias, p.Topic)
 	}
-	return c.aliases[alias-1], nil
-}
-
-func (c *Client) setAlias(alias uint32, name []byte) {
-	if c.aliases == nil {
-		c.aliases = make([][]byte, c.b.cfg.TopicAliasMaximum)
+	if name := c.current.alias(alias); name != nil {
+		return name, nil
 	}
-	if !bytes.Equal(c.aliases[alias-1], name) {
-		c.aliases[alias-1] = bytes.Clone(name)
-	}
+	return nil, &Error{Code: packet.ProtocolError, Reason: "Topic Alias that has not been set"}
 }
 
 // ackPublish answers an accepted PUBLISH by its QoS [MQTT-3.3.4-1].
@@ -168,16 +158,16 @@ func (c *Client) swallow(p *packet.Publish) error {
 	return c.ackPublish(p, 1)
 }
 
-// knows reports whether a QoS 2 message with this packet identifier has been accepted
-// and its PUBREL has not come yet.
-func (s *Session) knows(c *Client, id uint16) (bool, error) {
+// knows reports whether a QoS 2 message has been accepted and its PUBREL has not come yet.
+func (s *Session) knows(c *Client, p *packet.Publish) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != c {
 		return false, errTakenOver
 	}
-	_, known := s.in[id]
-	if !known && c.version == packet.V50 && len(s.in) >= int(s.b.cfg.ReceiveMaximum) {
+	known := s.in.known(c.current.id, p.PacketID, p.Dup)
+	limited := c.version == packet.V50 || s.in.n > 0
+	if !known && limited && s.in.len() >= int(s.b.cfg.ReceiveMaximum) && !s.in.evict() {
 		return false, &Error{Code: packet.ReceiveMaximumExceeded, Reason: "more QoS 2 messages open than Receive Maximum [MQTT-3.3.4-7]"}
 	}
 	return known, nil
@@ -192,10 +182,7 @@ func (s *Session) remember(c *Client, id uint16) error {
 	if s.client != c {
 		return errTakenOver
 	}
-	if s.in == nil {
-		s.in = make(map[uint16]struct{})
-	}
-	s.in[id] = struct{}{}
+	s.in.add(c.current.id, id)
 	return nil
 }
 
@@ -205,10 +192,7 @@ func (c *Client) onPubrel(p *packet.Pubrel) error {
 	s := c.session
 	s.mu.Lock()
 	mine := s.client == c
-	_, known := s.in[p.PacketID]
-	if mine {
-		delete(s.in, p.PacketID)
-	}
+	known := mine && s.in.done(c.current.id, p.PacketID)
 	s.mu.Unlock()
 	switch {
 	case !mine:

@@ -27,6 +27,7 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 		before.client.kick(packet.SessionTakenOver, "another connection with this client identifier")
 	}
 	before.free()
+	c.session.rehome()
 	b.publishWill(before.will)
 	if before.s != nil {
 		b.callSession(c.info.ID, SessionEnded)
@@ -54,7 +55,7 @@ func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers
 	}
 	s := old
 	if old == nil || before.s != nil {
-		s = &Session{id: c.info.ID, b: b}
+		s = b.newSession(c.info.ID)
 		s.begin(c, p)
 		b.cfg.Sessions.Store(s)
 	}
@@ -98,6 +99,7 @@ func (b *Broker) detach(c *Client, d departure) {
 	}
 	l, drops := b.part(c, d)
 	l.free()
+	s.rehome()
 	s.release(drops, DropOffline)
 	b.publishWill(l.will)
 	if l.s != nil {
@@ -135,6 +137,7 @@ func (s *Session) leave(c *Client, d departure) (l leftovers, drops []delivery) 
 		return s.end(), nil
 	}
 	s.client = nil
+	s.comeHome()
 	s.setOnline(false)
 	drops = s.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	s.setOffline(s.queue.bytes + s.out.bytes)

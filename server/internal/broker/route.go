@@ -7,16 +7,18 @@ import (
 
 // subscription is one filter of one session.
 type subscription struct {
-	s       *Session
-	ids     []byte // encoded Subscription Identifier property, nil without one
-	qos     byte   // granted
+	to      *outlet // where its messages wait
+	key     *outlet // by which the tree tells it from others of the same filter: where it began
+	orphan  bool    // made on a data stream of an earlier connection: who subscribes again moves it
+	ids     []byte  // encoded Subscription Identifier property, nil without one
+	qos     byte    // granted
 	noLocal bool
 	rap     bool    // Retain As Published
 	member  *member // of a shared subscription, else nil
 }
 
-// grant is what a session gets of a topic: its matching subscriptions merged into one
-// copy with the highest QoS [MQTT-3.3.4-2] and all identifiers [MQTT-3.3.4-4].
+// grant is what a stream of a session gets of a topic: its matching subscriptions merged into
+// one copy with the highest QoS [MQTT-3.3.4-2] and all identifiers [MQTT-3.3.4-4].
 type grant struct {
 	ids  []byte
 	qos  int8 // -1: nothing
@@ -24,9 +26,9 @@ type grant struct {
 	made bool // ids is a slice of its own
 }
 
-// receiver is a session with at least one subscription that matches a topic.
+// receiver is a stream of a session with at least one subscription that matches a topic.
 type receiver struct {
-	s       *Session
+	to      *outlet
 	all     grant
 	own     grant // for messages of the session's own client: without No Local subscriptions
 	noLocal bool  // own differs from all
@@ -34,11 +36,11 @@ type receiver struct {
 
 // receivers are who gets the messages of a topic.
 type receivers struct {
-	sessions []receiver
-	groups   []*shareGroup // of which one member each gets them
+	streams []receiver
+	groups  []*shareGroup // of which one member each gets them
 }
 
-func (r *receivers) count() int { return len(r.sessions) + len(r.groups) }
+func (r *receivers) count() int { return len(r.streams) + len(r.groups) }
 
 // router finds the receivers of a topic. It keeps what it found until a subscription
 // changes anywhere. Routers are pooled: in effect there is one per processor, so that
@@ -51,7 +53,7 @@ type router struct {
 	seen       [seenTopics]uint64 // hashes of topics met lately
 	matches    []*subscription    // scratch
 	scratch    receivers          // scratch
-	index      map[*Session]int   // scratch, place in scratch
+	index      map[*outlet]int    // scratch, place in scratch
 }
 
 const (
@@ -70,7 +72,7 @@ func newRouter() any {
 	return &router{
 		seed:  maphash.MakeSeed(),
 		cache: make(map[string]*receivers),
-		index: make(map[*Session]int),
+		index: make(map[*outlet]int),
 	}
 }
 
@@ -112,23 +114,23 @@ func (r *router) store(topic []byte) *receivers {
 		clear(r.cache)
 		r.cached = 0
 	}
-	found := &receivers{slices.Clone(r.scratch.sessions), slices.Clone(r.scratch.groups)}
+	found := &receivers{slices.Clone(r.scratch.streams), slices.Clone(r.scratch.groups)}
 	r.cache[string(topic)] = found
 	r.cached += cost
 	return found
 }
 
-// merge makes one receiver of all matches of a session.
+// merge makes one receiver of all matches of a stream.
 func (r *router) merge() {
-	clear(r.scratch.sessions)
-	found := r.scratch.sessions[:0]
+	clear(r.scratch.streams)
+	found := r.scratch.streams[:0]
 	for _, sub := range r.matches {
-		at := r.place(found, sub.s)
+		at := r.place(found, sub.to)
 		if at < 0 {
 			at = len(found)
-			found = append(found, receiver{s: sub.s, all: grant{qos: -1}, own: grant{qos: -1}})
+			found = append(found, receiver{to: sub.to, all: grant{qos: -1}, own: grant{qos: -1}})
 			if len(r.matches) >= indexReceivers {
-				r.index[sub.s] = at
+				r.index[sub.to] = at
 			}
 		}
 		rec := &found[at]
@@ -139,20 +141,20 @@ func (r *router) merge() {
 			rec.own.add(sub)
 		}
 	}
-	r.scratch.sessions = found
+	r.scratch.streams = found
 	clear(r.index)
 }
 
-// place finds a session in found, -1 when it is not there.
-func (r *router) place(found []receiver, s *Session) int {
+// place finds a stream in found, -1 when it is not there.
+func (r *router) place(found []receiver, to *outlet) int {
 	if len(r.matches) >= indexReceivers {
-		if at, ok := r.index[s]; ok {
+		if at, ok := r.index[to]; ok {
 			return at
 		}
 		return -1
 	}
 	for i := range found {
-		if found[i].s == s {
+		if found[i].to == to {
 			return i
 		}
 	}
@@ -177,7 +179,7 @@ func (g *grant) add(sub *subscription) {
 	}
 }
 
-// route delivers m to every session with a matching subscription and to one of each
+// route delivers m to every stream with a matching subscription and to one of each
 // group, and stores it if it is to be retained. It gives the number of receivers. The
 // caller keeps its reference. Any goroutine; no lock may be held.
 func (b *Broker) route(m *Message) (n int) {
@@ -188,17 +190,17 @@ func (b *Broker) route(m *Message) (n int) {
 	defer b.routers.Put(r)
 	found := r.receivers(b, m.Topic())
 	d := delivery{m: m, live: true}
-	for i := range found.sessions {
-		rec := &found.sessions[i]
+	for i := range found.streams {
+		rec := &found.streams[i]
 		g := &rec.all
-		if rec.noLocal && rec.s.id == m.from { // [MQTT-3.8.3-3]
+		if rec.noLocal && rec.to.s.id == m.from { // [MQTT-3.8.3-3]
 			g = &rec.own
 		}
 		if g.qos < 0 {
 			continue
 		}
 		d.ids, d.qos, d.retain = g.ids, min(m.qos, byte(g.qos)), m.retain && g.rap
-		rec.s.deliver(&d)
+		rec.to.deliver(&d)
 		n++
 	}
 	for _, g := range found.groups {

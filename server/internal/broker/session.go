@@ -2,7 +2,6 @@ package broker
 
 import (
 	"sync"
-	"sync/atomic"
 )
 
 // Session is what the broker keeps of a client identifier across connections:
@@ -14,55 +13,86 @@ type Session struct {
 	id string
 	b  *Broker
 
+	outlet // of the control stream
+
 	mu      sync.Mutex
-	client  *Client             // the connection that has the session, nil = offline
-	ended   bool                // the session is over; nothing may be added
-	queue   queue               // messages that have not been sent
-	out     inflight            // QoS 1 and 2 messages that have been sent and are not finished
-	quota   int                 // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
-	in      map[uint16]struct{} // packet identifiers of QoS 2 messages from the client, until PUBREL
-	will    *will               // to be published when the connection is lost; nil = none
-	expiry  uint32              // Session Expiry Interval in seconds, math.MaxUint32 = never
-	offline int                 // bytes that are counted in MaxOfflineBytes
+	client  *Client   // the connection that has the session, nil = offline
+	ended   bool      // the session is over; nothing may be added
+	streams []*outlet // of the data streams that are open and have had subscriptions
+	out     inflight  // QoS 1 and 2 messages that have been sent and are not finished
+	quota   int       // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
+	in      inbound   // QoS 2 messages from the client, until PUBREL
+	will    *will     // to be published when the connection is lost; nil = none
+	expiry  uint32    // Session Expiry Interval in seconds, math.MaxUint32 = never
+	offline int       // bytes that are counted in MaxOfflineBytes
 	// When offline, broker time; 0 = not.
 	expiresAt, willAt int64
 	purgeAt           int64 // broker time from which purge may look again
 
 	timer timer // for expiresAt and willAt
 
-	subMu sync.Mutex
-	subs  map[string]*subscription // by filter
-	cost  int                      // sum of filterCost
+	subMu      sync.Mutex
+	subscribed []*outlet // of data streams, those with subscriptions
+	filters    int       // subscriptions of all streams
+	cost       int       // sum of filterCost
 
 	memberships []*member // of shared subscriptions; guarded by mu
+}
 
-	retained atomic.Pointer[retainedWork] // nil = nothing to do; changed under subMu
+// newSession makes the session of a client identifier.
+func (b *Broker) newSession(id string) *Session {
+	s := &Session{id: id, b: b}
+	s.outlet.s = s
+	return s
 }
 
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
-// collect moves what can be sent to c now into w: what a resumed session has to
-// resend, then the queue. It stops when room, in bytes, is used up or w is full. One
-// queue keeps the order of all messages; a QoS 0 message waits behind one for which
-// Receive Maximum leaves no room.
-func (s *Session) collect(c *Client, w *writer, room int) {
+// collect moves what can be sent to c now into w: on the control stream what has to be
+// sent again, then the queue. It stops when room, in bytes, is used up or w is full. One
+// queue keeps the order of all messages of a stream; a QoS 0 message waits behind one for
+// which Receive Maximum leaves no room.
+func (o *outlet) collect(c *Client, w *writer, room int) {
+	s := o.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != c || len(s.out.resend) == 0 && s.queue.n == 0 {
+	if s.client != c {
 		return
 	}
+	if o.stream != nil {
+		o.fetch(c, w, room)
+		o.stream.waiting.Store(o.queue.n > 0)
+		return
+	}
+	if len(s.out.resend) > 0 && !s.resendAll(c, w, &room) {
+		return
+	}
+	o.fetch(c, w, room)
+}
+
+// fetch is collect for the queue.
+func (o *outlet) fetch(c *Client, w *writer, room int) {
+	if o.queue.n == 0 {
+		return
+	}
+	now := o.s.b.now()
+	for room > 0 && !w.full() && o.queue.n > 0 {
+		if !o.sendNext(c, w, now, &room) {
+			return
+		}
+	}
+}
+
+// resendAll moves what has to be sent again, in order. false: it has to wait.
+func (s *Session) resendAll(c *Client, w *writer, room *int) bool {
 	now := s.b.now()
-	for room > 0 && !w.full() && len(s.out.resend) > 0 {
-		if !s.resend(c, w, now, &room) {
-			return
+	for *room > 0 && !w.full() && len(s.out.resend) > 0 {
+		if !s.resend(c, w, now, room) {
+			return false
 		}
 	}
-	for room > 0 && !w.full() && s.queue.n > 0 {
-		if !s.sendNext(c, w, now, &room) {
-			return
-		}
-	}
+	return true
 }
 
 // resend moves the next entry of the window that this connection has not seen yet.
@@ -77,7 +107,7 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 		*room -= 4
 	case f.size(c.version) > c.maxPacket:
 		w.drop(s.out.finish(f), DropTooLarge)
-	case s.quota == 0:
+	case s.quota == 0 && !f.charged:
 		return false
 	default:
 		s.charge(f)
@@ -95,26 +125,27 @@ func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
 
 // sendNext moves the first message of the queue, or drops it. false: it has to wait
 // for an acknowledgement.
-func (s *Session) sendNext(c *Client, w *writer, now int64, room *int) bool {
-	d := s.queue.at(0)
+func (o *outlet) sendNext(c *Client, w *writer, now int64, room *int) bool {
+	s := o.s
+	d := o.queue.at(0)
 	size := d.size(c.version)
 	switch {
 	case s.stale(d, now): // [MQTT-3.3.2-5]
-		w.drop(s.queue.pop().m, DropExpired)
+		w.drop(o.queue.pop().m, DropExpired)
 		return true
 	case size > c.maxPacket: // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
-		w.drop(s.queue.pop().m, DropTooLarge)
+		w.drop(o.queue.pop().m, DropTooLarge)
 		return true
-	case d.qos > 0 && s.blocked(d): // [MQTT-4.9.0-2]
+	case d.qos > 0 && (s.blocked(d) || o.greedy()): // [MQTT-4.9.0-2]
 		return false
 	}
-	o := w.next()
-	s.queue.popTo(&o.delivery)
-	o.setExpiry(now)
-	if o.qos > 0 {
+	p := w.next()
+	o.queue.popTo(&p.delivery)
+	p.setExpiry(now)
+	if p.qos > 0 {
 		s.quota--
-		o.m.Retain()
-		o.id = s.out.add(o.delivery)
+		p.m.Retain()
+		p.id = s.out.add(p.delivery, o)
 	}
 	*room -= size
 	return true
@@ -130,6 +161,7 @@ func (s *Session) blocked(d *delivery) bool {
 func (s *Session) begin(c *Client, p *attachment) {
 	s.client, s.will, s.expiry = c, p.will, p.expiry
 	s.expiresAt, s.willAt = 0, 0
+	s.comeHome()
 	s.out.rewind()
 	s.quota = p.quota
 	s.setOnline(true)
@@ -154,11 +186,6 @@ func (s *Session) credit(f *flight) {
 	}
 }
 
-// waiting reports whether collect would find something to do.
-func (s *Session) waiting() bool {
-	return s.queue.n > 0 || len(s.out.resend) > 0
-}
-
 // transient reports whether the session ends with its connection.
 func (s *Session) transient() bool {
 	s.mu.Lock()
@@ -180,6 +207,7 @@ type leftovers struct {
 // caller calls free when no lock is held.
 func (s *Session) end() leftovers {
 	s.ended = true
+	s.comeHome()
 	s.leaveGroups()
 	l := leftovers{s: s, client: s.client, will: s.will, shared: s.takeShared()}
 	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)
@@ -188,7 +216,7 @@ func (s *Session) end() leftovers {
 			l.flights = append(l.flights, m)
 		}
 	}
-	s.client, s.will, s.out, s.in = nil, nil, inflight{}, nil
+	s.client, s.will, s.out, s.in = nil, nil, inflight{}, inbound{}
 	s.setOffline(0)
 	s.b.timers.stop(&s.timer)
 	return l

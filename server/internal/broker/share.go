@@ -62,13 +62,12 @@ func (x *shares) join(filter string, sub, old *subscription) {
 	}
 	sub.member = &member{group: g, sub: sub}
 	g.add(sub.member)
-	sub.s.b.count.shared.Add(1)
-	sub.s.memberships = append(sub.s.memberships, sub.member)
+	sub.to.s.b.count.shared.Add(1)
+	sub.to.s.memberships = append(sub.to.s.memberships, sub.member)
 }
 
 // leave takes m out of its group for good.
 func (x *shares) leave(filter string, m *member) {
-	m.sub.s.b.count.shared.Add(-1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if m.group.remove(m) > 0 || x.groups[filter] != m.group {
@@ -161,7 +160,7 @@ func (g *shareGroup) deliver(m *Message) bool {
 			return false
 		}
 		final := try >= min(among, maxShareTries)
-		reason, ok := sub.s.offer(&delivery{
+		reason, ok := sub.to.offer(&delivery{
 			m: m, ids: sub.ids, qos: min(m.qos, sub.qos), // [MQTT-4.8.2-3]
 			retain: m.retain && sub.rap, live: true, share: g,
 		}, final)
@@ -172,7 +171,7 @@ func (g *shareGroup) deliver(m *Message) bool {
 		case !final:
 			try++
 		default:
-			sub.s.dropped(reason)
+			sub.to.s.dropped(reason)
 			return false
 		}
 	}

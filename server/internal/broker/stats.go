@@ -19,11 +19,12 @@ const (
 	DropHandler                        // a publish handler dropped or refused it
 	DropRetainedFull                   // delivered but not stored: MaxRetainedMessages or MaxRetainedBytes
 	DropOfflineFull                    // MaxOfflineBytes of all sessions without a connection
+	DropStreamClosed                   // QoS 0 that waited for a data stream that was closed
 	numDropReasons
 )
 
 var dropNames = [numDropReasons]string{
-	"queue_full", "expired", "too_large", "offline", "session_ended", "handler", "retained_full", "offline_full",
+	"queue_full", "expired", "too_large", "offline", "session_ended", "handler", "retained_full", "offline_full", "stream_closed",
 }
 
 // String is the reason in the form of a metric label, e.g. "queue_full".

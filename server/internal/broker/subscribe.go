@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -78,13 +79,17 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	if err := c.maySubscribe(o.Filter); err != nil {
 		return g, err
 	}
+	to, err := c.current.subscribing()
+	if err != nil {
+		return g, err
+	}
 	share, filter, _ := topic.ParseShare(o.Filter)
 	ev := SubscribeEvent{Client: c.info, Filter: filter, Share: share, QoS: o.QoS}
 	if err := c.b.callSubscribe(&ev); err != nil {
 		return g, err
 	}
-	sub := &subscription{s: c.session, ids: ids, qos: min(ev.QoS, o.QoS), noLocal: o.NoLocal, rap: o.RetainAsPublished}
-	replaced, err := c.session.subscribe(c, o.Filter, sub)
+	sub := &subscription{to: to, ids: ids, qos: min(ev.QoS, o.QoS), noLocal: o.NoLocal, rap: o.RetainAsPublished}
+	replaced, err := to.subscribe(c, o.Filter, sub)
 	if err != nil {
 		return g, err
 	}
@@ -109,7 +114,8 @@ func (b *Broker) checkFilter(filter string) error {
 // subscribe adds a subscription to the session and the tree, while c has the session.
 // again tells that there was one with the same filter; the tree changes in one step,
 // no message is lost [MQTT-3.8.4-4].
-func (s *Session) subscribe(c *Client, filter string, sub *subscription) (again bool, err error) {
+func (o *outlet) subscribe(c *Client, filter string, sub *subscription) (again bool, err error) {
+	s := o.s
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
 	s.mu.Lock() // no takeover before it is done
@@ -117,24 +123,65 @@ func (s *Session) subscribe(c *Client, filter string, sub *subscription) (again 
 	if s.client != c {
 		return false, errTakenOver
 	}
-	old, replaced := s.subs[filter]
-	if !replaced && s.full(filter) {
+	old := o.predecessor(filter)
+	if old == nil && s.tooMany(filter) {
 		return false, &Error{Code: packet.QuotaExceeded, Reason: "too many subscriptions"}
 	}
-	if s.subs == nil {
-		s.subs = make(map[string]*subscription)
-	}
-	s.subs[filter] = sub
+	o.put(filter, sub, old)
 	if strings.HasPrefix(filter, "$share/") {
 		s.b.shares.join(filter, sub, old)
 	} else {
-		s.b.subs.Insert(filter, s, sub)
+		s.b.subs.Insert(filter, sub.key, sub)
 	}
-	if !replaced {
+	if old == nil {
+		s.filters++
 		s.cost += filterCost(filter)
 		s.b.count.subscriptions.Add(1)
 	}
-	return replaced, nil
+	return old != nil, nil
+}
+
+// predecessor is the subscription that one with the same filter on o replaces, nil when
+// there is none: that of o itself, or the orphan of an earlier connection's data stream,
+// which moves. One of another stream stays beside it, unless Config says
+// otherwise. s.subMu is held.
+func (o *outlet) predecessor(filter string) *subscription {
+	s := o.s
+	if old := o.subs[filter]; old != nil {
+		return old
+	}
+	single := s.b.cfg.SingleSubscription
+	if old := s.subs[filter]; old != nil && (old.orphan || single) {
+		return old
+	}
+	if single {
+		for _, x := range s.subscribed {
+			if old := x.subs[filter]; old != nil {
+				return old
+			}
+		}
+	}
+	return nil
+}
+
+// put notes sub, in place of old if that is not nil. s.subMu is held.
+func (o *outlet) put(filter string, sub, old *subscription) {
+	s := o.s
+	sub.key = o
+	if old != nil {
+		sub.key = old.key
+		if old.to != o {
+			delete(old.to.subs, filter)
+			old.to.retained.Load().forget(filter)
+		}
+	}
+	if o.subs == nil {
+		o.subs = make(map[string]*subscription)
+	}
+	o.subs[filter] = sub
+	if o != &s.outlet && !slices.Contains(s.subscribed, o) {
+		s.subscribed = append(s.subscribed, o)
+	}
 }
 
 // meanFilterCost is what filters may cost on the average when a session has
@@ -145,18 +192,18 @@ const meanFilterCost = 4 << 10
 // twice, in the session and in the tree, and the nodes of the tree.
 func filterCost(filter string) int { return 2*len(filter) + nodeSize*topic.Levels(filter) }
 
-// full reports whether there is no room for one more filter. One is always taken.
+// tooMany reports whether there is no room for one more filter. One is always taken.
 // s.subMu is held.
-func (s *Session) full(filter string) bool {
+func (s *Session) tooMany(filter string) bool {
 	most := s.b.cfg.MaxSubscriptions
-	return len(s.subs) >= most || len(s.subs) > 0 && s.cost+filterCost(filter) > most*meanFilterCost
+	return s.filters >= most || s.filters > 0 && s.cost+filterCost(filter) > most*meanFilterCost
 }
 
 // welcome sends what a new subscription gets at once: retained messages, replies of
 // the handler.
 func (c *Client) welcome(g *granted) {
 	if g.retained {
-		c.session.wantRetained(g.filter, g.before)
+		g.sub.to.wantRetained(g.filter, g.before)
 	}
 	for i := range g.replies {
 		m, err := c.b.newPublication(&g.replies[i])
@@ -164,18 +211,19 @@ func (c *Client) welcome(g *granted) {
 			c.b.logInvalidReply(g.filter, err)
 			continue
 		}
-		c.session.deliver(&delivery{m: m, ids: g.sub.ids, qos: min(m.qos, g.sub.qos), retain: m.retain})
+		g.sub.to.deliver(&delivery{m: m, ids: g.sub.ids, qos: min(m.qos, g.sub.qos), retain: m.retain})
 		m.Release()
 	}
 }
 
-// onUnsubscribe removes filters that are equal to the ones given [MQTT-3.10.4-1]. The
+// onUnsubscribe removes filters that are equal to the ones given [MQTT-3.10.4-1], on the
+// control stream those of all streams, on a data stream its own. The
 // UNSUBACK has a code for each [MQTT-3.11.3-1]. Messages that have been queued are
 // still sent [MQTT-3.10.4-3].
 func (c *Client) onUnsubscribe(p *packet.Unsubscribe) error {
 	codes := make([]packet.ReasonCode, len(p.Filters))
 	for i, filter := range p.Filters {
-		found, err := c.session.unsubscribe(c, filter)
+		found, err := c.session.unsubscribe(c, c.current, filter)
 		switch {
 		case err != nil:
 			return err
@@ -188,8 +236,8 @@ func (c *Client) onUnsubscribe(p *packet.Unsubscribe) error {
 	return c.reply(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: codes})
 }
 
-// unsubscribe removes a subscription, while c has the session.
-func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) {
+// unsubscribe removes what a stream may remove, while c has the session.
+func (s *Session) unsubscribe(c *Client, st *Stream, filter string) (found bool, err error) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
 	s.mu.Lock() // no takeover before it is done
@@ -197,27 +245,40 @@ func (s *Session) unsubscribe(c *Client, filter string) (found bool, err error) 
 	if s.client != c {
 		return false, errTakenOver
 	}
-	sub, ok := s.subs[filter]
-	if !ok {
-		return false, nil
+	if !st.isControl() {
+		return st.out != nil && s.remove(filter, st.out.subs[filter]), nil
+	}
+	found = s.remove(filter, s.subs[filter])
+	for _, o := range s.subscribed {
+		found = s.remove(filter, o.subs[filter]) || found
+	}
+	return found, nil
+}
+
+// remove ends a subscription, which may be nil. s.subMu and s.mu are held.
+func (s *Session) remove(filter string, sub *subscription) bool {
+	if sub == nil {
+		return false
 	}
 	if sub.member != nil {
 		s.forgetMember(sub.member)
 	}
-	delete(s.subs, filter)
-	s.retained.Load().forget(filter)
+	delete(sub.to.subs, filter)
+	sub.to.retained.Load().forget(filter)
+	s.filters--
 	s.cost -= filterCost(filter)
 	s.b.withdraw(filter, sub)
 	s.b.count.subscriptions.Add(-1)
-	return true, nil
+	return true
 }
 
 // withdraw takes a subscription of a session out of the tree or out of its group.
 func (b *Broker) withdraw(filter string, sub *subscription) {
 	if sub.member != nil {
+		b.count.shared.Add(-1)
 		b.shares.leave(filter, sub.member)
 	} else {
-		b.subs.Remove(filter, sub.s)
+		b.subs.Remove(filter, sub.key)
 	}
 }
 
@@ -229,23 +290,32 @@ const lazySubscriptions = 1000
 // unsubscribeAll removes every subscription for good: the session has ended, no client
 // has it any more.
 func (s *Session) unsubscribeAll() {
-	subs := s.takeSubscriptions()
-	if len(subs) < lazySubscriptions {
-		s.b.withdrawAll(subs)
+	lists, n := s.takeSubscriptions()
+	withdraw := func() error {
+		for _, subs := range lists {
+			s.b.withdrawAll(subs)
+		}
+		return nil
+	}
+	if n < lazySubscriptions {
+		_ = withdraw()
 		return
 	}
-	go func() {
-		_ = s.b.Protect("end of a session", func() error { s.b.withdrawAll(subs); return nil })
-	}()
+	go func() { _ = s.b.Protect("end of a session", withdraw) }()
 }
 
-func (s *Session) takeSubscriptions() map[string]*subscription {
+// takeSubscriptions takes the subscriptions of all streams, n in number.
+func (s *Session) takeSubscriptions() (lists []map[string]*subscription, n int) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	subs := s.subs
-	s.subs = nil
-	s.retained.Swap(nil).stop()
-	return subs
+	for _, o := range append(s.subscribed, &s.outlet) {
+		lists = append(lists, o.subs)
+		n += len(o.subs)
+		o.subs = nil
+		o.retained.Swap(nil).stop()
+	}
+	s.subscribed, s.filters = nil, 0
+	return lists, n
 }
 
 // withdrawAll is withdraw for the subscriptions of a session that has ended.

@@ -17,31 +17,32 @@ type retainedWork struct {
 	waiting map[string]uint64 // filters, with Broker.retains when they were subscribed
 	walk    RetainedWalk      // for filter; nil = between two filters
 	filter  string
-	before  uint64 // what was stored later has been delivered as it came
+	before  uint64        // what was stored later has been delivered as it came
+	next    *retainedWork // to be done afterwards: of a stream that was there before
 }
 
 // wantRetained notes that the retained messages of a subscription are to be sent: once,
 // however often the filter is subscribed until then.
-func (s *Session) wantRetained(filter string, before uint64) {
-	s.subMu.Lock()
-	defer s.subMu.Unlock()
-	if s.subs[filter] == nil { // the session has ended, or its new client does not want it
+func (o *outlet) wantRetained(filter string, before uint64) {
+	o.s.subMu.Lock()
+	defer o.s.subMu.Unlock()
+	if o.subs[filter] == nil { // the session has ended, or its new client does not want it
 		return
 	}
-	k := s.retained.Load()
+	k := o.retained.Load()
 	if k == nil {
 		k = &retainedWork{waiting: make(map[string]uint64)}
-		s.retained.Store(k)
+		o.retained.Store(k)
 	}
 	k.waiting[filter] = before
 }
 
 // sendRetained queues retained messages while there is room for them, and looks at no
 // more than *visits topics, of which it takes what it has used.
-func (s *Session) sendRetained(c *Client, visits *int) {
-	for *visits > 0 && s.retained.Load() != nil && s.hasRoom(c) {
+func (o *outlet) sendRetained(c *Client, visits *int) {
+	for *visits > 0 && o.retained.Load() != nil && o.hasRoom(c) {
 		limit := min(*visits, retainedBatch)
-		part := s.walkRetained(limit)
+		part := o.walkRetained(limit)
 		*visits -= limit - part.left
 		for _, m := range part.found {
 			part.deliver(m)
@@ -50,12 +51,11 @@ func (s *Session) sendRetained(c *Client, visits *int) {
 	}
 }
 
-// hasRoom reports whether c may get retained messages: they leave half of the queue
-// to others.
-func (s *Session) hasRoom(c *Client) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client == c && s.queue.n <= s.b.cfg.MaxQueuedMessages/2 && s.queue.bytes <= s.b.cfg.MaxQueuedBytes/2
+// hasRoom reports whether c may get retained messages now.
+func (o *outlet) hasRoom(c *Client) bool {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	return o.s.client == c && o.roomy()
 }
 
 // retainedPart is what was found in one step, for one subscription.
@@ -68,19 +68,23 @@ type retainedPart struct {
 
 // walkRetained does one step, which looks at no more than limit topics. A filter
 // counts as one too.
-func (s *Session) walkRetained(limit int) (p retainedPart) {
-	s.subMu.Lock()
-	defer s.subMu.Unlock()
-	k := s.retained.Load()
-	if k == nil || k.walk == nil && !k.next(s.b.cfg.Retained) {
-		s.retained.Store(nil)
+func (o *outlet) walkRetained(limit int) (p retainedPart) {
+	o.s.subMu.Lock()
+	defer o.s.subMu.Unlock()
+	k := o.retained.Load()
+	if k == nil {
 		p.left = limit
 		return p
 	}
-	p.sub, p.before = s.subs[k.filter], k.before
+	if k.walk == nil && !k.begin(o.s.b.cfg.Retained) {
+		o.retained.Store(k.next)
+		p.left = limit - 1
+		return p
+	}
+	p.sub, p.before = o.subs[k.filter], k.before
 	var more bool
 	if p.found, p.left, more = k.walk.Next(limit); !more {
-		k.stop()
+		k.endWalk()
 		p.left = max(p.left-1, 0)
 	}
 	return p
@@ -88,17 +92,17 @@ func (s *Session) walkRetained(limit int) (p retainedPart) {
 
 // deliver queues m, unless the subscriber has got it as it came or must not get it.
 func (p *retainedPart) deliver(m *Message) {
-	s := p.sub.s
+	s := p.sub.to.s
 	late := m.number > p.before
 	expired := m.expires != 0 && m.expires <= s.b.now()
 	own := p.sub.noLocal && m.from == s.id
 	if !late && !expired && !own {
-		s.deliver(&delivery{m: m, ids: p.sub.ids, qos: min(m.qos, p.sub.qos), retain: true, stored: true})
+		p.sub.to.deliver(&delivery{m: m, ids: p.sub.ids, qos: min(m.qos, p.sub.qos), retain: true, stored: true})
 	}
 }
 
-// next begins with one of the filters that wait.
-func (k *retainedWork) next(store RetainedStore) bool {
+// begin begins with one of the filters that wait.
+func (k *retainedWork) begin(store RetainedStore) bool {
 	for filter, before := range k.waiting {
 		delete(k.waiting, filter)
 		k.walk, k.filter, k.before = store.Match(filter), filter, before
@@ -109,18 +113,31 @@ func (k *retainedWork) next(store RetainedStore) bool {
 
 // forget gives up what is to be sent for a filter.
 func (k *retainedWork) forget(filter string) {
-	if k == nil {
-		return
-	}
-	delete(k.waiting, filter)
-	if k.filter == filter {
-		k.stop()
+	for ; k != nil; k = k.next {
+		delete(k.waiting, filter)
+		if k.filter == filter {
+			k.endWalk()
+		}
 	}
 }
 
-// stop ends the walk.
+// chain has other work done afterwards.
+func (k *retainedWork) chain(other *retainedWork) {
+	for k.next != nil {
+		k = k.next
+	}
+	k.next = other
+}
+
+// stop ends all walks.
 func (k *retainedWork) stop() {
-	if k != nil && k.walk != nil {
+	for ; k != nil; k = k.next {
+		k.endWalk()
+	}
+}
+
+func (k *retainedWork) endWalk() {
+	if k.walk != nil {
 		k.walk.Stop()
 		k.walk, k.filter = nil, ""
 	}

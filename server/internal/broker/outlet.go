@@ -1,0 +1,253 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+)
+
+// outlet is where the messages of a session wait for one stream: for the control stream
+// of whatever connection the session has, or for a data stream while that is open.
+// Messages keep their order in an outlet; two outlets know nothing of each other.
+type outlet struct {
+	s      *Session
+	stream *Stream // nil: the control stream
+
+	// Guarded by Session.mu.
+	queue  queue // messages that have not been sent
+	open   int   // messages in flight that belong to it
+	bytes  int   // sum of their sizes
+	closed bool  // the data stream is gone: what still comes is the control stream's
+
+	overrun atomic.Bool // DropClient: the data stream is to be reset
+
+	// Guarded by Session.subMu.
+	subs     map[string]*subscription     // by filter
+	retained atomic.Pointer[retainedWork] // nil = nothing to do
+}
+
+// current is o, or the outlet that has taken its place. Session.mu is held.
+func (o *outlet) current() *outlet {
+	if o.closed {
+		return &o.s.outlet
+	}
+	return o
+}
+
+// push queues d, for which the caller has a reference. Session.mu is held.
+func (o *outlet) push(d *delivery) {
+	o.queue.push(d)
+	if o.stream != nil {
+		o.stream.waiting.Store(true)
+	}
+}
+
+// full reports whether there is no room in the queue for one more message of a size. The
+// control stream has MaxQueuedMessages and MaxQueuedBytes for itself. All data streams
+// share as much again, of which none gets more than it leaves free: one that nobody
+// reads takes half, and the next one that comes still has a quarter. Session.mu is held.
+func (o *outlet) full(size int) bool {
+	n, bytes := o.queue.n, o.queue.bytes
+	messages, limit := o.s.b.cfg.MaxQueuedMessages, o.s.b.cfg.MaxQueuedBytes
+	if o.stream == nil {
+		return n >= messages || bytes+size > limit
+	}
+	for _, x := range o.s.streams {
+		n += x.queue.n
+		bytes += x.queue.bytes
+	}
+	return n >= messages || bytes+size > limit
+}
+
+// roomy reports whether retained messages may be queued: they leave half of the queue, of
+// a data stream nearly all of what it shares, to others. Session.mu is held.
+func (o *outlet) roomy() bool {
+	part := 2
+	if o.stream != nil {
+		part = 16
+	}
+	cfg := &o.s.b.cfg
+	return o.queue.n <= cfg.MaxQueuedMessages/part && o.queue.bytes <= cfg.MaxQueuedBytes/part
+}
+
+// greedy reports whether o has to leave what is left of Receive Maximum, and of the
+// bytes that may be in flight, to other streams: a stream gets no more than it leaves
+// free, so that one whose messages nobody acknowledges stops none of the others. Without
+// data streams nothing is withheld. Session.mu is held.
+func (o *outlet) greedy() bool {
+	s := o.s
+	return len(s.streams) > 0 && (o.open > s.quota || o.bytes > s.b.cfg.MaxQueuedBytes-s.out.bytes)
+}
+
+// addOutlet gives a data stream of c its outlet, when the first subscription comes.
+func (s *Session) addOutlet(c *Client, st *Stream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return errTakenOver
+	}
+	st.out = &outlet{s: s, stream: st}
+	s.streams = append(s.streams, st.out)
+	return nil
+}
+
+// waiting reports whether Flush would find something to send. s.mu is held.
+func (s *Session) waiting() bool {
+	return s.queue.n > 0 || len(s.out.resend) > 0 ||
+		slices.ContainsFunc(s.streams, func(o *outlet) bool { return o.queue.n > 0 })
+}
+
+// comeHome makes everything of the data streams the control stream's, because their
+// connection is gone: it is what the next connection, on whatever transport, goes on
+// with. rehome does the same for subscriptions. s.mu is held.
+func (s *Session) comeHome() {
+	s.in.orphanAll()
+	if len(s.streams) == 0 {
+		return
+	}
+	for _, o := range s.streams {
+		s.inherit(o)
+	}
+	s.streams = nil
+	for i := range s.out.slots {
+		s.out.slots[i].on = &s.outlet
+	}
+	s.open, s.bytes = s.out.open, s.out.bytes
+}
+
+// inherit closes o and takes over what waits there. s.mu is held.
+func (s *Session) inherit(o *outlet) {
+	o.closed = true
+	for o.queue.n > 0 {
+		d := o.queue.pop()
+		s.queue.push(&d)
+	}
+	o.queue, o.stream = queue{}, nil
+}
+
+// closeStream forgets a data stream of c that has been closed while the connection
+// lives. What has been sent on it at QoS 1 and 2 and is not acknowledged is sent again
+// on the control stream, and what waits there is sent on the control stream too, but
+// for QoS 0. Its subscriptions go.
+func (s *Session) closeStream(c *Client, st *Stream) {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	drops, mine := s.dissolve(c, st)
+	if !mine {
+		return
+	}
+	s.release(drops, DropStreamClosed)
+	o := st.out
+	if o == nil {
+		return
+	}
+	for filter, sub := range o.subs {
+		s.mu.Lock()
+		s.remove(filter, sub)
+		s.mu.Unlock()
+	}
+	o.retained.Swap(nil).stop()
+	s.subscribed = slices.DeleteFunc(s.subscribed, func(x *outlet) bool { return x == o })
+}
+
+// dissolve does the part of closeStream that needs s.mu.
+func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != c {
+		return nil, false
+	}
+	s.in.orphan(st.id)
+	o := st.out
+	if o == nil {
+		return nil, true
+	}
+	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
+	drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
+	s.inherit(o)
+	s.out.rehome(o, &s.outlet)
+	return drops, true
+}
+
+// rehome makes all messages in flight on one outlet those of another, to be sent again
+// there.
+func (w *inflight) rehome(from, to *outlet) {
+	first := len(w.resend)
+	for i := range w.slots {
+		if f := &w.slots[i]; f.id != 0 && f.on == from {
+			f.on = to
+			w.resend = append(w.resend, f.id)
+		}
+	}
+	w.sort(w.resend[first:])
+	to.open += from.open
+	to.bytes += from.bytes
+	from.open, from.bytes = 0, 0
+}
+
+func (w *inflight) sort(ids []uint16) {
+	slices.SortFunc(ids, func(a, b uint16) int { return cmp.Compare(w.slot(a).order, w.slot(b).order) })
+}
+
+// rehome makes the subscriptions of data streams whose connection is gone orphans of
+// the control stream.
+func (s *Session) rehome() {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	if len(s.subscribed) == 0 {
+		return
+	}
+	s.subscribed = slices.DeleteFunc(s.subscribed, func(o *outlet) bool {
+		if !s.gone(o) {
+			return false
+		}
+		for filter, sub := range o.subs {
+			s.adopt(filter, sub)
+		}
+		o.subs = nil
+		s.adoptRetained(o.retained.Swap(nil))
+		return true
+	})
+}
+
+func (s *Session) gone(o *outlet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return o.closed
+}
+
+// adopt makes the subscription of a stream that is gone one of the control stream. There
+// is one per filter: the one with the higher QoS stays. The tree changes in one step: no
+// message is lost, none comes twice. s.subMu is held.
+func (s *Session) adopt(filter string, sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.subs[filter]; have != nil {
+		if have.qos >= sub.qos {
+			s.remove(filter, sub)
+			return
+		}
+		s.remove(filter, have)
+	}
+	moved := *sub
+	moved.to, moved.orphan = &s.outlet, true
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
+	s.subs[filter] = &moved
+	if moved.member != nil {
+		moved.member.replace(&moved)
+	} else {
+		s.b.subs.Insert(filter, moved.key, &moved)
+	}
+}
+
+// adoptRetained goes on with the retained messages that a stream that is gone was to
+// get. s.subMu is held.
+func (s *Session) adoptRetained(work *retainedWork) {
+	if work == nil {
+		return
+	}
+	work.chain(s.retained.Load())
+	s.retained.Store(work)
+}

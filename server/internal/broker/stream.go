@@ -1,0 +1,189 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"sync/atomic"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
+)
+
+// controlID is the id of the control stream.
+const controlID int64 = 0
+
+// Stream is one way for MQTT packets to and from a client: the control stream, which
+// each connection has and which is all that most have, or one of the data streams that
+// a QUIC client opens besides. All methods belong to the owner of the Client.
+//
+// Answers go back on the stream that carried the request, and messages on the stream
+// that carried the SUBSCRIBE. Streams have no order among them, and none waits for
+// another one: what is left unread on one fills its own queue alone.
+//
+// A Topic Alias of the client is known on the stream that has set it, and those of
+// the control stream also on all others that have not set it themselves. The broker
+// uses none on data streams.
+type Stream struct {
+	c   *Client
+	id  int64
+	uni bool    // it has no way back: the control stream has the answers
+	out *outlet // of a data stream with subscriptions; nil = none yet. Written under Session.mu
+
+	// Owner only.
+	decoder packet.Decoder
+	aliases [][]byte // topic names by Topic Alias - 1
+
+	waiting atomic.Bool // of a data stream: Flush has something to do
+
+	// Guarded by Client.mu.
+	answers  []byte // encoded control packets that wait for Flush
+	answered int    // how many they are
+}
+
+// StreamError is an error of a data stream that leaves its connection unharmed: the owner
+// resets the stream, both ways, with Code and calls Stream.Closed.
+type StreamError struct {
+	Code   packet.ReasonCode
+	Reason string
+}
+
+func (e *StreamError) Error() string { return "stream: " + e.Reason }
+
+// maxStreamAliases is how many bytes of topic names a client may have in memory by the
+// aliases that it sets on data streams: as much as 16 of the longest ones on the control
+// stream.
+const maxStreamAliases = 1 << 20
+
+// OpenStream makes a data stream. The CONNECT of the client has been accepted (see Info);
+// until then the owner holds back what comes on other streams. id is not 0 and no other
+// open stream's. uni: the client alone sends on it, and only packets that carry or
+// acknowledge messages. Owner only.
+func (c *Client) OpenStream(id int64, uni bool) *Stream {
+	st := &Stream{c: c, id: id, uni: uni}
+	st.decoder.Init(uint32(c.b.cfg.MaxPacketSize))
+	st.decoder.SetVersion(c.version)
+	return st
+}
+
+// Feed is Client.Feed for a data stream. After a *StreamError the stream alone is at its
+// end, after any other error the connection.
+func (st *Stream) Feed(chunk []byte) error { return st.c.take(st, chunk) }
+
+// Flush is Client.Flush for a data stream. The owner calls it, for all data streams,
+// after Client.Flush. It costs next to nothing when there is nothing to do. A *StreamError
+// tells that the client is too slow (DropClient).
+func (st *Stream) Flush(s Sink) error {
+	if !st.waiting.Load() {
+		return nil
+	}
+	st.waiting.Store(false)
+	st.c.flush(st, s)
+	if o := st.out; o != nil && o.overrun.Load() {
+		return &StreamError{packet.QuotaExceeded, errSlow}
+	}
+	return nil
+}
+
+// Closed tells that a data stream is gone, in whatever way, while its connection lives.
+// Its subscriptions go; what is not acknowledged goes on on the control stream. Owner
+// only, once; not needed when the connection is gone too.
+func (st *Stream) Closed() {
+	c := st.c
+	_ = c.b.Protect("end of a stream", func() error { c.session.closeStream(c, st); return nil })
+	for _, name := range st.aliases {
+		c.aliasBytes -= len(name)
+	}
+	st.decoder, st.aliases = packet.Decoder{}, nil
+	c.wake()
+}
+
+// isControl reports whether st is the control stream.
+func (st *Stream) isControl() bool { return st.id == controlID }
+
+// back is the stream that has the answers to what comes on st.
+func (st *Stream) back() *Stream {
+	if st.uni {
+		return &st.c.control
+	}
+	return st
+}
+
+// carries refuses packets that belong to the control stream, or need a way back.
+func (st *Stream) carries(t packet.Type) error {
+	switch t {
+	case packet.PUBLISH, packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
+		return nil
+	case packet.SUBSCRIBE, packet.UNSUBSCRIBE, packet.PINGREQ:
+		if !st.uni {
+			return nil
+		}
+	}
+	return &Error{Code: packet.ProtocolError, Reason: t.String() + " is not legal on this stream"}
+}
+
+// fail is what Feed gives for an error of a data stream: a *StreamError for what is wrong
+// with the bytes of this stream, the end of the connection for anything else.
+func (st *Stream) fail(err error) error {
+	e := &StreamError{Code: packet.UnspecifiedError}
+	var malformed *packet.Error
+	var known *Error
+	switch {
+	case errors.As(err, &malformed):
+		e.Code, e.Reason = malformed.Code, malformed.Reason
+	case errors.As(err, &known):
+		e.Code, e.Reason = known.Code, known.Reason
+	}
+	switch e.Code {
+	case packet.MalformedPacket, packet.ProtocolError, packet.PacketTooLarge, packet.TopicAliasInvalid, packet.QuotaExceeded:
+		st.c.b.logStreamReset(st, e)
+		return e
+	}
+	return st.c.fail(err)
+}
+
+// outlet is where the messages for st wait, nil when there are none.
+func (st *Stream) outlet(s *Session) *outlet {
+	if st.isControl() {
+		return &s.outlet
+	}
+	return st.out
+}
+
+// subscribing is the outlet for a subscription that comes on st.
+func (st *Stream) subscribing() (*outlet, error) {
+	c := st.c
+	if !st.isControl() && st.out == nil {
+		if err := c.session.addOutlet(c, st); err != nil {
+			return nil, err
+		}
+	}
+	return st.outlet(c.session), nil
+}
+
+// alias is the topic name of an alias on st, nil when it has none.
+func (st *Stream) alias(alias uint32) []byte {
+	for _, s := range [...]*Stream{st, &st.c.control} {
+		if int(alias) <= len(s.aliases) && s.aliases[alias-1] != nil {
+			return s.aliases[alias-1]
+		}
+	}
+	return nil
+}
+
+// setAlias makes name what alias means on st.
+func (st *Stream) setAlias(alias uint32, name []byte) error {
+	if st.aliases == nil {
+		st.aliases = make([][]byte, st.c.b.cfg.TopicAliasMaximum)
+	}
+	at := &st.aliases[alias-1]
+	if bytes.Equal(*at, name) {
+		return nil
+	}
+	if !st.isControl() {
+		if st.c.aliasBytes += len(name) - len(*at); st.c.aliasBytes > maxStreamAliases {
+			st.c.aliasBytes -= len(name) - len(*at)
+			return &Error{Code: packet.QuotaExceeded, Reason: "topic aliases of data streams take too much memory"}
+		}
+	}
+	*at = bytes.Clone(name)
+	return nil
+}
