@@ -232,7 +232,6 @@ const (
 	CodeNormal            = quic.CodeNormal            // ended in order
 	CodeControlStreamLost = quic.CodeControlStreamLost // the control stream ended without DISCONNECT
 	CodeOverloaded        = quic.CodeOverloaded        // too many connections, or too much of something
-	CodeStreamRefused     = quic.CodeStreamRefused     // a stream besides the control stream
 )
 
 // CloseCode maps the MQTT reason code with which a client is disconnected to the

@@ -143,35 +143,6 @@ func watchWill(t *testing.T, s *running) *mqtttest.Client {
 	return watch
 }
 
-func TestFurtherStreamsAreRefused(t *testing.T) {
-	t.Parallel()
-	s := start(t, server.Config{})
-	p := newPeer(t, s, encode(mortal()))
-	p.wait(t, "data", 0)
-	for i := range 200 { // more than the server allows at once
-		bidi, uni := int64(4*(i+1)), int64(4*i+2)
-		p.on(func() {
-			b, err := p.conn.OpenStream()
-			if assert.NoError(t, err) {
-				b.Write(encode(&packet.Pingreq{}))
-			}
-			u, err := p.conn.OpenUniStream()
-			if assert.NoError(t, err) {
-				u.Write(encode(&packet.Pingreq{}))
-			}
-		})
-		assert.Equal(t, server.CodeStreamRefused, p.wait(t, "reset", bidi).code)
-		if ngtcp2.ReportsStopSending() {
-			assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", bidi).code)
-			assert.Equal(t, server.CodeStreamRefused, p.wait(t, "stop", uni).code)
-		}
-	}
-	p.on(func() { p.control.Write(encode(&packet.Pingreq{})) })
-	assert.Equal(t, "\xD0\x00", lastBytes(p.wait(t, "data", 0).data, 2))
-}
-
-func lastBytes(s string, n int) string { return s[max(0, len(s)-n):] }
-
 // The control stream alone is the network connection: its end is the client's.
 func TestControlStreamLost(t *testing.T) {
 	t.Parallel()

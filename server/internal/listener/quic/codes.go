@@ -12,8 +12,6 @@ const (
 	CodeControlStreamLost uint64 = 1
 	// CodeOverloaded: too many connections, or too much of something.
 	CodeOverloaded uint64 = 2
-	// CodeStreamRefused: the server serves no stream besides the control stream.
-	CodeStreamRefused uint64 = 3
 )
 
 // CloseCodes says with which application error code a connection is closed when its

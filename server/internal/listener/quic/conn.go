@@ -4,6 +4,7 @@ package quic
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,10 +30,11 @@ type conn struct {
 	qc      *endpoint.Conn
 	client  *broker.Client
 	control *endpoint.Stream // nil until the client has opened it
+	data    []*dataStream    // in the order in which they were opened
 
-	kept bool // keep-alive has been decided
-	owed int  // bytes that have been handled and for which the client has no credit yet
-	over bool // nothing more is read, Client.Closed has been called
+	accepted bool // the client has been let in
+	owed     int  // bytes of the control stream that have been handled and for which the client has no credit yet
+	over     bool // nothing more is read, Client.Closed has been called
 
 	closing atomic.Uint32 // 0, or 1 + reason code: the broker wants the end
 }
@@ -83,14 +85,18 @@ func (c *conn) OnStreamOpen(s *endpoint.Stream) {
 		c.control = s
 		return
 	}
-	s.Refuse(CodeStreamRefused)
+	c.openData(s)
 }
 
 // OnStreamData implements endpoint.ConnHandler. Credit goes back at once, for what the
 // client sent has been handled when Feed returns, unless the client has to wait.
 func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	defer c.guard()
-	if s != c.control || c.over {
+	if d, ok := s.UserData.(*dataStream); ok {
+		d.onData(data, fin)
+		return
+	}
+	if c.over {
 		s.Consume(len(data))
 		return
 	}
@@ -99,6 +105,9 @@ func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	}
 	c.owed += len(data)
 	c.giveCredit()
+	if !c.accepted && !c.over && c.client.Info() != nil {
+		c.accept()
+	}
 	if fin && !c.over {
 		c.end(errControlStreamLost, CodeControlStreamLost)
 	}
@@ -111,6 +120,9 @@ func (c *conn) giveCredit() {
 		c.control.Consume(c.owed)
 		c.owed = 0
 	}
+	for _, d := range c.data {
+		d.giveCredit()
+	}
 }
 
 func (c *conn) feed(data []byte) {
@@ -120,7 +132,7 @@ func (c *conn) feed(data []byte) {
 		c.refuse(err)
 		return
 	}
-	if !c.kept {
+	if !c.accepted {
 		c.keepAlive()
 	}
 }
@@ -141,7 +153,6 @@ func (c *conn) keepAlive() {
 	if info == nil {
 		return
 	}
-	c.kept = true
 	half := c.qc.IdleTimeout() / 2
 	silence := time.Duration(info.KeepAlive) * time.Second
 	if half > 0 && (silence == 0 || silence > half) {
@@ -182,16 +193,21 @@ func (c *conn) OnStreamClosed(s *endpoint.Stream) {
 	if s == c.control {
 		c.control = nil
 	}
+	c.data = slices.DeleteFunc(c.data, func(d *dataStream) bool { return d.s == s })
 }
 
+// lost ends the connection when s is the control stream, else s alone.
 func (c *conn) lost(s *endpoint.Stream) {
-	if s == c.control && !c.over {
+	switch d, ok := s.UserData.(*dataStream); {
+	case c.over:
+	case ok:
+		d.close(CodeNormal)
+	case s == c.control:
 		c.end(errControlStreamLost, CodeControlStreamLost)
 	}
 }
 
-// OnFlush implements endpoint.ConnHandler: it moves what waits into the control
-// stream.
+// OnFlush implements endpoint.ConnHandler: it moves what waits into the streams.
 func (c *conn) OnFlush() {
 	defer c.guard()
 	if c.over {
@@ -208,8 +224,9 @@ func (c *conn) OnFlush() {
 
 func (c *conn) flush() {
 	if c.control != nil {
-		c.client.Flush(sink{c.control})
+		c.client.Flush(sink{c.control, sendBound})
 	}
+	c.flushData()
 }
 
 // OnClosed implements endpoint.ConnHandler: the connection is gone.

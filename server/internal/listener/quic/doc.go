@@ -3,14 +3,25 @@
 //
 // # Pipeline
 //
-//	endpoint worker -> OnStreamData (control stream) -> Client.Feed, credit back
-//	broker -> Wake -> worker -> OnFlush -> Client.Flush(sink) -> control stream -> packets
+//	endpoint worker -> OnStreamData -> Client.Feed, Stream.Feed; credit back
+//	broker -> Wake -> worker -> OnFlush -> Client.Flush, Stream.Flush (sink) -> streams -> packets
 //
 // A connection is one MQTT client. Its first bidirectional stream, client-initiated
-// stream 0, is the control stream and carries everything. Other streams are refused:
-// STOP_SENDING and RESET_STREAM with CodeStreamRefused; the connection lives on.
-// There is no goroutine and no buffer per connection: what is to be sent waits in the
-// session until the control stream has room.
+// stream 0, is the control stream: CONNECT, AUTH and DISCONNECT come there, and
+// everything else may. The other streams that the client opens are data streams: raw
+// MQTT packets, acknowledged on the stream that carried them, messages on the stream
+// that has subscribed. Streams of the client alone (unidirectional) carry PUBLISH
+// packets and acknowledgements; they are answered on the control stream. The server opens
+// no stream.
+//
+// Data streams that come before the CONNECT has been accepted are held: they get no
+// credit, so that the windows of the connection bound them. A data stream on which something
+// is wrong is reset, both ways, with the MQTT reason code; the connection and its other
+// streams live on. One that the client ends with FIN is ended in the same way, after the
+// answers to what came last.
+//
+// There is no goroutine and no buffer per connection or stream: what is to be sent waits
+// in the session until the stream has room.
 //
 // # Ownership
 //

@@ -8,16 +8,22 @@ import (
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
 
-// sendBound is how much a control stream holds that is not acknowledged, in bytes:
+// sendBound is how much a stream holds that is not acknowledged, in bytes:
 // enough for 20 Mbit/s at 100 ms. The rest waits in the session, where it is counted
 // and limited.
 const sendBound = 256 << 10
 
-// sink is the control stream as a broker.Sink.
-type sink struct{ s *endpoint.Stream }
+// dataBound is the same for all data streams of a connection together.
+const dataBound = 4 << 20
+
+// sink is a stream as a broker.Sink.
+type sink struct {
+	s     *endpoint.Stream
+	bound int // see sendBound
+}
 
 // Room implements broker.Sink.
-func (k sink) Room() int { return sendBound - k.s.Buffered() }
+func (k sink) Room() int { return k.bound - k.s.Buffered() }
 
 // Write implements broker.Sink.
 func (k sink) Write(p []byte) { k.s.Write(p) }

@@ -1,0 +1,230 @@
+//go:build !noquic
+
+package multistream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/server/internal/mqtttest"
+)
+
+// link is a QUIC connection of a test client. Its streams are those of type stream.
+type link struct {
+	conn   *endpoint.Conn
+	closed chan struct{} // the connection has ended, for the reason err
+	err    error
+
+	mu     sync.Mutex
+	opened int // streams that the server has opened
+}
+
+// stream is a QUIC stream as a net.Conn, for mqtttest. What is not read has no credit.
+// Write returns at once.
+type stream struct {
+	l *link
+	s *endpoint.Stream
+
+	mu       sync.Mutex
+	in       []byte
+	end      error // io.EOF, a reset, or that of the connection
+	deadline time.Time
+	changed  chan struct{}
+	stopped  chan uint64 // the code of STOP_SENDING
+}
+
+// reset is the end of a stream by RESET_STREAM.
+type reset struct{ code uint64 }
+
+func (r reset) Error() string { return fmt.Sprintf("reset with 0x%x", r.code) }
+
+// OnStreamOpen implements endpoint.ConnHandler.
+func (l *link) OnStreamOpen(*endpoint.Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened++
+}
+
+// OnStreamData implements endpoint.ConnHandler.
+func (l *link) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
+	var end error
+	if fin {
+		end = io.EOF
+	}
+	if st, ok := s.UserData.(*stream); ok {
+		st.arrive(data, end)
+	}
+}
+
+// OnStreamReset implements endpoint.ConnHandler.
+func (l *link) OnStreamReset(s *endpoint.Stream, code uint64) {
+	if st, ok := s.UserData.(*stream); ok {
+		st.arrive(nil, reset{code})
+	}
+}
+
+// OnStopSending implements endpoint.ConnHandler.
+func (l *link) OnStopSending(s *endpoint.Stream, code uint64) {
+	if st, ok := s.UserData.(*stream); ok {
+		st.stopped <- code
+	}
+}
+
+// OnStreamClosed implements endpoint.ConnHandler.
+func (l *link) OnStreamClosed(*endpoint.Stream) {}
+
+// OnFlush implements endpoint.ConnHandler.
+func (l *link) OnFlush() {}
+
+// OnClosed implements endpoint.ConnHandler.
+func (l *link) OnClosed(err error) {
+	l.err = err
+	close(l.closed)
+}
+
+// on runs f on the worker and waits for it.
+func (l *link) on(f func()) {
+	done := make(chan struct{})
+	l.conn.Post(func() {
+		f()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-time.After(mqtttest.Patience):
+	}
+}
+
+// open opens streams. All that first holds is in the first packets of its stream.
+func (l *link) open(t testing.TB, uni bool, first []byte) *stream {
+	t.Helper()
+	st := &stream{l: l, changed: make(chan struct{}, 1), stopped: make(chan uint64, 1)}
+	var err error
+	l.on(func() {
+		if uni {
+			st.s, err = l.conn.OpenUniStream()
+		} else {
+			st.s, err = l.conn.OpenStream()
+		}
+		if err == nil {
+			st.s.UserData = st
+			_, err = st.s.Write(first)
+		}
+	})
+	require.NoError(t, err)
+	return st
+}
+
+// cut ends the connection like a client that has died: nothing of it arrives any more.
+func (l *link) cut() { l.on(func() { l.conn.Close(0, "") }) }
+
+func (st *stream) arrive(data []byte, end error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.in = append(st.in, data...)
+	if st.end == nil {
+		st.end = end
+	}
+	st.notify()
+}
+
+func (st *stream) notify() {
+	select {
+	case st.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Read implements net.Conn.
+func (st *stream) Read(p []byte) (int, error) {
+	for {
+		n, err, wait := st.poll(p)
+		if n > 0 {
+			st.l.conn.Post(func() { st.s.Consume(n) })
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+		select {
+		case <-st.changed:
+		case <-st.l.closed:
+			st.arrive(nil, fmt.Errorf("connection closed: %w", errors.Join(st.l.err, io.ErrUnexpectedEOF)))
+		case <-time.After(wait):
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+}
+
+func (st *stream) poll(p []byte) (n int, err error, wait time.Duration) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	n = copy(p, st.in)
+	st.in = st.in[n:]
+	if n == 0 {
+		err = st.end
+	}
+	return n, err, time.Until(st.deadline)
+}
+
+// Write implements net.Conn.
+func (st *stream) Write(p []byte) (n int, err error) {
+	st.l.on(func() { n, err = st.s.Write(p) })
+	return n, err
+}
+
+// Close sends FIN.
+func (st *stream) Close() error {
+	st.l.conn.Post(func() { _ = st.s.CloseWrite() })
+	return nil
+}
+
+// abort resets the stream, both ways.
+func (st *stream) abort(code uint64) { st.l.on(func() { st.s.Refuse(code) }) }
+
+func (st *stream) SetReadDeadline(at time.Time) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.deadline = at
+	return nil
+}
+
+func (st *stream) SetWriteDeadline(time.Time) error { return nil }
+func (st *stream) SetDeadline(at time.Time) error   { return st.SetReadDeadline(at) }
+func (st *stream) LocalAddr() net.Addr              { return st.l.conn.LocalAddr() }
+func (st *stream) RemoteAddr() net.Addr             { return st.l.conn.RemoteAddr() }
+
+// wait gives the end of the stream as the client sees it.
+func (st *stream) wait(t testing.TB) error {
+	t.Helper()
+	st.SetReadDeadline(time.Now().Add(mqtttest.Patience))
+	buf := make([]byte, 64<<10)
+	for {
+		if _, err := st.Read(buf); err != nil {
+			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+			return err
+		}
+	}
+}
+
+// dialLink connects; no stream is open yet.
+func dialLink(t testing.TB, s *running) *link {
+	t.Helper()
+	l := &link{closed: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
+	defer cancel()
+	var err error
+	l.conn, err = s.clients.Dial(ctx, s.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: s.trust, Handler: l})
+	require.NoError(t, err)
+	t.Cleanup(l.cut)
+	return l
+}
