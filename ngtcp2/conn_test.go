@@ -370,6 +370,9 @@ func TestPacing(t *testing.T) {
 	assert.Positive(t, p.c.conn.CWNDLeft())
 	assert.GreaterOrEqual(t, p.c.conn.PathMaxTxUDPPayloadSize(), MaxUDPPayloadSize)
 	id := p.c.open()
+	p.c.write(id, make([]byte, testWindow), false) // makes the congestion window larger than a burst
+	p.run(func() bool { return len(p.s.data[id]) == testWindow })
+	p.runFor(time.Second)
 	p.c.write(id, make([]byte, testWindow), false)
 	p.flush(p.c)
 	sent := 0

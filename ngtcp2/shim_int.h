@@ -184,6 +184,8 @@ struct shim_conn {
   shim_ack ack;
   uint64_t last_ts; // time never goes back: ngtcp2 aborts when it does
   uint64_t burst;   // bytes written since update_pkt_tx_time
+  uint64_t resume;  // end of the pause after the last burst; UINT64_MAX: not known
+  uint64_t others;  // after a write: the deadline without resume; 0: nothing to leave out
   int64_t written;  // what the scheduler returned last
   int32_t fatal;    // how the connection failed: only a close may follow
   uint32_t state;   // SHIM_STATE_* that callbacks set
@@ -202,6 +204,7 @@ struct shim_conn {
   uint8_t answered;   // TLS has the keys of Handshake packets to send
   uint8_t rx_level;   // where TLS expects its next message
   uint8_t wake;       // shim_path_wake waits for a PING
+  uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t given_cids; // issue those of shim_events.given
   uint8_t prefix_len;
@@ -221,7 +224,8 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 
 void shim_conn_begin(shim_conn *c);  // empties events and result
-uint64_t shim_now(shim_conn *c, uint64_t ts); // ts, or the last one if later
+// ts, or the last one if later; ngtcp2 hears of a pause that is over.
+uint64_t shim_now(shim_conn *c, uint64_t ts);
 void shim_conn_finish(shim_conn *c, int rv); // fills the result of a call
 void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl);
 int shim_shutdown_held(shim_conn *c); // does what waited for the handshake

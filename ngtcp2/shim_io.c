@@ -11,6 +11,10 @@ uint64_t shim_now(shim_conn *c, uint64_t ts) {
   if (ts > c->last_ts && ts != UINT64_MAX) {
     c->last_ts = ts;
   }
+  if (c->unawaited && c->resume <= c->last_ts) {
+    c->unawaited = 0;
+    ngtcp2_conn_handle_expiry(c->conn, c->resume); // no other timer was due then
+  }
   return c->last_ts;
 }
 
@@ -119,13 +123,30 @@ static size_t packet_limit(shim_conn *c, size_t pktlen) {
   return n > 0 ? n : 1;
 }
 
-// pace tells ngtcp2 that a burst is over, so that the next one is delayed. A rest
-// of less than a packet is no reason for another call.
+// end_burst tells ngtcp2 that a burst is over, so that the next one comes after a pause.
+// The end of the pause is a deadline only if something waits for it: a burst that ended
+// because the quantum was used up leaves more, and one made during the last pause was of
+// acknowledgements alone.
+static void end_burst(shim_conn *c, uint64_t ts) {
+  uint64_t others = ngtcp2_conn_get_expiry2(c->conn);
+  int waits = c->written > 0 || c->resume > ts;
+  ngtcp2_conn_update_pkt_tx_time(c->conn, ts);
+  c->resume = ngtcp2_conn_get_expiry2(c->conn);
+  if (c->resume >= others) {
+    c->resume = UINT64_MAX; // not known
+  } else if (!waits) {
+    c->others = others;
+  }
+  c->unawaited = c->others > 0;
+  c->burst = 0;
+}
+
+// pace ends the burst that n bytes more belong to, if they are the last. A rest of
+// less than a packet is no reason for another call.
 static void pace(shim_conn *c, uint64_t n, size_t pktlen, uint64_t ts) {
   c->burst += n;
-  if (c->written <= 0 || quantum_left(c, pktlen) == 0) {
-    ngtcp2_conn_update_pkt_tx_time(c->conn, ts);
-    c->burst = 0;
+  if (c->burst > 0 && (c->written <= 0 || quantum_left(c, pktlen) == 0)) {
+    end_burst(c, ts);
   }
 }
 
@@ -181,10 +202,14 @@ void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
   if (over(c) != 0) {
     rv = over(c);
   }
+  c->others = 0;
   if (rv == 0 && dstlen > 0 && (c->keyed || !c->server) && !shim_ack_holds(c)) {
     rv = write_run(c, dst, dstlen, shim_now(c, ts));
   }
   shim_conn_finish(c, rv);
+  if (c->others > 0) {
+    c->ev->res.expiry = c->others;
+  }
 }
 
 // --- close ---
