@@ -53,6 +53,8 @@ type worker struct {
 	drainBy     ngtcp2.Timestamp // set by the first turn after Shutdown without live connections
 	ended       bool
 	backlog     bool             // the last read was cut short by a full batch: another follows
+	busy        bool             // one goroutine, driver, makes turns without waiting between them
+	driver      *udp.Socket      // its socket; nil: run
 	resume      ngtcp2.Timestamp // end of the pause after a burst
 	sockets     []*udp.Socket    // Dial appends through the inbox
 	retiring    []retiring
@@ -73,9 +75,10 @@ func newWorker(core *Core, quit <-chan struct{}) *worker {
 }
 
 // turn is one round of the event loop: take what arrived (b may be nil), run what
-// is due, write what is dirty, set the timer. It reports whether there is more to
-// do at once.
-func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
+// is due, write what is dirty, set the timer. The reader of socket by makes it, or
+// run (nil). It reports whether the caller is to make another at once.
+func (w *worker) turn(b *Batch, by *udp.Socket) (again bool) {
+	more, forwarded := false, by == nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
@@ -98,13 +101,25 @@ func (w *worker) turn(b *Batch, forwarded bool) (more bool) {
 	w.send(buf, runs)
 	w.retire(now)
 	w.ended = w.finished(now)
-	w.arm(w.deadline())
 	more = w.core.inbox.leave() || more
 	if w.ended {
 		w.core.inbox.ring() // for run to return
 		return false
 	}
-	return more || w.core.Busy() && !w.core.Held()
+	return w.drive(more || w.core.Busy() && !w.core.Held(), by)
+}
+
+// drive lets one goroutine at a time go on without waiting: two would only wait for each
+// other, and take time from the process's other end of a connection. The one that stops
+// sets the timer.
+func (w *worker) drive(more bool, by *udp.Socket) bool {
+	if w.busy && w.driver != by {
+		return false
+	}
+	if w.busy, w.driver = more, by; !more {
+		w.arm(w.deadline())
+	}
+	return more
 }
 
 // paced reports whether the end of a pause between two bursts is so near that it
@@ -133,7 +148,7 @@ func (w *worker) expire(now ngtcp2.Timestamp) {
 func (w *worker) run() {
 	for more := true; ; {
 		b, ok := w.wait(more)
-		more = w.turn(b, true)
+		more = w.turn(b, nil)
 		if b != nil {
 			forwardPool.Put(b)
 		}
@@ -289,18 +304,26 @@ func (w *worker) read(s *udp.Socket) {
 	b := s.NewBatch()
 	err := s.ReadBatch(b)
 	for err == nil {
-		if w.turn(b, false) {
+		if w.turn(b, s) {
 			err = s.PollBatch(b)
 		} else {
 			err = s.ReadBatch(b)
 		}
 	}
-	if w.turn(&Batch{}, false) { // no backlog
-		w.core.inbox.ring()
+	if w.turn(&Batch{}, s) { // no backlog
+		w.handOver()
 	}
 	if !errors.Is(err, net.ErrClosed) {
 		w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
 	}
+}
+
+// handOver leaves what is to be done at once to run.
+func (w *worker) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy = false
+	w.core.inbox.ring()
 }
 
 var forwardPool = sync.Pool{New: func() any { return &Batch{Buf: make([]byte, udp.MaxDatagram)} }}

@@ -103,3 +103,25 @@ func TestShutdownForwards(t *testing.T) {
 	require.NoError(t, l.Shutdown(within(t)))
 	assert.Less(t, time.Since(began), DefaultCloseTimeout/2)
 }
+
+// One goroutine at a time makes turns without waiting; the one that stops sets the timer.
+func TestOneGoroutineDrives(t *testing.T) {
+	core, err := NewCore(Config{})
+	require.NoError(t, err)
+	defer core.Free()
+	w := newWorker(core, nil)
+	a, b := new(udp.Socket), new(udp.Socket)
+	assert.True(t, w.drive(true, a))
+	assert.False(t, w.drive(true, b), "a does it")
+	assert.False(t, w.drive(false, nil))
+	w.drainBy = ngtcp2.Now().Add(time.Minute)
+	assert.False(t, w.drive(false, nil))
+	assert.Equal(t, ngtcp2.NoExpiry, w.armed, "a looks at the clock")
+	assert.True(t, w.drive(true, a))
+	assert.False(t, w.drive(false, a))
+	assert.Equal(t, w.drainBy, w.armed)
+	assert.True(t, w.drive(true, b))
+	w.handOver()
+	<-w.core.InboxSignal()
+	assert.True(t, w.drive(true, nil), "b has left")
+}
