@@ -92,24 +92,21 @@ func TestHandshakeCost(t *testing.T) {
 	assert.LessOrEqual(t, best, handshakeGoal)
 }
 
-// One connection over loopback sockets carries most of what the bare C stack does with the
-// same batch calls: shares of 0.73 to 0.84 were measured, around bulkGoal. The best of some
-// series counts, as above; without full GSO runs it is 0.6.
+// One connection over loopback sockets carries bulkGoal of what the bare C stack does with
+// the same batch calls: medians of 0.81 to 0.89 were measured. Rounds of both take turns, and
+// the best of some series counts, as above.
 func TestBulkRate(t *testing.T) {
-	const (
-		series = 5
-		least  = 0.65
-	)
+	const series = 5
 	ctx := deadline(t)
 	b := &bench{options: options{cbench: bareStack(t), rounds: 3, megabytes: 64}}
 	best := 0.0
-	for i := 0; i < series && best < least; i++ {
+	for i := 0; i < series && best < bulkGoal; i++ {
 		bare, ours, ratio, err := b.bulkTurns(ctx)
 		require.NoError(t, err)
 		t.Logf("bare C pair %.0f us/MiB, ngmq %.0f us/MiB, share %.2f, CPU ratio %.2f", bare.wall, ours.wall, 1/ratio.wall, ratio.cpu)
 		best = max(best, 1/ratio.wall)
 	}
-	assert.GreaterOrEqual(t, best, least)
+	assert.GreaterOrEqual(t, best, bulkGoal)
 }
 
 func TestRelay(t *testing.T) {

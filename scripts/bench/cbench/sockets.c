@@ -185,7 +185,8 @@ static void queue_run(side *s, size_t len, size_t segment, const ngtcp2_pkt_info
   }
 }
 
-/* fill writes up to OUT runs and reports whether there may be more. */
+/* fill writes up to OUT runs and reports whether there may be more. A burst between two
+ * pauses stays within the send quantum, as ngtcp2 asks. */
 static bool fill(side *s, ngtcp2_tstamp ts) {
   while (s->n_out < OUT) {
     ngtcp2_path_storage path;
@@ -198,7 +199,7 @@ static bool fill(side *s, ngtcp2_tstamp ts) {
                                                       write_one, RUN, ts);
     check_ngtcp2(n, "ngtcp2_conn_write_aggregate_pkt2");
     s->burst += (uint64_t)n;
-    if (n == 0 || s->burst >= ngtcp2_conn_get_send_quantum(s->ep.conn)) {
+    if (n == 0 || s->burst + segment > ngtcp2_conn_get_send_quantum(s->ep.conn)) {
       ngtcp2_conn_update_pkt_tx_time(s->ep.conn, ts);
       s->burst = 0;
     }
