@@ -85,7 +85,11 @@ func (o *outlet) enqueue(d *delivery, origin *Message, insist bool) (reason Drop
 	o.push(d)
 	c := s.client
 	s.mu.Unlock()
-	if c != nil {
+	switch {
+	case c == nil:
+	case d.live && d.share == nil: // so this is the goroutine that routes d.m
+		c.wakeAfter(d.m.feeder)
+	default:
 		c.wake()
 	}
 	return 0, true

@@ -35,6 +35,7 @@ type Client struct {
 	names      *[topicNames]string // see nameOf; nil without Authorize
 	nextName   uint                // place in names
 	meter      *meter              // nil without rate limits
+	deferrer   Deferrer            // t; nil: is none, or handlers may keep Feed
 	from       netip.Addr          // counted in addresses; invalid: not
 	excess     bool                // one more than MaxConnectionsPerIP
 
@@ -71,6 +72,9 @@ func (b *Broker) NewClient(t Transport) *Client {
 	c.control.c, c.current = c, &c.control
 	c.control.decoder.Init(uint32(b.cfg.MaxConnectSize))
 	c.meter = newMeter(c)
+	if h := &b.cfg.Handlers; h.Authorize == nil && h.Deliver == nil && h.Subscribe == nil {
+		c.deferrer, _ = t.(Deferrer)
+	}
 	b.count.connections.Add(1)
 	b.mu.Lock()
 	b.clients[c] = struct{}{}
@@ -100,7 +104,7 @@ func (c *Client) take(st *Stream, chunk []byte) error {
 	c.b.count.add(len(chunk), &c.n)
 	if c.dirty {
 		c.dirty = false
-		c.wake()
+		c.wakeAfter(c)
 	}
 	return err
 }
@@ -296,6 +300,16 @@ func (c *Client) reason() error {
 // wake asks the owner to call Flush, once until it does.
 func (c *Client) wake() {
 	if !c.woken.Load() && !c.woken.Swap(true) {
+		c.t.Wake()
+	}
+}
+
+// wakeAfter is wake during the Feed of a client, nil: none.
+func (c *Client) wakeAfter(feeder *Client) {
+	if c.woken.Load() || c.woken.Swap(true) {
+		return
+	}
+	if feeder == nil || feeder.deferrer == nil || !feeder.deferrer.Defer(c.t) {
 		c.t.Wake()
 	}
 }

@@ -30,10 +30,11 @@ type Message struct {
 	props    int // start of the properties
 	payload  int // start of the payload
 	qos      byte
-	retain   bool   // the publisher's RETAIN flag
-	from     string // client identifier of the publisher, empty for the program itself
-	arrived  int64  // Unix time in nanoseconds
-	expires  int64  // Unix time in nanoseconds, 0 = never
+	retain   bool    // the publisher's RETAIN flag
+	from     string  // client identifier of the publisher, empty for the program itself
+	feeder   *Client // whose Feed is routing the message, else nil; of that goroutine
+	arrived  int64   // Unix time in nanoseconds
+	expires  int64   // Unix time in nanoseconds, 0 = never
 }
 
 // maxPooledBuffer is the largest buffer that goes back to the pool with its message,
@@ -105,6 +106,7 @@ func newMessage[T string | []byte](topic T, props packet.Properties, payload []b
 	m := messages.Get().(*Message)
 	m.refs.Store(1)
 	m.replaced.Store(false)
+	m.feeder = nil
 	m.number, m.qos, m.retain, m.from, m.arrived, m.expires = 0, 0, false, "", 0, 0
 	size := 2 + len(topic) + 4 + len(props) + len(payload)
 	if cap(m.buf) < size {

@@ -53,7 +53,11 @@ func (c *Client) onPublish(p *packet.Publish) error {
 			return err
 		}
 	}
+	if c.deferrer != nil && c.b.handlerOrder.Load() == 0 {
+		m.feeder = c
+	}
 	receivers := c.b.route(m)
+	m.feeder = nil
 	return c.ackPublish(p, receivers)
 }
 

@@ -24,6 +24,15 @@ type Transport interface {
 	Info() ConnInfo
 }
 
+// Deferrer is a Transport whose owner calls Client.Flush for other connections too when
+// Feed has returned. That is cheaper than Wake when it wakes a goroutine for each.
+type Deferrer interface {
+	// Defer takes on to do what Wake of the other transport asks for, soon after Feed
+	// returns; with false it does not, and the broker calls Wake. It is called during
+	// Feed, on its goroutine, and not when a handler of the program may keep Feed.
+	Defer(to Transport) bool
+}
+
 // Sink is where Client.Flush writes. The owner passes it and Flush uses it before
 // it returns, never later and never under a lock.
 type Sink interface {

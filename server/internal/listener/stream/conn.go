@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -35,13 +36,20 @@ type conn struct {
 	l      *Listener
 	raw    socket
 	net    net.Conn // raw, or the TLS connection on it
+	tls    *sealer  // nil without TLS
 	ws     *wsState // nil without WebSocket
 	client *broker.Client
-	out    *batch    // nil while there is nothing to write
 	ends   endpoints // the addresses
 
-	wake    chan struct{} // capacity 1: the writer has something to do
-	written chan struct{} // closed when the writer has ended
+	deferred []*conn // reader: those to write to when what it has read has been handled
+
+	// Of who has the duty.
+	out   *batch          // nil while there is nothing to write
+	fd    syscall.RawConn // of raw, to write without waiting; nil: that cannot be
+	timed bool            // raw has a write deadline
+
+	duty    duty
+	written chan struct{} // closed when nothing is written any more
 	closing atomic.Bool   // flush once more, then end
 	failed  atomic.Pointer[error]
 }
@@ -53,10 +61,15 @@ type socket interface {
 }
 
 func newConn(l *Listener, raw socket) *conn {
-	c := &conn{l: l, raw: raw, net: raw, wake: make(chan struct{}, 1), written: make(chan struct{})}
+	c := &conn{l: l, raw: raw, net: raw, written: make(chan struct{})}
+	if s, ok := raw.(syscall.Conn); ok {
+		c.fd, _ = s.SyscallConn()
+	}
+	c.duty.take() // until after the handshake
 	c.ends = endpoints{addrPort(raw.RemoteAddr()), addrPort(raw.LocalAddr())}
 	if l.cfg.TLS != nil {
-		c.net = tls.Server(raw, l.cfg.TLS)
+		c.tls = newSealer(raw, l.cfg.TLS)
+		c.net = c.tls.conn
 	}
 	if w := l.cfg.WebSocket; w != nil {
 		c.ws = new(wsState)
@@ -64,14 +77,6 @@ func newConn(l *Listener, raw socket) *conn {
 	}
 	c.client = l.cfg.Broker.NewClient(c)
 	return c
-}
-
-// Wake implements broker.Transport.
-func (c *conn) Wake() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Close implements broker.Transport. The code was for the last packet; below it only
@@ -132,7 +137,12 @@ func (c *conn) serve() {
 		early, err = c.handshake(&buf)
 		return err
 	})
-	go c.write()
+	if c.tls != nil {
+		c.tls.keep()
+	}
+	if !c.duty.leave() {
+		go c.write()
+	}
 	if err == nil {
 		err = c.l.cfg.Broker.Protect("reader", func() error { return c.read(buf, early) })
 	} else {
@@ -154,6 +164,9 @@ func (c *conn) read(buf *[]byte, early []byte) error {
 	}
 	for first := true; ; first = false {
 		n, err := c.net.Read(*buf)
+		if c.tls != nil && c.tls.has() {
+			c.Wake()
+		}
 		if c.closing.Load() {
 			return nil
 		}
@@ -192,7 +205,9 @@ func (c *conn) take(b []byte) (err error) {
 		b, err = c.decode(b)
 	}
 	if len(b) > 0 {
-		if err := c.client.Feed(b); err != nil {
+		err := c.client.Feed(b)
+		c.writeDeferred()
+		if err != nil {
 			return err
 		}
 		c.rest()

@@ -26,9 +26,9 @@ func TestPanicOfWriter(t *testing.T) {
 	l, b := listen(t, broker.Config{}, time.Second)
 	near, far := net.Pipe()
 	defer far.Close()
-	c := &conn{l: l, net: near, raw: new(net.TCPConn), wake: make(chan struct{}, 1), written: make(chan struct{})}
-	c.Wake()
-	c.write() // there is no client
+	c := &conn{l: l, net: near, raw: new(net.TCPConn), written: make(chan struct{})}
+	c.Wake() // there is no client
+	<-c.written
 	assert.NotNil(t, c.failed.Load())
 	assert.EqualValues(t, 1, b.Stats().HandlerPanics)
 }

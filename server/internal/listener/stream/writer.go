@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"crypto/tls"
 	"net"
 	"slices"
 	"sync"
@@ -25,89 +24,128 @@ const (
 	pieceBytes = 64 << 10
 )
 
-// write is the writer.
-func (c *conn) write() {
-	defer close(c.written)
-	if err := c.l.cfg.Broker.Protect("writer", c.writeAll); err != nil {
-		c.fail(err)
+// drain sends until the client has nothing more. Without wait it returns false when it
+// would have to wait, and when there is more and more: the rest is in c.out then. Who calls
+// it has the duty, as have the callers of all that follows.
+func (c *conn) drain(wait bool) (done bool, err error) {
+	if c.out == nil {
+		c.out = batches.Get().(*batch)
 	}
-}
-
-// writeAll sleeps until Wake and sends what the client has, until the end.
-func (c *conn) writeAll() error {
-	for range c.wake {
-		last := c.closing.Load()
-		err := c.answerPing()
-		if err == nil {
-			err = c.drain()
-		}
-		if err != nil {
-			return err
-		}
-		if last {
-			c.closeWrite()
-			break
-		}
-	}
-	return nil
-}
-
-// drain flushes until the client has nothing more.
-func (c *conn) drain() error {
-	c.out = batches.Get().(*batch)
-	defer c.returnBatch()
-	for {
-		c.client.Flush(c.out)
-		if c.out.size == 0 {
-			return nil
-		}
-		if err := c.writeBatch(); err != nil {
-			return err
+	for turns := 0; ; turns++ {
+		if sent, err := c.send(wait); !sent || err != nil {
+			return false, err
 		}
 		c.out.reset()
+		if turns == mostTurns && !wait {
+			return false, nil
+		}
+		if c.client.Flush(c.out); c.out.size == 0 {
+			c.returnBatch()
+			return true, nil
+		}
+		c.out.now = c.out.vector(c.ws != nil)
 	}
 }
 
-// writeBatch writes everything in c.out, with one system call per writeBytes on TCP.
-func (c *conn) writeBatch() error {
-	vec := c.out.vector(c.ws != nil)
-	defer clear(vec)
-	for len(vec) > 0 {
-		n, size := 0, 0
-		for n < len(vec) && size < writeBytes {
-			size += len(vec[n])
-			n++
+// send writes what is left of c.out and of what TLS has made of it, writeBytes at a time.
+// Without wait it returns false when the network does not take everything.
+func (c *conn) send(wait bool) (done bool, err error) {
+	for {
+		part := &c.out.now
+		if c.tls != nil {
+			if part, err = c.sealed(); err != nil {
+				return false, err
+			}
 		}
-		c.setWriteDeadline()
-		c.out.now = vec[:n]
-		if _, err := c.out.now.WriteTo(c.net); err != nil {
-			return err
+		if len(*part) == 0 {
+			return true, nil
 		}
-		vec = vec[n:]
+		if done, err = c.sendPart(part, wait); !done || err != nil {
+			return false, err
+		}
 	}
-	return nil
+}
+
+// sendPart writes the first writeBytes of a vector, which it shortens.
+func (c *conn) sendPart(vec *net.Buffers, wait bool) (done bool, err error) {
+	part, size := first(*vec)
+	written := 0
+	if c.fd != nil {
+		written, err = c.out.try.write(c.fd, part)
+	}
+	advance(vec, written)
+	if err != nil || written == size || !wait {
+		return written == size, err
+	}
+	c.setWriteDeadline()
+	c.out.part, _ = first(*vec)
+	n := len(c.out.part)
+	if _, err = c.out.part.WriteTo(c.raw); err == nil {
+		*vec = (*vec)[n:]
+	}
+	return err == nil, err
+}
+
+// first is the beginning of a vector: writeBytes, and the rest of a piece.
+func first(vec net.Buffers) (part net.Buffers, size int) {
+	n := 0
+	for n < len(vec) && size < writeBytes {
+		size += len(vec[n])
+		n++
+	}
+	return vec[:n:n], size
+}
+
+// advance takes n bytes off the beginning of a vector.
+func advance(vec *net.Buffers, n int) {
+	for n > 0 {
+		first := (*vec)[0]
+		if n < len(first) {
+			(*vec)[0] = first[n:]
+			return
+		}
+		n -= len(first)
+		(*vec)[0] = nil
+		*vec = (*vec)[1:]
+	}
 }
 
 func (c *conn) returnBatch() {
-	c.out.reset()
 	batches.Put(c.out)
 	c.out = nil
 }
 
+// setWriteDeadline bounds a write that has to wait.
 func (c *conn) setWriteDeadline() {
-	c.net.SetWriteDeadline(time.Now().Add(c.l.cfg.WriteTimeout))
+	c.timed = true
+	c.raw.SetWriteDeadline(time.Now().Add(c.l.cfg.WriteTimeout))
 	if c.closing.Load() { // its deadline must not be put off
-		c.net.SetWriteDeadline(time.Now().Add(lingerTime))
+		c.raw.SetWriteDeadline(time.Now().Add(lingerTime))
 	}
 }
 
-// closeWrite tells the peer that nothing more comes.
+// endWriteDeadline is for the writes to come, which begin without waiting.
+func (c *conn) endWriteDeadline() {
+	if !c.timed {
+		return
+	}
+	c.timed = false
+	c.raw.SetWriteDeadline(time.Time{})
+	if c.closing.Load() {
+		c.raw.SetWriteDeadline(time.Now().Add(lingerTime))
+	}
+}
+
+// closeWrite tells the peer that nothing more comes. It may have gone.
 func (c *conn) closeWrite() {
 	if c.ws != nil {
 		c.sendClose()
 	}
-	if t, ok := c.net.(*tls.Conn); ok {
-		t.CloseWrite()
+	if c.tls != nil {
+		c.tls.conn.CloseWrite()
+		c.out = batches.Get().(*batch)
+		c.send(true)
+		c.returnBatch()
 	}
 	c.raw.CloseWrite()
 }
@@ -118,7 +156,9 @@ type batch struct {
 	buf   []byte // copied bytes, after room for a WebSocket header
 	parts []part
 	vec   net.Buffers // see vector
-	now   net.Buffers // the part of vec that is being written
+	now   net.Buffers // the part of vec that has not been written
+	part  net.Buffers // the part of that which is being written
+	try   attempt
 }
 
 // part is a shared payload and where in buf it belongs.
@@ -130,7 +170,11 @@ type part struct {
 
 var batches = sync.Pool{New: func() any { return newBatch() }}
 
-func newBatch() *batch { return &batch{buf: make([]byte, websocket.HeadRoom)} }
+func newBatch() *batch {
+	b := &batch{buf: make([]byte, websocket.HeadRoom)}
+	b.try.init()
+	return b
+}
 
 // Room implements broker.Sink.
 func (b *batch) Room() int { return batchBytes - b.size }
@@ -184,7 +228,8 @@ func (b *batch) reset() {
 		b.parts[i].message.Release()
 	}
 	clear(b.parts)
-	b.parts = b.parts[:0]
+	clear(b.vec)
+	b.parts, b.vec, b.now = b.parts[:0], b.vec[:0], nil
 	if cap(b.buf) > 2*batchBytes {
 		b.buf = make([]byte, websocket.HeadRoom)
 	}
