@@ -25,6 +25,7 @@ type Client struct {
 	notices  notifier
 	router   router
 	requests requests
+	dialer   dialer
 
 	mu         sync.Mutex
 	link       *link         // nil while not connected
@@ -51,6 +52,11 @@ func New(opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, changed: make(chan struct{})}
 	c.requests.init()
+	sessions, err := openSessions(opts.TLS.SessionFile, c.report)
+	if err != nil {
+		return nil, err
+	}
+	c.dialer = dialer{&c.opts, sessions}
 	if opts.OnDelivered != nil {
 		c.session.finished = func(p *Pending) { c.notices.tell(func() { opts.OnDelivered(p) }) }
 	}
@@ -165,11 +171,17 @@ func (c *Client) stopConnecting() {
 func (c *Client) connectOver(ctx context.Context, d *dialed) (*link, error) {
 	ctx, cancel := context.WithDeadline(ctx, d.deadline)
 	defer cancel()
+	if d.early && c.opts.HeadStart > 0 {
+		defer d.proveEarly(c.opts.HeadStart, cancel)()
+	}
 	connect := c.connectPacket(d.srv)
 	l := newLink(c, d.nc)
 	ack, err := l.handshake(ctx, connect)
 	if err != nil {
 		d.nc.Close()
+		if d.early {
+			c.dialer.sessions.forget(c.dialer.sessionKey(d.srv))
+		}
 		return nil, fmt.Errorf("%s: %w", redacted(d.url), err)
 	}
 	if err := c.adopt(ctx, l, ack, !connect.CleanStart); err != nil {
@@ -339,6 +351,7 @@ func (c *Client) DisconnectWith(ctx context.Context, p *packet.Disconnect) error
 	if c.opts.Reconnect {
 		c.session.abandon(ErrClosed)
 	}
+	c.dialer.sessions.save()
 	return err
 }
 
@@ -354,6 +367,7 @@ func (c *Client) Close() error {
 	if c.opts.Reconnect {
 		c.session.abandon(ErrClosed)
 	}
+	c.dialer.sessions.save()
 	return c.session.store.close()
 }
 

@@ -16,8 +16,15 @@ import (
 	"github.com/ngmq/ngmq/mqtt/websocket"
 )
 
-// dial opens the network connection to a server; ctx bounds it.
-func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+// dialer opens network connections.
+type dialer struct {
+	*Options
+	sessions *sessions
+}
+
+// dial opens the network connection to a server; ctx bounds it. early: the CONNECT may be
+// sent before the handshake is complete.
+func (o *dialer) dial(ctx context.Context, srv server, early bool) (net.Conn, error) {
 	if o.Dial != nil {
 		return o.Dial(ctx)
 	}
@@ -29,15 +36,20 @@ func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	}
 	switch srv.scheme {
 	case "quic":
-		return dialQUIC(ctx, srv, o)
+		return o.dialQUIC(ctx, srv, early)
 	case "tls":
-		return dialTLS(ctx, srv, &o.TLS)
+		return o.dialTLS(ctx, srv)
 	case "ws", "wss":
-		return dialWebSocket(ctx, srv, o)
+		return o.dialWebSocket(ctx, srv)
 	case "unix":
 		return new(net.Dialer).DialContext(ctx, "unix", srv.addr)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+}
+
+// sessionKey is where sessions of a server are kept.
+func (o *dialer) sessionKey(srv server) string {
+	return "quic " + o.TLS.serverName(srv.host) + " " + srv.addr
 }
 
 // frameRoom is how much larger than a packet a WebSocket frame of the server may be, in
@@ -45,9 +57,9 @@ func dial(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 const frameRoom = 1 << 20
 
 // dialWebSocket opens a connection and does the opening handshake of WebSocket.
-func dialWebSocket(ctx context.Context, srv server, o *Options) (nc net.Conn, err error) {
+func (o *dialer) dialWebSocket(ctx context.Context, srv server) (nc net.Conn, err error) {
 	if srv.scheme == "wss" {
-		nc, err = dialTLS(ctx, srv, &o.TLS)
+		nc, err = o.dialTLS(ctx, srv)
 	} else {
 		nc, err = new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
 	}
@@ -67,10 +79,14 @@ func dialWebSocket(ctx context.Context, srv server, o *Options) (nc net.Conn, er
 	return conn, nil
 }
 
-func dialTLS(ctx context.Context, srv server, t *TLS) (net.Conn, error) {
+func (o *dialer) dialTLS(ctx context.Context, srv server) (net.Conn, error) {
+	t := &o.TLS
 	config, err := t.config(srv.host)
 	if err != nil {
 		return nil, err
+	}
+	if !t.NoResumption {
+		config.ClientSessionCache = o.sessions
 	}
 	if t.KeyLogFile != "" {
 		f, err := keylog.Open(t.KeyLogFile)

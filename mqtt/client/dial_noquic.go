@@ -17,6 +17,6 @@ func checkQUIC(srv server) error {
 }
 
 // dialQUIC fails; New has refused such a server already.
-func dialQUIC(_ context.Context, srv server, _ *Options) (net.Conn, error) {
+func (*dialer) dialQUIC(_ context.Context, srv server, _ bool) (net.Conn, error) {
 	return nil, checkQUIC(srv)
 }

@@ -4,11 +4,13 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
@@ -33,7 +35,7 @@ type quicConn struct {
 func checkQUIC(server) error { return nil }
 
 // dialQUIC opens a QUIC connection and its first stream, which carries MQTT.
-func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
+func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn, error) {
 	qlog, err := openQlog(o.QlogDir)
 	if err != nil {
 		return nil, err
@@ -50,7 +52,14 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := e.DialConn(ctx, srv.addr, endpoint.DialConfig{TLS: tls, ServerName: o.TLS.serverName(srv.host)})
+	config := o.resumption(srv, early)
+	config.TLS = tls
+	conn, err := e.DialConn(ctx, srv.addr, config)
+	if errors.Is(err, ngtcp2.ErrSessionInvalid) { // made under other CAs, for instance
+		o.sessions.forget(o.sessionKey(srv))
+		config.Session = nil
+		conn, err = e.DialConn(ctx, srv.addr, config)
+	}
 	if err != nil {
 		go shutdown(e)
 		return nil, err
@@ -58,6 +67,22 @@ func dialQUIC(ctx context.Context, srv server, o *Options) (net.Conn, error) {
 	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
 	go c.release(e)
 	return c, nil
+}
+
+// resumption is how to take up what an earlier connection has left, and to keep what this
+// one leaves.
+func (o *dialer) resumption(srv server, early bool) endpoint.DialConfig {
+	config := endpoint.DialConfig{ServerName: o.TLS.serverName(srv.host)}
+	if o.TLS.NoResumption {
+		return config
+	}
+	key := o.sessionKey(srv)
+	known := o.sessions.take(key)
+	config.Session, config.Token = known.Session, known.Token
+	config.EarlyData = early && known.Session != nil
+	config.OnSession = func(b []byte) { o.sessions.change(key, func(r *rememberedServer) { r.Session = b }) }
+	config.OnToken = func(b []byte) { o.sessions.change(key, func(r *rememberedServer) { r.Token = b }) }
+	return config
 }
 
 // openQlog is what makes the qlog files in dir; nil without a directory.

@@ -188,6 +188,15 @@ type TLS struct {
 	// Insecure accepts any server certificate: whoever is in between can read and
 	// change everything. For tests only.
 	Insecure bool
+	// EarlyData sends the CONNECT with the first packets of a resumed QUIC connection.
+	EarlyData EarlyData
+	// SessionFile, when not empty, keeps sessions for the next program; default: in memory,
+	// for this client. They resume QUIC and TLS connections, and are as secret as a
+	// password: it is made with mode 0600, and one that is open to group or others is
+	// refused.
+	SessionFile string
+	// NoResumption makes every handshake a full one.
+	NoResumption bool
 	// KeyLogFile, when not empty, gets the secrets of the connections in the NSS key
 	// log format, for packet analysers: whoever reads it reads the traffic. It is
 	// appended to and made with mode 0600; one that is open to group or others is
@@ -254,6 +263,12 @@ func (o *Options) validateSession() error {
 func (t *TLS) validate() error {
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		return errors.New("client: Options.TLS needs both CertFile and KeyFile, or none")
+	}
+	if t.EarlyData > EarlyDataOn {
+		return fmt.Errorf("client: Options.TLS.EarlyData %d is unknown: use EarlyDataOff, EarlyDataAuto or EarlyDataOn", t.EarlyData)
+	}
+	if t.NoResumption && (t.EarlyData != EarlyDataOff || t.SessionFile != "") {
+		return errors.New("client: Options.TLS.EarlyData and SessionFile have no effect with NoResumption")
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type dialed struct {
 	nc       net.Conn
 	began    time.Time
 	deadline time.Time // for the CONNACK
+	early    bool      // the QUIC handshake may still be under way
 	err      error
 }
 
@@ -36,12 +37,45 @@ func (c *Client) dialOne(ctx context.Context, url string) *dialed {
 	ctx, cancel := context.WithDeadline(ctx, d.deadline)
 	defer cancel()
 	if d.srv, d.err = parseURL(url); d.err == nil {
-		d.nc, d.err = dial(ctx, d.srv, &c.opts)
+		d.early = c.mayBeEarly(d.srv)
+		d.nc, d.err = c.dialer.dial(ctx, d.srv, d.early)
 	}
 	if d.err != nil {
 		d.err = fmt.Errorf("%s: %w", redacted(url), d.err)
 	}
 	return d
+}
+
+// mayBeEarly says whether the CONNECT to a server may be early data.
+func (c *Client) mayBeEarly(srv server) bool {
+	o := &c.opts
+	switch {
+	case srv.scheme != "quic" || o.TLS.EarlyData == EarlyDataOff:
+		return false
+	case o.TLS.EarlyData == EarlyDataOn:
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	secret := o.Password != nil || srv.password != nil || o.Auth != nil
+	return !secret && o.Will == nil && (o.ResumeSession || c.resumable)
+}
+
+// proveEarly gives a connection with early data, which has won its race without a word
+// of the server, up when the handshake is not complete after the head start.
+func (d *dialed) proveEarly(headStart time.Duration, giveUp func()) (stop func()) {
+	nc, ok := d.nc.(interface{ Handshake(context.Context) error })
+	if !ok {
+		return func() {}
+	}
+	timer := time.AfterFunc(headStart, func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		if nc.Handshake(over) != nil {
+			giveUp()
+		}
+	})
+	return func() { timer.Stop() }
 }
 
 // race is one race between servers.
