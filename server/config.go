@@ -164,6 +164,27 @@ type Config struct {
 	// and count as addresses of QUIC. With port 0 the system chooses. Default none.
 	PreferredAddrs []string
 
+	// EarlyData says whether QUIC clients may send before the handshake is complete
+	// (0-RTT); default EarlyDataOff.
+	//
+	// Early data may be a copy that somebody else sends, from any address, to any server
+	// with the same ticket keys. So before the handshake is complete the server does no
+	// more than to answer a CONNECT that it would let in, which nobody but the client can
+	// read. The rest is kept until then: session, will, subscriptions, messages. If the
+	// answer has become another one meanwhile, the connection ends with an error.
+	//
+	// Handlers.Connect and Authorize are asked before the answer: once for each connection,
+	// and for each copy that somebody sends. ConnInfo.TLS.EarlyData tells them.
+	EarlyData EarlyData
+
+	// TicketKeysFile names a file with the keys of session tickets, for servers that
+	// clients reach by one name: a client that comes to another one resumes its session
+	// all the same. Package crypto/ticketkeys describes the file, ngmqd ticket-keys makes
+	// it. It is read again when it has changed, within 10 s. Who has it can read early
+	// data and take over resumed sessions. It is for QUIC, and for TLS and WSS. Default:
+	// keys of this process alone, a new one every 12 hours. Tickets are good for 2 hours.
+	TicketKeysFile string
+
 	// KeyLogFile, when not empty, gets the TLS secrets of all QUIC and TLS connections
 	// in the NSS key log format, for packet analysers. Whoever reads it reads the
 	// traffic. It is appended to and made with mode 0600; one that is open to group or

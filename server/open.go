@@ -28,12 +28,16 @@ func (s *Server) open(r resolved) error {
 		return err
 	}
 	tc := s.tlsConfig(id, r.clientCAs)
+	wssConfig := overHTTP(tc)
+	s.tickets = newTickets(s.cfg.TicketKeysFile, r.ticketKeys, s.log)
+	s.tickets.addTLS(tc)
+	s.tickets.addTLS(wssConfig)
 	a := &s.addrs
 	return errors.Join(
 		s.openStreams("TCP", r.tcp, stream.Config{}, &a.TCP),
 		s.openStreams("TLS", r.tls, stream.Config{TLS: tc}, &a.TLS),
 		s.openStreams("WS", r.ws, stream.Config{WebSocket: s.webSocket()}, &a.WS),
-		s.openStreams("WSS", r.wss, stream.Config{WebSocket: s.webSocket(), TLS: overHTTP(tc)}, &a.WSS),
+		s.openStreams("WSS", r.wss, stream.Config{WebSocket: s.webSocket(), TLS: wssConfig}, &a.WSS),
 		s.openUnix(r.unix),
 		s.openQUIC(r, id),
 		s.openPipe(),

@@ -42,11 +42,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 	if err != nil {
 		return err
 	}
-	tls, err := crypto.NewContext(crypto.Config{
-		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
-		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r),
-		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
-	})
+	tls, err := s.quicTLS(r, id)
 	if err != nil {
 		return err
 	}
@@ -55,7 +51,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		Workers: s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
-		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred,
+		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 	})
 	if err != nil {
 		tls.Close()
@@ -63,6 +59,28 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
 	return nil
+}
+
+// quicTLS is the TLS context of the QUIC listener.
+func (s *Server) quicTLS(r resolved, id *identity) (*crypto.Context, error) {
+	once := 0
+	if s.cfg.EarlyData == EarlyDataSingleUse {
+		once = crypto.DefaultEarlyDataOnce
+	}
+	tls, err := crypto.NewContext(crypto.Config{
+		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
+		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r),
+		EarlyData: s.cfg.EarlyData != EarlyDataOff, EarlyDataOnce: once, TicketKeys: s.tickets.inherited(),
+		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tickets.add(tls.SetTicketKeys); err != nil {
+		tls.Close()
+		return nil, err
+	}
+	return tls, nil
 }
 
 // clientAuth is ClientCert for QUIC.

@@ -25,6 +25,7 @@ type Server struct {
 	addrs   Addrs
 	caFile  string
 	keyLog  *os.File // nil without Config.KeyLogFile
+	tickets *tickets // of all listeners with TLS
 
 	mu      sync.Mutex
 	ending  bool          // Shutdown has been called
@@ -132,6 +133,7 @@ func (s *Server) serve(failed chan<- error) bool {
 			}
 		})
 	}
+	s.running.Go(func() { s.tickets.run(s.life) })
 	for _, l := range s.streams {
 		start(l.Serve)
 	}

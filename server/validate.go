@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/ngmq/ngmq/crypto/ticketkeys"
 )
 
 // ConfigError is one thing wrong with a Config. Validate and New give all of them,
@@ -49,6 +51,7 @@ type resolved struct {
 	unix              []unixAddress
 	certificate       *tls.Certificate // from CertFile and KeyFile, else nil
 	clientCAs         []byte           // PEM; nil: clients are asked for no certificate
+	ticketKeys        ticketkeys.Keys  // of TicketKeysFile
 }
 
 // resolve checks everything in c, which has its defaults.
@@ -69,6 +72,8 @@ func (c Config) resolve() (r resolved, err error) {
 	r.certificate, err = c.loadCertificate()
 	note(err)
 	r.clientCAs, err = c.clientCAs()
+	note(err)
+	r.ticketKeys, err = c.loadTicketKeys()
 	note(err)
 	note(c.checkOrigins())
 	note(c.checkNumbers())
@@ -175,6 +180,9 @@ func (c Config) checkNumbers() error {
 	negative("Timeouts.Shutdown", int64(c.Timeouts.Shutdown))
 	if c.Retry >= numRetryPolicies {
 		errs = append(errs, &ConfigError{Field: "Retry", Value: c.Retry.String(), Problem: "unknown", Remedy: "use RetryAuto, RetryNever or RetryAlways"})
+	}
+	if c.EarlyData >= numEarlyData {
+		errs = append(errs, &ConfigError{Field: "EarlyData", Value: c.EarlyData.String(), Problem: "unknown", Remedy: "use EarlyDataOff, EarlyDataOn or EarlyDataSingleUse"})
 	}
 	b := c.brokerConfig()
 	if err := b.Validate(); err != nil {

@@ -49,6 +49,8 @@ type cli struct {
 	DataDir        string              `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
 	AllowAnonymous bool                `help:"Serve clients without credentials on addresses that other machines can reach."`
 	Retry          server.RetryPolicy  `placeholder:"WHEN" default:"auto" help:"When a QUIC client has to prove its address with one more round trip: never, always, or auto, while very many handshakes are under way. Default: ${default}."`
+	EarlyData      server.EarlyData    `placeholder:"WHEN" default:"off" help:"Whether QUIC clients that have been here before may send before the handshake is complete (0-RTT): off, on, or single-use, which refuses copies of it. What they send has no effect but the answer to a CONNECT until it is complete. Default: ${default}."`
+	TicketKeys     string              `placeholder:"FILE" help:"Keys of TLS session tickets, for servers that share them; made by ngmqd ticket-keys, and read again when it changes. Default: keys of this process alone."`
 	KeyLogFile     string              `name:"keylog-file" env:"NGMQ_KEYLOG_FILE,SSLKEYLOGFILE" placeholder:"FILE" help:"Append the TLS secrets of all QUIC and TLS connections to FILE, to decrypt captures with. Who can read it can read the traffic."`
 	QlogDir        string              `placeholder:"DIR" help:"Write a qlog file per QUIC connection into DIR, for tools such as qvis; 512 at a time. Costs time and space for each packet."`
 	LogQUIC        bool                `name:"log-quic" help:"Log what the QUIC library says, several lines per packet; with --log-level debug."`
@@ -64,10 +66,11 @@ type cli struct {
 
 	ShowVersion versionFlag `name:"version" env:"-" help:"The same as the command version."`
 
-	Serve      serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
-	Health     health      `cmd:"" help:"Connect to a running server that was started with the same flags and environment; exit status 0 when it answers on all its addresses."`
-	Credential credential  `cmd:"" help:"Read a password from standard input and print the line of a user for --scram-users."`
-	Version    showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
+	Serve          serve       `cmd:"" default:"1" help:"Serve MQTT until a signal; the default command."`
+	Health         health      `cmd:"" help:"Connect to a running server that was started with the same flags and environment; exit status 0 when it answers on all its addresses."`
+	Credential     credential  `cmd:"" help:"Read a password from standard input and print the line of a user for --scram-users."`
+	TicketKeysFile ticketKeys  `cmd:"" name:"ticket-keys" help:"Make or extend the file of --ticket-keys."`
+	Version        showVersion `cmd:"" help:"Show the versions of ngmqd, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 }
 
 type (
@@ -149,6 +152,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
 		ClientCAFile: c.ClientCA, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
+		EarlyData: c.EarlyData, TicketKeysFile: c.TicketKeys,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
 		Limits: c.Limits.limits(),
 		Faults: c.InjectFault, FaultsInPublic: c.InjectFaultInPublic,

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/ngmq/ngmq/crypto/ticketkeys"
+)
+
+const (
+	// ticketRotation is how long a ticket key makes tickets when there is no
+	// Config.TicketKeysFile. What leaks with a key is what it was used for.
+	ticketRotation = 12 * time.Hour
+	// ticketFilePoll is how often Config.TicketKeysFile is looked at.
+	ticketFilePoll = 10 * time.Second
+	// ticketCheck is the longest time between two looks at the clock, which may be set.
+	ticketCheck = time.Minute
+)
+
+// tickets keeps the session ticket keys of the listeners up to date.
+type tickets struct {
+	file   string // empty: keys are made here, and kept in memory
+	log    *slog.Logger
+	poll   time.Duration // how often file is looked at
+	keys   ticketkeys.Keys
+	seen   fileState
+	active [][]byte
+	users  []func(secrets [][]byte) error
+}
+
+// fileState tells whether a file has changed.
+type fileState struct {
+	modified time.Time
+	size     int64
+	problem  string // what was logged about it
+}
+
+func newTickets(file string, keys ticketkeys.Keys, log *slog.Logger) *tickets {
+	t := &tickets{file: file, log: log, poll: ticketFilePoll, keys: keys}
+	now := time.Now()
+	if file == "" {
+		t.keys = t.keys.Extend(now, ticketRotation, 1)
+	}
+	t.active = t.keys.Active(now)
+	return t
+}
+
+// inherited are the keys that others have too, nil without a file.
+func (t *tickets) inherited() [][]byte {
+	if t.file == "" {
+		return nil
+	}
+	return t.active
+}
+
+// add has use called whenever there are other keys, and now.
+func (t *tickets) add(use func(secrets [][]byte) error) error {
+	t.users = append(t.users, use)
+	return use(t.active)
+}
+
+// addTLS does that for TLS over TCP, which makes keys of its own without a file.
+func (t *tickets) addTLS(c *tls.Config) {
+	if c == nil || t.file == "" {
+		return
+	}
+	_ = t.add(func(secrets [][]byte) error { // never fails
+		keys := make([][32]byte, len(secrets))
+		for i, s := range secrets {
+			keys[i] = sha256.Sum256(append([]byte("ngmq TLS over TCP"), s...))
+		}
+		c.SetSessionTicketKeys(keys)
+		return nil
+	})
+}
+
+// run rotates the keys until ctx ends.
+func (t *tickets) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		now := time.Now()
+		t.step(now)
+		timer.Reset(t.pause(now))
+	}
+}
+
+// pause is the time until the next step.
+func (t *tickets) pause(now time.Time) time.Duration {
+	wait := ticketCheck
+	if t.file != "" {
+		wait = t.poll
+	}
+	if next := t.keys.Next(now); !next.IsZero() {
+		wait = min(wait, next.Sub(now))
+	}
+	return wait
+}
+
+// step takes new keys into use.
+func (t *tickets) step(now time.Time) {
+	if t.file == "" {
+		t.keys = t.keys.Extend(now, ticketRotation, 1)
+	} else {
+		t.read()
+	}
+	active := t.keys.Active(now)
+	if slices.EqualFunc(active, t.active, bytes.Equal) {
+		return
+	}
+	t.active = active
+	for _, use := range t.users {
+		if err := use(active); err != nil {
+			t.log.Error("session ticket keys cannot be used", "error", err)
+			return
+		}
+	}
+	t.log.Info("session ticket keys have changed", "keys", len(active))
+}
+
+// read reads the file when it has changed. As long as it cannot be read the keys stay.
+func (t *tickets) read() {
+	info, err := os.Stat(t.file)
+	if err == nil {
+		now := fileState{info.ModTime(), info.Size(), ""}
+		if now == t.seen {
+			return
+		}
+		t.seen = now
+		var keys ticketkeys.Keys
+		if keys, err = ticketkeys.Read(t.file); err == nil {
+			t.keys = keys
+			return
+		}
+	}
+	if text := ticketkeys.Cause(err).Error(); text != t.seen.problem {
+		t.seen = fileState{problem: text} // and read it again
+		t.log.Warn("session ticket keys cannot be read; those that there are stay in use", "file", t.file, "error", text)
+	}
+}
+
+// loadTicketKeys reads TicketKeysFile; nil without one.
+func (c Config) loadTicketKeys() (ticketkeys.Keys, error) {
+	if c.TicketKeysFile == "" {
+		return nil, nil
+	}
+	keys, err := ticketkeys.Read(c.TicketKeysFile)
+	if err != nil {
+		return nil, &ConfigError{
+			Field: "TicketKeysFile", Value: c.TicketKeysFile, Problem: "no usable session ticket keys", Err: ticketkeys.Cause(err),
+			Remedy: "make it with ngmqd ticket-keys FILE (ngmqd: --ticket-keys)",
+		}
+	}
+	return keys, nil
+}
