@@ -179,6 +179,10 @@ func TestRun(t *testing.T) {
 		assert.Positive(t, figureIn(t, out.String(), name), name)
 	}
 	assert.Contains(t, out.String(), "1->1 QoS 1, per message")
+	for way, trips := range map[string]float64{"quic_full": 2, "quic_resumed": 2, "quic_0-rtt": 1, "tcp_and_tls_1.3_full": 3, "tcp_and_tls_1.3_resumed": 3} {
+		assert.Positive(t, figureIn(t, out.String(), "reconnect_"+way+"_server_cpu"))
+		assert.Equal(t, trips, figureIn(t, out.String(), "reconnect_"+way+"_round_trips"), way)
+	}
 }
 
 func figureIn(t *testing.T, text, name string) float64 {

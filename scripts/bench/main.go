@@ -4,6 +4,7 @@
 //	cbench, in-memory Cores   handshake        one thread, no sockets: the binding and the event loop
 //	cbench, two endpoints     bulk             one connection over loopback sockets
 //	generator -> ngmqd        connect          the whole server process
+//	                          reconnect        full, resumed, 0-RTT; and over TCP with TLS 1.3
 //	                          1->1, 1->1,000   every message is counted and in order
 //	                          idle             RSS, Go heap, C heap; all answer PINGREQ at the end
 //
@@ -61,6 +62,7 @@ type row struct {
 var rows = []row{
 	{"handshake", (*bench).handshakes},
 	{"connect", (*bench).connects},
+	{"reconnect", (*bench).reconnects},
 	{"bulk", (*bench).bulks},
 	{"relay", (*bench).relays},
 	{"fanout", (*bench).fanouts},
@@ -89,7 +91,7 @@ func parse(args []string) (options, error) {
 		o = quick
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "rows to measure, separated by commas: handshake, connect, bulk, relay, fanout, idle (default all)")
+	only := flags.String("only", "", "rows to measure, separated by commas: handshake, connect, reconnect, bulk, relay, fanout, idle (default all)")
 	flags.Bool("quick", false, "smaller numbers: less than 40 s in all")
 	flags.StringVar(&o.ngmqd, "ngmqd", "../../bin/ngmqd", "the server")
 	flags.StringVar(&o.cbench, "cbench", "../../bin/cbench", "the bare C stack (cbench/run.sh builds it)")

@@ -29,21 +29,22 @@ type process struct {
 	cmd    *exec.Cmd
 	dir    string // its data directory
 	addr   string // of its QUIC listener
+	tls    string // of its TLS listener, or "off"
 	log    logger
 	stdin  io.WriteCloser // of an embedded server, see heap
 	stdout *bufio.Reader
 	exited chan struct{}
 }
 
-// startServer starts ngmqd on a port of the system's choice.
-func startServer(ctx context.Context, path string) (*process, error) {
+// startServer starts ngmqd on a port of the system's choice, with more flags.
+func startServer(ctx context.Context, path string, more ...string) (*process, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	return start(ctx, func(dir string) *exec.Cmd {
-		cmd := exec.Command(path, "--quic", "127.0.0.1:0", "--tcp", "off", "--tls", "off", "--data-dir", dir,
-			"--allow-anonymous", "--log-format", "json")
+		cmd := exec.Command(path, append([]string{"--quic", "127.0.0.1:0", "--tcp", "off", "--data-dir", dir,
+			"--allow-anonymous", "--log-format", "json"}, more...)...)
 		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NGMQ_") })
 		return cmd
 	})
@@ -68,7 +69,7 @@ func start(ctx context.Context, command func(dir string) *exec.Cmd) (*process, e
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: command(dir), dir: dir, exited: make(chan struct{}), log: logger{ready: make(chan string, 1)}}
+	p := &process{cmd: command(dir), dir: dir, exited: make(chan struct{}), log: logger{ready: make(chan listening, 1)}}
 	p.cmd.Stderr = &p.log
 	if err := p.pipes(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -83,7 +84,8 @@ func start(ctx context.Context, command func(dir string) *exec.Cmd) (*process, e
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	select {
-	case p.addr = <-p.log.ready:
+	case on := <-p.log.ready:
+		p.addr, p.tls = on.QUIC, on.TLS
 		return p, nil
 	case <-p.exited:
 		err = errors.New("the server ended")
@@ -134,10 +136,13 @@ func (p *process) stop() {
 	os.RemoveAll(p.dir)
 }
 
+// listening is where a server listens, as it logs it.
+type listening struct{ QUIC, TLS string }
+
 // logger takes a server's log, JSON lines: it finds the one that says ready and keeps
 // the end.
 type logger struct {
-	ready chan string // gets the QUIC address
+	ready chan listening
 
 	mu    sync.Mutex
 	part  []byte // of a line
@@ -163,10 +168,13 @@ func (l *logger) Write(p []byte) (int, error) {
 func (l *logger) line(text []byte) {
 	l.kept = append(append(l.kept, text...), '\n')
 	l.kept = l.kept[max(0, len(l.kept)-logTail):]
-	var entry struct{ Msg, QUIC string }
+	var entry struct {
+		Msg string
+		listening
+	}
 	if !l.found && json.Unmarshal(text, &entry) == nil && entry.Msg == "ready" {
 		l.found = true
-		l.ready <- entry.QUIC
+		l.ready <- entry.listening
 	}
 }
 
