@@ -222,8 +222,12 @@ func dialLink(t testing.TB, s *running) *link {
 	l := &link{closed: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
+	cfg := endpoint.DialConfig{TLS: s.trust, Handler: l, OnSession: func(session []byte) { s.session.Store(&session) }}
+	if session := s.session.Load(); s.resumes && session != nil {
+		cfg.Session = *session
+	}
 	var err error
-	l.conn, err = s.clients.Dial(ctx, s.Addrs().QUIC[0].String(), endpoint.DialConfig{TLS: s.trust, Handler: l})
+	l.conn, err = s.clients.Dial(ctx, s.Addrs().QUIC[0].String(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(l.cut)
 	return l

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,10 @@ type running struct {
 	*server.Server
 	clients *endpoint.Endpoint
 	trust   *crypto.Context
+	stop    func() // and waits for the end
+
+	resumes bool // TLS sessions are resumed
+	session atomic.Pointer[[]byte]
 }
 
 // directory holds the development certificate of all tests.
@@ -51,7 +56,10 @@ var making sync.Mutex // of the certificate
 func start(t testing.TB, cfg server.Config) *running {
 	t.Helper()
 	anyPort := []string{"127.0.0.1:0"}
-	cfg.QUIC, cfg.TCP, cfg.TLS, cfg.WS, cfg.WSS = anyPort, anyPort, anyPort, anyPort, []string{server.Off}
+	if cfg.QUIC == nil {
+		cfg.QUIC = anyPort
+	}
+	cfg.TCP, cfg.TLS, cfg.WS, cfg.WSS = anyPort, anyPort, anyPort, []string{server.Off}
 	cfg.DataDir = directory()
 	making.Lock()
 	srv, err := server.New(cfg)
@@ -61,7 +69,7 @@ func start(t testing.TB, cfg server.Config) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Run(ctx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case <-ended:
@@ -69,6 +77,7 @@ func start(t testing.TB, cfg server.Config) *running {
 			t.Error("the server did not stop")
 		}
 	})
+	t.Cleanup(s.stop)
 	s.startClients(t)
 	return s
 }
