@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // Sizes of the buffer for a packet that arrives in pieces, in bytes.
@@ -13,6 +14,13 @@ const (
 	// retainBuffer is the largest buffer kept for the next packet; it bounds what
 	// an idle connection costs.
 	retainBuffer = 16 << 10
+	// lendBuffer is the largest buffer that is lent from packet to packet of any
+	// connection.
+	lendBuffer = 1 << 20
+	// directSpace is from how many missing bytes of a packet Space is of use, and the
+	// first size of the buffer then.
+	directSpace = 4 << 10
+	directFirst = 16 << 10
 	// growth is by how much the buffer grows when it is full: more means fewer
 	// copies, and more memory for a peer that announces a long packet and stops.
 	growth = 4
@@ -174,11 +182,60 @@ func (d *Decoder) take(n int) {
 		if d.frm.head > 0 {
 			size = min(size, d.frm.total)
 		}
-		d.buf = append(make([]byte, 0, max(size, minBuffer)), d.buf...)
+		d.grow(max(size, minBuffer))
 	}
 	d.buf = append(d.buf, d.in[:n]...)
 	d.in = d.in[n:]
 }
+
+// lent are buffers larger than retainBuffer.
+var lent sync.Pool
+
+// grow moves what has arrived to a larger buffer.
+func (d *Decoder) grow(size int) {
+	old := d.buf
+	d.buf = append(borrow(size), old...)
+	giveBack(old)
+}
+
+// borrow gives an empty buffer of at least size bytes, twice as many at most.
+func borrow(size int) []byte {
+	if size <= retainBuffer {
+		return make([]byte, 0, size)
+	}
+	b, ok := lent.Get().(*[]byte)
+	if ok && size <= cap(*b) && cap(*b) <= 2*size {
+		return (*b)[:0]
+	}
+	if ok {
+		lent.Put(b)
+	}
+	return make([]byte, 0, size)
+}
+
+// giveBack lends a buffer to the next packet that needs one as large.
+func giveBack(b []byte) {
+	if cap(b) > retainBuffer && cap(b) <= lendBuffer {
+		lent.Put(&b)
+	}
+}
+
+// Space is where to read the rest of a large packet to whose beginning is here, which
+// saves copying it: Filled then does what Feed does for a chunk. It is nil while there is
+// no such packet. What it gives belongs to the caller until then.
+func (d *Decoder) Space() []byte {
+	have := len(d.buf)
+	if d.given || d.err != nil || len(d.in) > 0 || have == 0 || d.frm.head == 0 || d.frm.total-have < directSpace {
+		return nil
+	}
+	if cap(d.buf) < have+directSpace {
+		d.grow(min(max(growth*have, directFirst), d.frm.total))
+	}
+	return d.buf[have:min(cap(d.buf), d.frm.total)]
+}
+
+// Filled tells that n bytes have been read to Space. Next goes on from there.
+func (d *Decoder) Filled(n int) { d.buf = d.buf[:len(d.buf)+n] }
 
 // release empties the buffer after its packet has been used.
 func (d *Decoder) release() {
@@ -186,6 +243,7 @@ func (d *Decoder) release() {
 	d.frm = frame{}
 	d.buf = d.buf[:0]
 	if cap(d.buf) > retainBuffer {
+		giveBack(d.buf)
 		d.buf = nil
 	}
 }

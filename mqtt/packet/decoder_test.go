@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -125,6 +126,47 @@ func TestBufferIsReleased(t *testing.T) {
 		require.Zero(t, d.Buffered())
 		require.Nil(t, feed(t, d, nil))
 		require.LessOrEqual(t, cap(d.buf), retainBuffer)
+	}
+}
+
+// A large packet can be read to where it is wanted, in pieces of any size, and whatever its
+// neighbours are; memory follows what has arrived.
+func TestSpace(t *testing.T) {
+	var stream []byte
+	var want [][]byte
+	for _, size := range []int{10, 40_000, 100, 300_000, 70_000, 20_000, 5} {
+		p := publishOf(size)
+		stream = p.AppendTo(stream, V311)
+		want = append(want, p.Payload)
+	}
+	for _, piece := range []int{1000, 3000, 1 << 20} {
+		d := NewDecoder(0)
+		d.SetVersion(V311)
+		var got [][]byte
+		direct := 0
+		for rest := stream; len(rest) > 0; {
+			if space := d.Space(); space != nil {
+				n := copy(space[:min(piece, len(space))], rest)
+				d.Filled(n)
+				rest = rest[n:]
+				direct += n
+			} else {
+				n := min(2048, len(rest))
+				d.Feed(rest[:n:n])
+				rest = rest[n:]
+			}
+			for {
+				p, err := d.Next()
+				require.NoError(t, err)
+				if p == nil {
+					break
+				}
+				got = append(got, bytes.Clone(p.(*Publish).Payload))
+			}
+			require.LessOrEqual(t, cap(d.buf), 2*growth*d.Buffered()+retainBuffer)
+		}
+		assert.True(t, slices.EqualFunc(want, got, bytes.Equal))
+		assert.Greater(t, direct, 350_000)
 	}
 }
 

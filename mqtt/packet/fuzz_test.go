@@ -44,7 +44,7 @@ func decodeStream(t *testing.T, v Version, data []byte, random *rand.Rand) (list
 		if err != nil {
 			return list, err
 		}
-		require.LessOrEqual(t, cap(d.buf), growth*d.Buffered()+retainBuffer)
+		require.LessOrEqual(t, cap(d.buf), 2*growth*d.Buffered()+retainBuffer)
 	}
 	return list, nil
 }

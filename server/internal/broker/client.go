@@ -91,17 +91,25 @@ func (b *Broker) NewClient(t Transport) *Client {
 // (the last packet, CONNACK or DISCONNECT, is waiting there), closes the network
 // connection with CloseCode(err) and calls Closed(err). After an orderly DISCONNECT
 // the error is an *Error with NormalDisconnection.
-func (c *Client) Feed(chunk []byte) error { return c.take(&c.control, chunk) }
+func (c *Client) Feed(chunk []byte) error { return c.take(&c.control, chunk, len(chunk)) }
 
-// take is Feed for a stream.
-func (c *Client) take(st *Stream, chunk []byte) error {
+// Space is where to read the rest of a large packet to, instead of a chunk for Feed; nil:
+// Feed is wanted. Filled then does what Feed does. Owner only, on connections that are one
+// stream of bytes.
+func (c *Client) Space() []byte { return c.control.decoder.Space() }
+
+// Filled is Feed for n bytes that have been read to Space.
+func (c *Client) Filled(n int) error { return c.take(&c.control, nil, n) }
+
+// take is Feed for n bytes of a stream; without a chunk they are in the decoder's space.
+func (c *Client) take(st *Stream, chunk []byte, n int) error {
 	now := c.b.now()
 	c.seen.Store(now)
-	err := c.feed(st, chunk)
+	err := c.feed(st, chunk, n)
 	if c.meter != nil {
-		c.slowDown(now, len(chunk), &c.n)
+		c.slowDown(now, n, &c.n)
 	}
-	c.b.count.add(len(chunk), &c.n)
+	c.b.count.add(n, &c.n)
 	if c.dirty {
 		c.dirty = false
 		c.wakeAfter(c)
@@ -110,7 +118,7 @@ func (c *Client) take(st *Stream, chunk []byte) error {
 }
 
 // feed handles the packets of a chunk. A panic ends this connection only.
-func (c *Client) feed(st *Stream, chunk []byte) (err error) {
+func (c *Client) feed(st *Stream, chunk []byte, n int) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.b.LogPanic("client", v)
@@ -118,12 +126,16 @@ func (c *Client) feed(st *Stream, chunk []byte) (err error) {
 		}
 	}()
 	if c.meter != nil {
-		if err := c.admitBytes(c.seen.Load(), len(chunk)); err != nil {
+		if err := c.admitBytes(c.seen.Load(), n); err != nil {
 			return c.fail(err)
 		}
 	}
 	c.current = st
-	st.decoder.Feed(chunk)
+	if chunk != nil {
+		st.decoder.Feed(chunk)
+	} else {
+		st.decoder.Filled(n)
+	}
 	for !c.closing.Load() {
 		p, err := st.decoder.Next()
 		if p == nil && err == nil {

@@ -26,9 +26,10 @@ type Message struct {
 	replaced atomic.Bool              // was in the retained store and is no longer
 	number   uint64                   // in the order in which messages came to the retained store, 0 = did not
 	buf      []byte
-	topic    int // end of the topic in buf
-	props    int // start of the properties
-	payload  int // start of the payload
+	topic    int   // end of the topic in buf
+	props    int   // start of the properties
+	payload  int   // start of the payload
+	class    uint8 // of messages that it goes back to
 	qos      byte
 	retain   bool    // the publisher's RETAIN flag
 	from     string  // client identifier of the publisher, empty for the program itself
@@ -37,11 +38,45 @@ type Message struct {
 	expires  int64   // Unix time in nanoseconds, 0 = never
 }
 
-// maxPooledBuffer is the largest buffer that goes back to the pool with its message,
-// in bytes: large ones are rare and would pin memory.
-const maxPooledBuffer = 64 << 10
+// Messages are pooled by the size of their buffers: one that stays, retained or for a client
+// that is away, must not hold much more than it needs. Larger ones than there are sizes of
+// are rare and left to the garbage collector.
+const (
+	// smallMessage is the largest buffer that goes from any message to any other, in bytes.
+	smallMessage = 4 << 10
+	// headRoom is added to each size, in bytes: topic and properties of payloads of that size.
+	headRoom = 1 << 10
+)
 
-var messages = sync.Pool{New: func() any { return new(Message) }}
+// messageSizes are the sizes of larger buffers, in bytes.
+var messageSizes = [...]int{6 << 10, 8 << 10, 12 << 10, 16 << 10, 24 << 10, 32 << 10, 48 << 10, 64 << 10,
+	96 << 10, 128 << 10, 192 << 10, 256 << 10, 384 << 10, 512 << 10, 768 << 10, 1 << 20}
+
+// messages are the pools: of small messages, then by messageSizes.
+var messages [1 + len(messageSizes)]sync.Pool
+
+// takeMessage gives a message whose buffer is empty and has room for size bytes.
+func takeMessage(size int) *Message {
+	class := 0
+	if size > smallMessage {
+		for class++; class <= len(messageSizes) && size > messageSizes[class-1]+headRoom; class++ {
+		}
+	}
+	if class == len(messages) {
+		return &Message{buf: make([]byte, 0, size)}
+	}
+	m, ok := messages[class].Get().(*Message)
+	if !ok {
+		m = &Message{class: uint8(class)}
+	}
+	if class > 0 {
+		size = messageSizes[class-1] + headRoom
+	}
+	if cap(m.buf) < size {
+		m.buf = make([]byte, 0, size)
+	}
+	return m
+}
 
 // Topic is the topic name. Valid while the caller holds a reference; read only, as
 // are Properties and Payload.
@@ -94,24 +129,20 @@ func (m *Message) Release() {
 func (m *Message) recycle() {
 	m.detach()
 	m.from = ""
-	if cap(m.buf) > maxPooledBuffer {
-		m.buf = nil
+	if cap(m.buf) <= messageSizes[len(messageSizes)-1]+headRoom {
+		messages[m.class].Put(m)
 	}
-	messages.Put(m)
 }
 
 // newMessage makes a message with one reference from parts, which it copies. props
 // may hold any PUBLISH or will properties.
 func newMessage[T string | []byte](topic T, props packet.Properties, payload []byte) *Message {
-	m := messages.Get().(*Message)
+	size := 2 + len(topic) + 4 + len(props) + len(payload)
+	m := takeMessage(size)
 	m.refs.Store(1)
 	m.replaced.Store(false)
 	m.feeder = nil
 	m.number, m.qos, m.retain, m.from, m.arrived, m.expires = 0, 0, false, "", 0, 0
-	size := 2 + len(topic) + 4 + len(props) + len(payload)
-	if cap(m.buf) < size {
-		m.buf = make([]byte, 0, size)
-	}
 	b := binary.BigEndian.AppendUint16(m.buf[:0], uint16(len(topic)))
 	b = append(b, topic...)
 	m.topic = len(b)

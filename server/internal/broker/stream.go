@@ -66,7 +66,7 @@ func (c *Client) OpenStream(id int64, uni bool) *Stream {
 
 // Feed is Client.Feed for a data stream. After a *StreamError the stream alone is at its
 // end, after any other error the connection.
-func (st *Stream) Feed(chunk []byte) error { return st.c.take(st, chunk) }
+func (st *Stream) Feed(chunk []byte) error { return st.c.take(st, chunk, len(chunk)) }
 
 // Flush is Client.Flush for a data stream. The owner calls it, for all data streams,
 // after Client.Flush. It costs next to nothing when there is nothing to do. A *StreamError

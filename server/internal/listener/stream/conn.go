@@ -163,7 +163,12 @@ func (c *conn) read(buf *[]byte, early []byte) error {
 		return err
 	}
 	for first := true; ; first = false {
-		n, err := c.net.Read(*buf)
+		space := c.space()
+		into := *buf
+		if space != nil {
+			into = space
+		}
+		n, err := c.net.Read(into)
 		if c.tls != nil && c.tls.has() {
 			c.Wake()
 		}
@@ -171,18 +176,34 @@ func (c *conn) read(buf *[]byte, early []byte) error {
 			return nil
 		}
 		if first && c.ws == nil {
-			if hint := misdirected((*buf)[:n], speaksMQTT); hint != "" {
+			if hint := misdirected(into[:n], speaksMQTT); hint != "" {
 				return c.client.Fail(&broker.Error{Code: packet.ProtocolError, Reason: hint})
 			}
 		}
-		if err := c.take((*buf)[:n]); err != nil {
-			return err
+		var fault error
+		if space != nil {
+			fault = c.fed(c.client.Filled(n))
+		} else {
+			fault = c.take(into[:n])
+		}
+		if fault != nil {
+			return fault
 		}
 		if err != nil {
 			return err
 		}
-		buf = fitReadBuffer(buf, n)
+		if space == nil {
+			buf = fitReadBuffer(buf, n)
+		}
 	}
+}
+
+// space is where the rest of a large packet goes without a copy; nil: there is none.
+func (c *conn) space() []byte {
+	if c.ws != nil {
+		return nil
+	}
+	return c.client.Space()
 }
 
 // rest waits while the client is ahead of its rates, or until the writer has ended.
@@ -199,18 +220,24 @@ func (c *conn) rest() {
 	}
 }
 
+// fed is what comes after the client has been fed, with this result.
+func (c *conn) fed(err error) error {
+	c.writeDeferred()
+	if err == nil {
+		c.rest()
+	}
+	return err
+}
+
 // take handles the next bytes of the connection.
 func (c *conn) take(b []byte) (err error) {
 	if c.ws != nil {
 		b, err = c.decode(b)
 	}
 	if len(b) > 0 {
-		err := c.client.Feed(b)
-		c.writeDeferred()
-		if err != nil {
+		if err := c.fed(c.client.Feed(b)); err != nil {
 			return err
 		}
-		c.rest()
 	}
 	var e *websocket.Error
 	if errors.As(err, &e) {
