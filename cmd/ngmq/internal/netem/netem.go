@@ -7,13 +7,14 @@
 // bottleneck, which drops what does not fit, and arrives later by the delay, in order.
 //
 // A proxy of TCP cannot lose segments, for the kernel acknowledges them to the sender
-// before the proxy sees them. Loss is a model here (RFC 6298, RFC 8985): a lost segment
-// of 1,448 bytes arrives late, and everything behind it waits: by one round trip when
-// three more segments are on their way behind it (fast retransmit), else by 200 ms, at
-// least two round trips (the timeout); a retransmission may be lost too, and then the
-// time doubles. A lost SYN costs one second. What is not modelled is the congestion
-// window: a bulk transfer over real TCP gets slower with loss than here. Network
-// namespaces with tc netem show the real thing, but need root.
+// before the proxy sees them. Loss is a model here, of TCP with RACK (RFC 8985, RFC 6298):
+// a lost segment of up to 1,448 bytes arrives late, and everything behind it waits: until
+// a round trip and a quarter after the arrival of the next segment, which tells the sender
+// about the loss, or when there is none, for a timeout of a round trip and 200 ms; a
+// retransmission that is lost too waits for the timeout, which then doubles. A lost SYN
+// costs one second. What is not modelled is the congestion window: bulk transfers over
+// real TCP get slower with loss than here. Network namespaces with tc netem show the real
+// thing, but need root.
 package netem
 
 import (

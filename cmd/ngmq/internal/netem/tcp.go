@@ -11,7 +11,6 @@ const (
 	maxFlight  = 2048                   // segments of a connection's direction on their way: 3 MB, as large as socket buffers grow
 	minRTO     = 200 * time.Millisecond // Linux; RFC 6298 says 1 s
 	synTimeout = time.Second            // RFC 6298 section 2
-	fastAfter  = 3                      // segments behind a lost one that lead to a fast retransmit
 )
 
 // tcpProxy relays connections.
@@ -111,16 +110,24 @@ func (t *tcpProxy) pump(direction int, from, to net.Conn, notBefore time.Time) {
 	flight := make(chan piece, maxFlight)
 	go t.read(direction, from, flight, notBefore)
 	var free time.Time // when what is in front has arrived
-	for p := range flight {
+	var ahead *piece   // taken from flight to see when it was sent
+	for {
+		p := ahead
+		if ahead = nil; p == nil {
+			next, ok := <-flight
+			if p = &next; !ok {
+				break
+			}
+		}
 		if len(p.data) == 0 {
 			break
 		}
-		if free.Before(p.due) {
-			free = p.due
+		arrival := p.due
+		if t.lost() {
+			arrival, ahead = t.retransmit(p.due, flight)
 		}
-		for wait := t.retransmit(len(flight)); t.lost(); wait *= 2 {
-			t.Stats.Lost.Add(1)
-			free = free.Add(wait)
+		if free.Before(arrival) {
+			free = arrival
 		}
 		if !t.wait(free) {
 			break
@@ -138,12 +145,33 @@ func (t *tcpProxy) pump(direction int, from, to net.Conn, notBefore time.Time) {
 	}
 }
 
-// retransmit is how long a lost segment takes longer, with so many segments behind it.
-func (t *tcpProxy) retransmit(behind int) time.Duration {
-	if behind >= fastAfter {
-		return max(t.rtt(), time.Millisecond)
+// retransmit is when a segment arrives that should have at due, and was lost: a round
+// trip and a quarter after the next one, or after the timeout. It returns that next one.
+func (t *tcpProxy) retransmit(due time.Time, flight <-chan piece) (time.Time, *piece) {
+	t.Stats.Lost.Add(1)
+	rto := t.rtt() + minRTO
+	arrival := due.Add(rto)
+	timer := time.NewTimer(time.Until(arrival))
+	defer timer.Stop()
+	var ahead *piece
+	select {
+	case next, ok := <-flight:
+		if !ok {
+			break
+		}
+		ahead = &next
+		if found := next.due.Add(t.rtt() + t.rtt()/4); found.Before(arrival) {
+			arrival = found
+		}
+	case <-timer.C:
+	case <-t.ended:
 	}
-	return max(minRTO, 2*t.rtt())
+	for t.lost() { // the retransmission
+		t.Stats.Lost.Add(1)
+		arrival = arrival.Add(rto)
+		rto *= 2
+	}
+	return arrival, ahead
 }
 
 func (t *tcpProxy) read(direction int, from net.Conn, flight chan<- piece, notBefore time.Time) {
