@@ -59,9 +59,24 @@ func names(f *kong.Flag) []string {
 	return list
 }
 
+// flags of a command, and of the commands below it, each once.
+func flags(node *kong.Node) []*kong.Flag {
+	list := slices.Clone(node.Flags)
+	for _, c := range node.Children {
+		for _, f := range c.Flags {
+			if !slices.ContainsFunc(list, func(have *kong.Flag) bool { return have.Name == f.Name }) {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
 // words that may follow a command without a flag.
 func words(node *kong.Node) []string {
 	switch node.Name {
+	case "bench":
+		return commandNames(node)
 	case "help":
 		return commandNames(node.Parent)
 	case "completion":
@@ -85,10 +100,10 @@ func bashCompletion(w io.Writer, root *kong.Node) {
 
 // bashFlags completes the value of the flag before the cursor, else flags and words.
 func bashFlags(w io.Writer, node *kong.Node) {
-	var flags []string
+	var all []string
 	fmt.Fprint(w, "    case $prev in\n")
-	for _, f := range node.Flags {
-		flags = append(flags, names(f)...)
+	for _, f := range flags(node) {
+		all = append(all, names(f)...)
 		pattern := strings.Join(names(f), "|")
 		switch v := values(f); {
 		case f.IsBool():
@@ -102,7 +117,7 @@ func bashFlags(w io.Writer, node *kong.Node) {
 			fmt.Fprintf(w, "    %s) return ;;\n", pattern)
 		}
 	}
-	fmt.Fprintf(w, "    esac\n    COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", strings.Join(append(flags, words(node)...), " "))
+	fmt.Fprintf(w, "    esac\n    COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", strings.Join(append(all, words(node)...), " "))
 }
 
 // quoted is text in single quotes for zsh and fish.
@@ -122,7 +137,7 @@ func zshCompletion(w io.Writer, root *kong.Node) {
 	fmt.Fprint(w, "    )\n    _describe command commands\n    return\n  fi\n  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n")
 	for _, node := range root.Children {
 		fmt.Fprintf(w, "  %s)\n    _arguments", node.Name)
-		for _, f := range node.Flags {
+		for _, f := range flags(node) {
 			zshFlag(w, f)
 		}
 		if list := words(node); list != nil {
@@ -161,7 +176,7 @@ func fishCompletion(w io.Writer, root *kong.Node) {
 		if list := words(node); list != nil {
 			fmt.Fprintf(w, "%s -a %s\n", seen, quoted(strings.Join(list, " ")))
 		}
-		for _, f := range node.Flags {
+		for _, f := range flags(node) {
 			fishFlag(w, seen, f)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 
 // helpCommand prints the manual.
 type helpCommand struct {
-	Command string `arg:"" optional:"" help:"The command. Default: an overview."`
-	Man     bool   `help:"As the source of a manual page, all commands in one."`
+	Command []string `arg:"" optional:"" help:"The command. Default: an overview."`
+	Man     bool     `help:"As the source of a manual page, all commands in one."`
 }
 
 // Run prints the manual of a command, or of all.
@@ -23,9 +23,10 @@ func (h *helpCommand) Run(c *console, app *kong.Kong) error {
 		return nil
 	}
 	node := app.Model.Node
-	if h.Command != "" {
-		if node = child(node, h.Command); node == nil {
-			return fmt.Errorf("there is no command %q: one of %s", h.Command, strings.Join(commandNames(app.Model.Node), ", "))
+	for _, name := range h.Command {
+		parent := node
+		if node = child(parent, name); node == nil {
+			return fmt.Errorf("there is no command %q: one of %s", name, strings.Join(commandNames(parent), ", "))
 		}
 	}
 	writePage(&textPage{w: c.stdout}, node)
@@ -57,12 +58,12 @@ type page interface {
 	item(term, text string)
 }
 
-// manualName is the key of a node in manuals.
+// manualName is the key of a node in manuals: its names without the program's.
 func manualName(node *kong.Node) string {
 	if node.Parent == nil {
 		return ""
 	}
-	return node.Name
+	return strings.TrimSpace(manualName(node.Parent) + " " + node.Name)
 }
 
 // writePage writes the manual of a command.
@@ -72,7 +73,9 @@ func writePage(p page, node *kong.Node) {
 	p.paragraph(strings.TrimSpace("ngmq "+manualName(node)) + " - " + cmp.Or(firstSentence(node.Help), node.Help))
 	p.section("SYNOPSIS")
 	p.verbatim(synopsis(node))
-	p.section("DESCRIPTION")
+	if len(text.description) > 0 {
+		p.section("DESCRIPTION")
+	}
 	for _, paragraph := range text.description {
 		p.paragraph(paragraph)
 	}
@@ -107,10 +110,10 @@ func firstSentence(text string) string {
 }
 
 func synopsis(node *kong.Node) string {
-	if node.Parent == nil {
-		return "ngmq COMMAND [FLAGS]"
+	if len(node.Children) > 0 {
+		return strings.TrimSpace("ngmq "+manualName(node)) + " COMMAND [FLAGS]"
 	}
-	parts := []string{"ngmq", node.Name, "[FLAGS]"}
+	parts := []string{"ngmq", manualName(node), "[FLAGS]"}
 	for _, arg := range node.Positional {
 		parts = append(parts, arg.Summary())
 	}
@@ -222,8 +225,10 @@ func writeMan(w io.Writer, root *kong.Node) {
 	fmt.Fprintf(w, ".TH NGMQ 1 \"\" %q \"User Commands\"\n", "ngmq "+ownVersion())
 	writePage(&manPage{w, "SH"}, root)
 	for _, node := range root.Children {
-		fmt.Fprintf(w, ".SH %s\n", roff(strings.ToUpper(node.Name)))
-		writePage(&manPage{w, "SS"}, node)
+		for _, leaf := range append([]*kong.Node{node}, node.Children...) {
+			fmt.Fprintf(w, ".SH %s\n", roff(strings.ToUpper(manualName(leaf))))
+			writePage(&manPage{w, "SS"}, leaf)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ func TestRequestWithoutAnswer(t *testing.T) {
 		got := ngmq(t.Context(), "", append([]string{"rr", "-t", "ask", "-n", "-W", "0.05", "-V", version}, b.host()...)...)
 		assert.Equal(t, result{status: exitTimeout}, got)
 	}
+	b.wait(func() bool { return len(b.messages) == 2 })
 	topic, _ := b.properties[0].Bytes(packet.ResponseTopic)
 	assert.Regexp(t, "^ngmq/response/[A-Z0-9]{26}$", string(topic))
 	assert.Empty(t, b.properties[1])

@@ -113,6 +113,9 @@ func (r *Run) Do(ctx context.Context) (*Report, error) {
 	go r.keepAlive(keeper)
 	loading, done := context.WithCancel(ctx)
 	defer done()
+	if r.cfg.Warmup == 0 { // the first message counts
+		r.count()
+	}
 	var publishing sync.WaitGroup
 	if r.cfg.Kind == Pub || r.cfg.Kind == RoundTrip {
 		r.startPublishers(loading, &publishing)
@@ -224,17 +227,24 @@ func (r *Run) measure(ctx context.Context, publishing *sync.WaitGroup) {
 		}
 		return true
 	}
-	if r.cfg.Warmup > 0 && wait(r.cfg.Warmup) {
-		return
+	if r.cfg.Warmup > 0 {
+		if wait(r.cfg.Warmup) {
+			return
+		}
+		r.count()
 	}
-	from := time.Now()
-	r.from.Store(&from)
-	r.measuring.Store(true)
 	if r.cfg.Kind != Conn || r.cfg.Duration > 0 {
 		wait(r.cfg.Duration)
 	}
 	r.measuring.Store(false)
-	r.lasted = time.Since(from)
+	r.lasted = time.Since(*r.from.Load())
+}
+
+// count begins the measuring.
+func (r *Run) count() {
+	from := time.Now()
+	r.from.Store(&from)
+	r.measuring.Store(true)
 }
 
 // settleTime is how long the last acknowledgements and round trips may take.

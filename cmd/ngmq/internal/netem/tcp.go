@@ -89,7 +89,7 @@ func (t *tcpProxy) serve(client net.Conn) {
 	}
 	defer t.drop(server)
 	established := began.Add(t.rtt())
-	for timeout := synTimeout; t.lost() || t.lost(); timeout *= 2 { // SYN, or SYN ACK
+	for timeout := synTimeout; t.handshakeLost(); timeout *= 2 {
 		t.Stats.Lost.Add(1)
 		established = established.Add(timeout)
 	}
@@ -97,6 +97,12 @@ func (t *tcpProxy) serve(client net.Conn) {
 	both.Go(func() { t.pump(0, client, server, established) })
 	both.Go(func() { t.pump(1, server, client, began) })
 	both.Wait()
+}
+
+// handshakeLost says whether the SYN or the SYN ACK is lost.
+func (t *tcpProxy) handshakeLost() bool {
+	syn, ack := t.lost(), t.lost()
+	return syn || ack
 }
 
 // piece is a segment on its way; empty at the end of the stream.

@@ -94,7 +94,6 @@ func (p *Prober) Kinds() []Kind {
 // dialed is a connection with what is known about it.
 type dialed struct {
 	net.Conn
-	phases []Phase
 	detail func() string // once the CONNACK is here
 	end    func(context.Context)
 }

@@ -3,7 +3,7 @@ _ngmq() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "pub sub rr ping gencert completion help version --help" -- "$cur"))
+    COMPREPLY=($(compgen -W "pub sub rr ping bench gencert completion help version --help" -- "$cur"))
     return
   fi
   case ${COMP_WORDS[1]} in
@@ -131,6 +131,43 @@ _ngmq() {
     esac
     COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet" -- "$cur"))
     ;;
+  bench)
+    case $prev in
+    --clients|-c) return ;;
+    --connect-rate|-R) return ;;
+    --duration) return ;;
+    --warmup) return ;;
+    --keepalive|-k) return ;;
+    --connect-timeout) return ;;
+    --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
+    --id-prefix|-I) return ;;
+    --netem) return ;;
+    --format) COMPREPLY=($(compgen -W "text json csv" -- "$cur")); return ;;
+    --out|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --progress) return ;;
+    --url|-L) compopt -o nospace; COMPREPLY=($(compgen -W "quic:// mqtts:// mqtt:// wss:// ws:// unix:///" -- "$cur")); return ;;
+    --host|-h) return ;;
+    --port|-p) return ;;
+    --unix) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --username|-u) return ;;
+    --password|-P) return ;;
+    --cafile) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --cert) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --servername) return ;;
+    --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --topic|-t) return ;;
+    --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
+    --streams) return ;;
+    --messages|-n) return ;;
+    --size|-s) return ;;
+    --rate|-r) return ;;
+    --max-inflight|-M) return ;;
+    --rounds) return ;;
+    esac
+    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
+    ;;
   gencert)
     case $prev in
     --out|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -146,7 +183,7 @@ _ngmq() {
   help)
     case $prev in
     esac
-    COMPREPLY=($(compgen -W "--man pub sub rr ping gencert completion help version" -- "$cur"))
+    COMPREPLY=($(compgen -W "--man pub sub rr ping bench gencert completion help version" -- "$cur"))
     ;;
   version)
     case $prev in

@@ -6,6 +6,7 @@ _ngmq() {
       'sub:Subscribe and print messages.'
       'rr:Publish a request and print the response.'
       'ping:Time how a connection comes about, phase by phase.'
+      'bench:Load a broker and measure: conn, pub, sub, rtt, compare.'
       'gencert:Make certificates for test set-ups: CA, server, clients.'
       'completion:Print a completion script for bash, zsh or fish.'
       'help:Show the manual of a command: description, flags, examples, exit status.'
@@ -264,6 +265,67 @@ _ngmq() {
       '*-d[Show what happens]' \
       '*--quiet[Show no errors]'
     ;;
+  bench)
+    _arguments \
+      '*--clients[Number of clients]:clients: ' \
+      '*-c[Number of clients]:clients: ' \
+      '*--connect-rate[Connections begun per second, the ramp]:connect-rate: ' \
+      '*-R[Connections begun per second, the ramp]:connect-rate: ' \
+      '*--duration[Measure for this long, e.g]:duration: ' \
+      '*--warmup[Do not count so long, once all are connected]:warmup: ' \
+      '*--keepalive[Keep alive time of MQTT]:keepalive: ' \
+      '*-k[Keep alive time of MQTT]:keepalive: ' \
+      '*--connect-timeout[How long a client may take to be connected and subscribed]:connect-timeout: ' \
+      '*--protocol-version[mqttv5, mqttv311 or mqttv31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
+      '*-V[mqttv5, mqttv311 or mqttv31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
+      '*--id-prefix[Client ids are PREFIX and a number]:id-prefix: ' \
+      '*-I[Client ids are PREFIX and a number]:id-prefix: ' \
+      '*--netem[Make the path worse, through a proxy in this process  loss=1%,delay=50ms,rate=10mbit or some of them, in each direction]:netem: ' \
+      '*--format[Of the result  text, json or csv]:format:(text json csv)' \
+      '*--out[Write the result there]:file:_files' \
+      '*-o[Write the result there]:file:_files' \
+      '*--histogram[Show histograms in the text]' \
+      '*--progress[Show the state this often; 0  never]:progress: ' \
+      '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
+      '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--port[Port; 1883, with TLS 8883]:port: ' \
+      '*-p[Port; 1883, with TLS 8883]:port: ' \
+      '*--unix[Connect through this Unix socket]:file:_files' \
+      '*--username[User name]:username: ' \
+      '*-u[User name]:username: ' \
+      '*--password[Password]:password: ' \
+      '*-P[Password]:password: ' \
+      '*--nodelay[Send small packets at once  this is always so here, as mosquitto does when asked]' \
+      '*--cafile[CA certificates to trust, PEM]:file:_files' \
+      '*--tls-use-os-certs[Use TLS and trust the CA certificates of the system]' \
+      '*--cert[Client certificate, PEM]:file:_files' \
+      '*--key[Key of the client certificate, PEM]:file:_files' \
+      '*--servername[Name that the server'\''s certificate must have]:servername: ' \
+      '*--insecure[Accept ANY server certificate]' \
+      '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
+      '*--debug[Show what happens]' \
+      '*-d[Show what happens]' \
+      '*--quiet[Show no errors]' \
+      '*--topic[Topic  %i is the number of the client, %c its id, %u the user name, %s the number of the stream]:topic: ' \
+      '*-t[Topic  %i is the number of the client, %c its id, %u the user name, %s the number of the stream]:topic: ' \
+      '*--qos[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
+      '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
+      '*--streams[QUIC  use N data streams, as EMQX does, each with a topic of its own]:streams: ' \
+      '*--messages[End when each client has published N messages; sub  when all together have received N]:messages: ' \
+      '*-n[End when each client has published N messages; sub  when all together have received N]:messages: ' \
+      '*--size[Size of payloads]:size: ' \
+      '*-s[Size of payloads]:size: ' \
+      '*--rate[Messages per second of each client]:rate: ' \
+      '*-r[Messages per second of each client]:rate: ' \
+      '*--retain[Messages are retained]' \
+      '*--max-inflight[Messages of QoS 1 and 2 of a client that may be unacknowledged]:max-inflight: ' \
+      '*-M[Messages of QoS 1 and 2 of a client that may be unacknowledged]:max-inflight: ' \
+      '*--rounds[Measure each N times, in turns]:rounds: ' \
+      '1:word:(conn pub sub rtt compare)'
+    ;;
   gencert)
     _arguments \
       '*--out[Directory for the files]:file:_files' \
@@ -277,7 +339,7 @@ _ngmq() {
   help)
     _arguments \
       '*--man[As the source of a manual page, all commands in one]' \
-      '1:word:(pub sub rr ping gencert completion help version)'
+      '1:word:(pub sub rr ping bench gencert completion help version)'
     ;;
   version)
     _arguments

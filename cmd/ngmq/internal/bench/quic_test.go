@@ -1,0 +1,38 @@
+//go:build !noquic
+
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/ngmq/ngmq/cmd/ngmq/internal/netem"
+	"github.com/ngmq/ngmq/server"
+)
+
+// overQUIC has a server listen for QUIC.
+func overQUIC(cfg *server.Config) { cfg.QUIC = []string{"127.0.0.1:0"} }
+
+func TestStreams(t *testing.T) {
+	urls, ca, _ := startServer(t, nil)
+	for qos := range byte(3) {
+		cfg := config(t, RoundTrip, urls["quic"], ca)
+		cfg.QoS, cfg.Streams, cfg.Messages = qos, 5, 10
+		r := do(t, cfg)
+		clean(t, r)
+		assert.EqualValues(t, 3*5*10, r.Received)
+		assert.Equal(t, r.Sent, r.Received)
+	}
+}
+
+func TestStreamsWithLoss(t *testing.T) {
+	urls, ca, _ := startServer(t, nil)
+	cfg := config(t, RoundTrip, urls["quic"], ca)
+	cfg.QoS, cfg.Streams, cfg.Messages, cfg.Rate = 1, 4, 50, 200
+	cfg.Netem = netem.Params{Loss: 0.05, Delay: 2 * time.Millisecond}
+	r := do(t, cfg)
+	clean(t, r)
+	assert.EqualValues(t, 3*50, r.Received, "nothing is lost for good")
+}
