@@ -177,3 +177,29 @@ func listenQUICAt(t *testing.T, addr string) (accept func() *peer) {
 		return newPeer(t, nc)
 	}
 }
+
+// TestDialerQUIC: what was written before Close arrives; the second connection is resumed.
+func TestDialerQUIC(t *testing.T) {
+	url, ca, accept := listenQUIC(t, alpn)
+	d := Dialer{TLS: TLS{CAFile: ca}}
+	for _, resumed := range []bool{false, true} {
+		nc, err := d.Dial(within(t), url)
+		require.NoError(t, err)
+		_, err = nc.Write([]byte("last words"))
+		require.NoError(t, err)
+		s := accept()
+		assert.Equal(t, resumed, s.nc.(*endpoint.StreamConn).TLS().Resumed)
+		b := make([]byte, 10)
+		_, err = s.nc.Read(b)
+		require.NoError(t, err)
+		assert.Equal(t, "last words", string(b))
+		require.Eventually(t, func() bool {
+			d.dialer.sessions.mu.Lock()
+			defer d.dialer.sessions.mu.Unlock()
+			return len(d.dialer.sessions.servers) > 0
+		}, patience, time.Millisecond)
+		require.NoError(t, nc.Close())
+		_, err = s.nc.Read(b)
+		assert.Error(t, err)
+	}
+}

@@ -27,15 +27,20 @@ type ngmqClient struct {
 func ngmqOn(name, addr string) stack {
 	return stack{
 		name: name, addr: addr,
-		new: func(_ dialer, o options) client { return newNgmqClient(addr, o) },
+		new: func(_ dialer, o options) client { return newNgmqClient("quic://"+addr, o) },
 		via: func(addr string) stack { return ngmqOn(name, addr) },
 	}
 }
 
-func newNgmqClient(addr string, o options) client {
+// ngmqAt is our client library with a server of any scheme.
+func ngmqAt(name, url string) stack {
+	return stack{name: name, new: func(_ dialer, o options) client { return newNgmqClient(url, o) }}
+}
+
+func newNgmqClient(url string, o options) client {
 	c := &ngmqClient{in: make(chan message, 20_000)}
 	opts := ngmq.Options{
-		Servers: []string{"quic://" + addr}, TLS: ngmq.TLS{CAFile: broker.ca, ServerName: "localhost"},
+		Servers: []string{url}, TLS: ngmq.TLS{CAFile: broker.ca, ServerName: "localhost"},
 		ClientID: o.id, ResumeSession: o.persistent, OnMessage: c.onMessage,
 	}
 	if o.persistent {
@@ -117,7 +122,8 @@ func TestOurClient(t *testing.T) {
 	}
 }
 
-func ourClientCases(t *testing.T, s stack) {
+// ourLibraryCases are those for a stack on any transport.
+func ourLibraryCases(t *testing.T, s stack) {
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, stack)
@@ -133,6 +139,10 @@ func ourClientCases(t *testing.T, s stack) {
 	} {
 		proves(t, s.name, c.name, func(t *testing.T) { c.run(t, s) })
 	}
+}
+
+func ourClientCases(t *testing.T, s stack) {
+	ourLibraryCases(t, s)
 	for qos := byte(1); qos <= 2; qos++ {
 		proves(t, s.name, fmt.Sprintf("QoS %d over a bad path", qos), func(t *testing.T) {
 			lossy(t, s.via(startProxy(t, s.addr).Addr()), qos)
