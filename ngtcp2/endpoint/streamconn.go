@@ -39,7 +39,12 @@ const (
 type StreamConn struct {
 	conn   *Conn
 	stream *Stream // worker only
-	closed func()  // after the end, once; may be nil
+	// children are the further streams of Open, stopped says that one was closed and the
+	// peer told. Worker only.
+	children map[*Stream]*StreamConn
+	stopped  bool
+	further  bool   // this is one of them
+	closed   func() // after the end, once; may be nil
 
 	readDeadline, writeDeadline deadline
 	readable, writable          chan struct{} // tokens
@@ -329,12 +334,23 @@ func (s streamHandler) OnStreamOpen(st *Stream) {
 
 // OnStreamData keeps data until it is read; the stream's window bounds it.
 func (s streamHandler) OnStreamData(st *Stream, data []byte, fin bool) {
-	if st != s.stream {
+	if sc := s.of(st); sc != nil {
+		sc.receive(data, fin)
+	} else {
 		st.Consume(len(data))
-		return
 	}
+}
+
+// receive keeps data until it is read.
+func (s *StreamConn) receive(data []byte, fin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.shut && s.further {
+		s.consumed += len(data)
+		s.eof = s.eof || fin
+		s.conn.MarkDirty()
+		return
+	}
 	if s.rpos > 0 && len(s.rbuf)+len(data) > cap(s.rbuf) {
 		s.rbuf = s.rbuf[:copy(s.rbuf, s.rbuf[s.rpos:])]
 		s.rpos = 0
@@ -346,23 +362,26 @@ func (s streamHandler) OnStreamData(st *Stream, data []byte, fin bool) {
 
 // OnStreamReset ends reading: the peer abandoned the stream.
 func (s streamHandler) OnStreamReset(st *Stream, code uint64) {
-	if st == s.stream {
-		s.fail(&ngtcp2.ApplicationError{Code: code, Reason: "stream reset"})
+	if sc := s.of(st); sc != nil {
+		sc.fail(resetError(code, "stream reset"))
 	}
 }
 
 // OnStopSending ends writing.
 func (s streamHandler) OnStopSending(st *Stream, code uint64) {
-	if st == s.stream {
-		s.fail(&ngtcp2.ApplicationError{Code: code, Reason: "stream stopped"})
+	if sc := s.of(st); sc != nil {
+		sc.fail(resetError(code, "stream stopped"))
 	}
 }
 
 // OnStreamClosed: both directions are finished.
-func (s streamHandler) OnStreamClosed(*Stream) {}
+func (s streamHandler) OnStreamClosed(st *Stream) { s.closeChild(st) }
 
 // OnFlush moves credit and data between the application and the stream.
 func (s streamHandler) OnFlush() {
+	for _, child := range s.children {
+		child.flushChild()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream == nil {
@@ -371,6 +390,20 @@ func (s streamHandler) OnFlush() {
 		}
 		return
 	}
+	s.exchange()
+	if len(s.wbuf) > 0 && s.err == nil {
+		return
+	}
+	switch {
+	case s.shut:
+		s.conn.CloseAfterFlush(CodeOK, "")
+	case s.noWrite:
+		_ = s.stream.CloseWrite() // after the first time it has no effect
+	}
+}
+
+// exchange gives credit back and written bytes to the stream. The caller has the lock.
+func (s *StreamConn) exchange() {
 	if s.consumed > 0 {
 		s.stream.Consume(s.consumed)
 		s.consumed = 0
@@ -381,15 +414,6 @@ func (s streamHandler) OnFlush() {
 	s.unacked = s.stream.Buffered()
 	if len(s.wbuf) < writeLimit && s.unacked < streamLimit {
 		signal(s.writable)
-	}
-	if len(s.wbuf) > 0 && s.err == nil {
-		return
-	}
-	switch {
-	case s.shut:
-		s.conn.CloseAfterFlush(CodeOK, "")
-	case s.noWrite:
-		_ = s.stream.CloseWrite() // after the first time it has no effect
 	}
 }
 
@@ -428,6 +452,11 @@ func (s streamHandler) OnClosed(err error) {
 		err = net.ErrClosed
 	case errors.As(err, &ae) && ae.Code == CodeOK:
 		err = io.EOF
+	}
+	for st, child := range s.children {
+		delete(s.children, st)
+		child.fail(err)
+		close(child.over)
 	}
 	s.fail(err)
 	close(s.over)
