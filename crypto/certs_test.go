@@ -39,7 +39,7 @@ func newTestCAUntil(t *testing.T, name string, end time.Time) *testCA {
 	t.Helper()
 	tmpl := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 	}
 	ca := &testCA{}
 	ca.cert, ca.key, ca.pem = sign(t, tmpl, nil)

@@ -84,6 +84,13 @@ type Config struct {
 	ClientCAFile string
 	ClientCAPEM  []byte
 
+	// ClientCRLFile or ClientCRLPEM holds certificate revocation lists (RFC 5280). A client
+	// certificate is then refused unless its issuer has a list there that is valid now
+	// and does not name it. Other lists end all sessions: clients have to show their
+	// certificates again. Server role, with ClientAuth. Default: nothing is revoked.
+	ClientCRLFile string
+	ClientCRLPEM  []byte
+
 	// CAFile or CAPEM holds the CAs that a server's certificate is verified
 	// against; neither: the roots of the system. Client role only.
 	CAFile string
@@ -218,6 +225,10 @@ func (c *Config) validateServer() (errs []error) {
 	case c.ClientAuth == NoClientCert && cas:
 		errs = append(errs, &ConfigError{Field: "ClientCAFile", File: c.ClientCAFile, Reason: "is set, but ClientAuth asks for no certificate", Remedy: "set ClientAuth to RequestClientCert or RequireClientCert, or leave the CAs out"})
 	}
+	if (c.ClientCRLFile != "" || len(c.ClientCRLPEM) > 0) && c.ClientAuth == NoClientCert {
+		errs = append(errs, &ConfigError{Field: "ClientCRLFile", File: c.ClientCRLFile, Reason: "is set, but ClientAuth asks for no certificate", Remedy: "set ClientAuth and ClientCAFile, or leave the lists out"})
+	}
+	errs = append(errs, oneForm("ClientCRLFile", c.ClientCRLFile, c.ClientCRLPEM)...)
 	return append(errs, oneForm("ClientCAFile", c.ClientCAFile, c.ClientCAPEM)...)
 }
 
@@ -227,6 +238,9 @@ func (c *Config) validateClient() (errs []error) {
 	}
 	if c.ClientCAFile != "" || len(c.ClientCAPEM) > 0 {
 		errs = append(errs, &ConfigError{Field: "ClientCAFile", File: c.ClientCAFile, Reason: "is for the server role", Remedy: "a client takes the CAs of its server in CAFile"})
+	}
+	if c.ClientCRLFile != "" || len(c.ClientCRLPEM) > 0 {
+		errs = append(errs, &ConfigError{Field: "ClientCRLFile", File: c.ClientCRLFile, Reason: "is for the server role", Remedy: "leave it out"})
 	}
 	return append(errs, oneForm("CAFile", c.CAFile, c.CAPEM)...)
 }
@@ -296,7 +310,7 @@ func (c *Config) clone() Config {
 	for _, k := range c.TicketKeys {
 		out.TicketKeys = append(out.TicketKeys, slices.Clone(k))
 	}
-	for _, p := range []*[]byte{&out.CertPEM, &out.KeyPEM, &out.ClientCAPEM, &out.CAPEM} {
+	for _, p := range []*[]byte{&out.CertPEM, &out.KeyPEM, &out.ClientCAPEM, &out.ClientCRLPEM, &out.CAPEM} {
 		*p = slices.Clone(*p)
 	}
 	return out

@@ -36,7 +36,7 @@ func (s *source) fault(reason, remedy string) error {
 
 // material is everything that a Config names, in memory.
 type material struct {
-	chain, key, ca source
+	chain, key, ca, crl source
 }
 
 // load reads and checks all of it; what failed is left empty.
@@ -61,6 +61,7 @@ func (c *Config) load(now time.Time) (material, []error) {
 	switch c.Role {
 	case Server:
 		take(&m.ca, "ClientCAFile", c.ClientCAFile, c.ClientCAPEM, checkCAs)
+		take(&m.crl, "ClientCRLFile", c.ClientCRLFile, c.ClientCRLPEM, checkCRLs)
 	case Client:
 		take(&m.ca, "CAFile", c.CAFile, c.CAPEM, checkCAs)
 	}
@@ -146,6 +147,25 @@ func checkCAs(s *source, now time.Time) error {
 		}
 	}
 	return s.fault(fmt.Sprintf("none of %d CA certificates is valid now: %q %s", len(certs), certs[len(certs)-1].Subject, reason), "renew the CA, or correct the clock of this machine")
+}
+
+// checkCRLs wants lists that can be read; whether they are of a CA, and valid, is found in
+// the handshakes.
+func checkCRLs(s *source, _ time.Time) error {
+	n := 0
+	for block, rest := pem.Decode(s.pem); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "X509 CRL" {
+			continue
+		}
+		n++
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return s.fault(fmt.Sprintf("certificate revocation list %d cannot be parsed: %v", n, err), "replace it with a valid one")
+		}
+	}
+	if n == 0 {
+		return s.fault("holds no PEM certificate revocation list", "give lists in PEM form (-----BEGIN X509 CRL-----)")
+	}
+	return nil
 }
 
 func dateFault(cert *x509.Certificate, now time.Time) string {

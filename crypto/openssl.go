@@ -118,8 +118,12 @@ func (b *builder) trust(cfg *Config, m *material) {
 	if len(ca.pem) > 0 && C.shim_tlsctx_add_cas(b.ctx, bytePtr(ca.pem), C.size_t(len(ca.pem)), &b.text) != C.SHIM_OK {
 		b.fault(ca, "replace the CA certificates")
 	}
+	if crl := m.crl; len(crl.pem) > 0 && C.shim_tlsctx_add_crls(b.ctx, bytePtr(crl.pem), C.size_t(len(crl.pem)), &b.text) != C.SHIM_OK {
+		b.fault(crl, "replace the certificate revocation lists")
+	}
 	// A ticket is good only where clients are verified the same way.
-	id := sha256.Sum256(append([]byte{byte(cfg.ClientAuth), byte(boolInt(cfg.InsecureSkipVerify))}, ca.pem...))
+	how := append([]byte{byte(cfg.ClientAuth), byte(boolInt(cfg.InsecureSkipVerify))}, ca.pem...)
+	id := sha256.Sum256(append(how, m.crl.pem...))
 	if C.shim_tlsctx_set_session_context(b.ctx, bytePtr(id[:]), C.size_t(len(id)), &b.text) != C.SHIM_OK {
 		b.errs = append(b.errs, errors.New("crypto: "+goText(b.text.text[:])))
 	}

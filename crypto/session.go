@@ -69,6 +69,12 @@ func (c *Context) SetTicketKeys(keys [][]byte) error {
 	return c.reload(func(cfg *Config) { cfg.TicketKeys = keys })
 }
 
+// SetClientCRLs puts lists in the place of [Config.ClientCRLPEM] and ClientCRLFile, like
+// [Context.ReloadConfig] with nothing else changed.
+func (c *Context) SetClientCRLs(pem []byte) error {
+	return c.reload(func(cfg *Config) { cfg.ClientCRLFile, cfg.ClientCRLPEM = "", pem })
+}
+
 // once is the memory of [Config.EarlyDataOnce].
 type once struct{ p *C.shim_once }
 

@@ -2,8 +2,11 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"testing"
 	"time"
 
@@ -138,4 +141,55 @@ func TestSessionEndsWithTheTrustOfItsServer(t *testing.T) {
 	require.NoError(t, out.ours)
 	assert.False(t, out.state.Resumed)
 	assert.True(t, out.state.Verified)
+}
+
+// crl is a list of what ca has revoked, which is valid until end.
+func (ca *testCA) crl(t *testing.T, end time.Time, revoked ...testLeaf) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: end.Add(-2 * time.Hour), NextUpdate: end}
+	for _, l := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: l.tls(t).Leaf.SerialNumber, RevocationTime: end.Add(-2 * time.Hour)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, ca.cert, ca.key)
+	require.NoError(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+}
+
+// A certificate that is revoked is refused, also when its session goes on: other lists end
+// all sessions. A list that has expired, or that of another CA, says nothing good.
+func TestRevokedClientCertificate(t *testing.T) {
+	ca := newTestCA(t, "ca")
+	later := time.Now().Add(time.Hour)
+	good, bad := ca.leaf(t, "good", nil), ca.leaf(t, "bad", nil)
+	server, client := mutual(t, ca, good)
+	_, revoked := mutual(t, ca, bad)
+	server.ClientCRLPEM = ca.crl(t, later)
+	ctx := open(t, server)
+	for _, c := range []*tls.Config{client, revoked} {
+		require.NoError(t, handshake(t, ctx, "", goClient(c)).ours)
+		require.True(t, handshake(t, ctx, "", goClient(c)).state.Resumed)
+	}
+	require.NoError(t, ctx.SetClientCRLs(ca.crl(t, later, bad)))
+	out := handshake(t, ctx, "", goClient(revoked))
+	assert.ErrorContains(t, out.ours, "certificate revoked")
+	assert.ErrorContains(t, out.theirs, "revoked certificate")
+	assert.False(t, out.state.Resumed)
+	out = handshake(t, ctx, "", goClient(client))
+	require.NoError(t, out.ours)
+	assert.False(t, out.state.Resumed)
+	require.True(t, handshake(t, ctx, "", goClient(client)).state.Resumed)
+
+	require.NoError(t, ctx.SetClientCRLs(ca.crl(t, time.Now().Add(-time.Minute))))
+	assert.ErrorContains(t, handshake(t, ctx, "", goClient(client)).ours, "CRL has expired")
+	require.NoError(t, ctx.SetClientCRLs(newTestCA(t, "another").crl(t, later)))
+	assert.ErrorContains(t, handshake(t, ctx, "", goClient(client)).ours, "unable to get certificate CRL")
+	require.NoError(t, ctx.SetClientCRLs(append(newTestCA(t, "another").crl(t, later), ca.crl(t, later)...)))
+	assert.NoError(t, handshake(t, ctx, "", goClient(client)).ours)
+
+	requireFault(t, ctx.SetClientCRLs([]byte("nothing")), "ClientCRLPEM", "", "holds no PEM")
+	requireFault(t, ctx.SetClientCRLs(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte{1}})), "ClientCRLPEM", "", "list 1 cannot be parsed")
+	server.ClientAuth, server.ClientCAPEM = NoClientCert, nil
+	requireFault(t, server.Validate(), "ClientCRLFile", "", "asks for no certificate")
+	requireFault(t, (&Config{Role: Client, ALPN: []string{"mqtt"}, ClientCRLFile: "x"}).Validate(), "ClientCRLFile", "x", "server role")
 }

@@ -66,6 +66,7 @@ int shim_tlsctx_use_chain(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_err
 int shim_tlsctx_use_key(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_error *err);
 int shim_tlsctx_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t len, shim_error *err);
 int shim_tlsctx_add_cas(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_error *err);
+int shim_tlsctx_add_crls(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_error *err);
 int shim_tlsctx_default_cas(SSL_CTX *ctx, shim_error *err);
 int shim_tlsctx_set_groups(SSL_CTX *ctx, const char *list, shim_error *err);
 int shim_tlsctx_set_ciphersuites(SSL_CTX *ctx, const char *list, shim_error *err);

@@ -246,6 +246,31 @@ int shim_tlsctx_add_cas(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_error
   return SHIM_OK;
 }
 
+/* From now on the issuer of a peer's certificate must have a CRL here that is valid and
+ * does not name it. */
+int shim_tlsctx_add_crls(SSL_CTX *ctx, const uint8_t *pem, size_t len, shim_error *err) {
+  X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+  X509_CRL *crl;
+  BIO *bio;
+  int ok, count = 0;
+
+  ERR_clear_error();
+  bio = pem_bio(pem, len);
+  ok = bio != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1;
+  while (ok && (crl = PEM_read_bio_X509_CRL(bio, NULL, no_password, NULL)) != NULL) {
+    ok = X509_STORE_add_crl(store, crl) == 1;
+    X509_CRL_free(crl);
+    count++;
+  }
+  ok = ok && pem_at_end() && count > 0;
+  BIO_free(bio);
+  if (!ok) {
+    shim_error_take(err, "load certificate revocation lists");
+    return SHIM_FAILED;
+  }
+  return SHIM_OK;
+}
+
 int shim_tlsctx_default_cas(SSL_CTX *ctx, shim_error *err) {
   ERR_clear_error();
   if (SSL_CTX_set_default_verify_paths(ctx) != 1) {

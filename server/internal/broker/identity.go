@@ -23,7 +23,7 @@ func (i *TLSInfo) SetPeer(leaf *x509.Certificate) {
 // is no MQTT string, is refused.
 func (c *Client) nameByCertificate() error {
 	name, t := c.b.cfg.CertUsername, c.info.Conn.TLS
-	if name == nil || t == nil || !t.PeerVerified {
+	if name == nil || t == nil || !t.PeerVerified || c.early != nil { // the handlers have c.info already
 		return nil
 	}
 	c.info.Username = name(t)
