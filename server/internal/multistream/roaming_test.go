@@ -93,6 +93,12 @@ func (r *receiver) next() int {
 	return r.generation
 }
 
+func (r *receiver) flip() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rand.IntN(2) == 0
+}
+
 // wait waits until n different messages have been seen.
 func (r *receiver) wait(t *testing.T, n int) {
 	t.Helper()
@@ -191,7 +197,7 @@ func roam(t *testing.T, seed uint64) {
 	var old *link
 	route := []string{"quic", "quic", "tcp", "quic", "ws", "quic", "tls", "tcp", "quic", "quic"}
 	for hop, transport := range route {
-		takeover := r.rand.IntN(2) == 0
+		takeover := r.flip()
 		if old != nil && !takeover {
 			old.cut()
 		}
@@ -211,7 +217,7 @@ func roam(t *testing.T, seed uint64) {
 		if quic != nil {
 			old = quic.l
 			for i := range streams {
-				if hop > 0 && r.rand.IntN(2) == 0 {
+				if hop > 0 && r.flip() {
 					continue // it stays on control
 				}
 				data := quic.stream()
@@ -252,6 +258,8 @@ func roam(t *testing.T, seed uint64) {
 		unique[text] = true
 	}
 	assert.Len(t, unique, sends.total)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for payload, n := range r.seen {
 		if payload[4] == '2' {
 			assert.Equal(t, 1, n, "%s", payload)
