@@ -149,6 +149,17 @@ type Config struct {
 	// trip; default RetryAuto.
 	Retry RetryPolicy
 
+	// StreamClients serves QUIC clients for which every stream is an MQTT connection: a
+	// bidirectional stream of the client that begins with CONNECT is a client of its own,
+	// with its own place in MaxConnections, and its end is that client's alone. Default
+	// off: a connection is one client, and a CONNECT on another stream than the first
+	// resets that stream.
+	StreamClients bool
+	// SingleSubscription makes a subscription of a QUIC client replace the one with the
+	// same filter on another of its streams, as it does on one stream. Default: each
+	// stream gets a copy of the messages.
+	SingleSubscription bool
+
 	// LoadBalancer, when set, gives QUIC Connection IDs a form that a load balancer in
 	// front of several servers routes by, so that a client whose address changes stays
 	// with its server (QUIC-LB, see package quiclb). Each server has a ServerID of its
@@ -232,6 +243,11 @@ type Limits struct {
 	// ones get 0x9F (Connection rate exceeded; 3.x: 0x03) before anybody looks at their
 	// credentials, and do not count. By default they are not limited.
 	MaxConnectRate, MaxConnectRatePerIP int
+	// MaxStreams is the number of bidirectional streams that a QUIC client may have open at
+	// once, the control stream included; 64, at most 65,536; negative: the control stream
+	// alone. MaxUniStreams is the same for its unidirectional streams; 16; negative:
+	// none. Closed ones make room for others.
+	MaxStreams, MaxUniStreams int
 	// MaxSessions is the number of sessions, connected or not; 200,000.
 	MaxSessions int
 	// MaxPacketSize is the largest MQTT packet taken from a client, in bytes; 8 MiB.

@@ -289,6 +289,7 @@ func (c *Config) brokerConfig() broker.Config {
 		MaxKeepAlive:              l.MaxKeepAlive,
 		ResponsePrefix:            c.ResponsePrefix,
 		CheckPayloadFormat:        c.CheckPayloadFormat,
+		SingleSubscription:        c.SingleSubscription,
 		Faults:                    c.Faults,
 		SysInterval:               max(c.SysInterval, 0),
 		Version:                   c.Version,

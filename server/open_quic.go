@@ -52,6 +52,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
+		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
 	})
 	if err != nil {
 		tls.Close()
@@ -59,6 +60,14 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
 	return nil
+}
+
+// streamLimit is Limits.MaxStreams for the listener: the control stream is always there.
+func streamLimit(n int) int {
+	if n < 0 {
+		return 1
+	}
+	return n
 }
 
 // quicTLS is the TLS context of the QUIC listener.

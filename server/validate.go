@@ -164,6 +164,9 @@ func checkValidity(file string, leaf *x509.Certificate) error {
 	}
 }
 
+// maxStreams is the largest Limits.MaxStreams: each takes memory of its own.
+const maxStreams = 1 << 16
+
 // checkNumbers refuses what is out of range.
 func (c Config) checkNumbers() error {
 	var errs []error
@@ -178,6 +181,11 @@ func (c Config) checkNumbers() error {
 	negative("Timeouts.Write", int64(c.Timeouts.Write))
 	negative("Timeouts.Idle", int64(c.Timeouts.Idle))
 	negative("Timeouts.Shutdown", int64(c.Timeouts.Shutdown))
+	for field, v := range map[string]int{"Limits.MaxStreams": c.Limits.MaxStreams, "Limits.MaxUniStreams": c.Limits.MaxUniStreams} {
+		if v > maxStreams {
+			errs = append(errs, &ConfigError{Field: field, Value: fmt.Sprint(v), Problem: "too many", Remedy: "use at most 65536, 0 for the default, or -1 for none but the control stream"})
+		}
+	}
 	if c.Retry >= numRetryPolicies {
 		errs = append(errs, &ConfigError{Field: "Retry", Value: c.Retry.String(), Problem: "unknown", Remedy: "use RetryAuto, RetryNever or RetryAlways"})
 	}

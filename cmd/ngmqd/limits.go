@@ -14,6 +14,8 @@ type limitFlags struct {
 	MaxConnectionsPerIP     int               `name:"max-connections-per-ip" placeholder:"N" help:"Connections of one IPv4 address or IPv6 /64 at once; not limited."`
 	MaxConnectRate          int               `placeholder:"N" help:"CONNECT packets per second, of everybody; not limited."`
 	MaxConnectRatePerIP     int               `name:"max-connect-rate-per-ip" placeholder:"N" help:"CONNECT packets per second of one IPv4 address or IPv6 /64; not limited."`
+	MaxStreams              int               `placeholder:"N" help:"Streams of one QUIC client at once, the control stream included, -1 for that alone; 64."`
+	MaxUniStreams           int               `placeholder:"N" help:"Unidirectional streams of one QUIC client at once, -1 for none; 16."`
 	MaxSessions             int               `placeholder:"N" help:"Sessions, connected or not; 200000."`
 	MaxSessionExpiry        time.Duration     `placeholder:"TIME" help:"How long a session is kept without a connection, such as 24h; not limited."`
 	MaxKeepAlive            uint16            `placeholder:"SECONDS" help:"Keep alive of 5.0 clients; not limited."`
@@ -37,6 +39,7 @@ func (f *limitFlags) limits() server.Limits {
 	return server.Limits{
 		MaxConnections: f.MaxConnections, MaxConnectionsPerIP: f.MaxConnectionsPerIP,
 		MaxConnectRate: f.MaxConnectRate, MaxConnectRatePerIP: f.MaxConnectRatePerIP,
+		MaxStreams: f.MaxStreams, MaxUniStreams: f.MaxUniStreams,
 		MaxSessions: f.MaxSessions, MaxSessionExpiry: f.MaxSessionExpiry,
 		MaxKeepAlive: f.MaxKeepAlive, MaxWillDelay: f.MaxWillDelay,
 		MaxPacketSize: f.MaxPacketSize, MaxMessageRate: f.MaxMessageRate, MaxByteRate: f.MaxByteRate, RatePolicy: f.RatePolicy,

@@ -70,7 +70,7 @@ func TestLimitsHold(t *testing.T) {
 func TestBadLimits(t *testing.T) {
 	for flag, want := range map[string]string{
 		"--max-connections=-1": "Limits.MaxConnections", "--max-connect-rate-per-ip=-1": "MaxConnectRatePerIP",
-		"--rate-policy=drop": "wait or disconnect", "--max-will-delay=1ms": "MaxWillDelay",
+		"--rate-policy=drop": "wait or disconnect", "--max-will-delay=1ms": "MaxWillDelay", "--max-streams=70000": "Limits.MaxStreams",
 	} {
 		p := command(t, nil, append([]string{flag}, anyPorts...)...)
 		assert.Equal(t, 1, p.status(t), flag)

@@ -19,11 +19,13 @@ import (
 func TestPathFlags(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte("8f95f09245765f80256934e50c66207f\n"), 0o600))
-	f := pathFlags{QuicLBServerID: "0a01", QuicLBConfig: 3, QuicLBNonce: 9, QuicLBKeyFile: key, NoMigration: true, PreferredAddress: []string{"127.0.0.9:1"}}
+	f := pathFlags{QuicLBServerID: "0a01", QuicLBConfig: 3, QuicLBNonce: 9, QuicLBKeyFile: key, NoMigration: true, PreferredAddress: []string{"127.0.0.9:1"}, StreamClients: true, SingleSubscription: true}
 	var c server.Config
 	require.NoError(t, f.apply(&c))
 	assert.Equal(t, &server.LoadBalancer{ID: 3, ServerID: []byte{10, 1}, NonceLen: 9, Key: []byte("\x8f\x95\xf0\x92\x45\x76\x5f\x80\x25\x69\x34\xe5\x0c\x66\x20\x7f")}, c.LoadBalancer)
 	assert.True(t, c.NoMigration)
+	assert.True(t, c.StreamClients)
+	assert.True(t, c.SingleSubscription)
 	assert.Equal(t, []string{"127.0.0.9:1"}, c.PreferredAddrs)
 
 	require.NoError(t, os.WriteFile(key, []byte("no key"), 0o600))
@@ -41,7 +43,7 @@ func TestPathFlags(t *testing.T) {
 func TestPathFlagsServe(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("5e", 16)), 0o600))
-	p := command(t, []string{"NGMQ_QUIC_LB_KEY_FILE=" + key}, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "14", "--no-migration",
+	p := command(t, []string{"NGMQ_QUIC_LB_KEY_FILE=" + key}, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "14", "--no-migration", "--stream-clients", "--single-subscription", "--max-streams=8", "--max-uni-streams=-1",
 		"--preferred-address", "127.0.0.7:0"}, anyPorts...)...)
 	quic := strings.Split(p.ready(t)["quic"], ",")
 	require.Len(t, quic, 2)

@@ -32,6 +32,9 @@ type conn struct {
 	control *endpoint.Stream // nil until the client has opened it
 	data    []*dataStream    // in the order in which they were opened
 
+	clients []*streamClient // streams that are clients of their own
+	live    int             // of them, those that have not ended
+
 	accepted bool // the client has been let in
 	owed     int  // bytes of the control stream that have been handled and for which the client has no credit yet
 	over     bool // nothing more is read, Client.Closed has been called
@@ -92,10 +95,17 @@ func (c *conn) OnStreamOpen(s *endpoint.Stream) {
 // client sent has been handled when Feed returns, unless the client has to wait.
 func (c *conn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	defer c.guard()
-	if d, ok := s.UserData.(*dataStream); ok {
-		d.onData(data, fin)
-		return
+	switch x := s.UserData.(type) {
+	case *dataStream:
+		x.onData(data, fin)
+	case *streamClient:
+		x.onData(data, fin)
+	default:
+		c.onControlData(s, data, fin)
 	}
+}
+
+func (c *conn) onControlData(s *endpoint.Stream, data []byte, fin bool) {
 	if c.over {
 		s.Consume(len(data))
 		return
@@ -133,7 +143,7 @@ func (c *conn) feed(data []byte) {
 		return
 	}
 	if !c.accepted {
-		c.keepAlive()
+		c.keepAlive(c.client.Info())
 	}
 }
 
@@ -148,22 +158,26 @@ func (c *conn) refuse(err error) {
 
 // keepAlive has the connection send PINGs when the client may be silent for longer
 // than half of the QUIC idle timeout.
-func (c *conn) keepAlive() {
-	info := c.client.Info()
+func (c *conn) keepAlive(info *broker.ClientInfo) (decided bool) {
 	if info == nil {
-		return
+		return false
 	}
 	half := c.qc.IdleTimeout() / 2
 	silence := time.Duration(info.KeepAlive) * time.Second
 	if half > 0 && (silence == 0 || silence > half) {
 		c.qc.SetKeepAlive(half)
 	}
+	return true
 }
 
 // end stops reading, flushes a last time and closes the connection. err is nil for
 // an end in order. To the broker the client is gone at once: its will does not wait
 // for a peer that may never acknowledge the last packet.
 func (c *conn) end(err error, code uint64) {
+	if c.live > 0 {
+		c.partControl(err, code)
+		return
+	}
 	c.over = true
 	c.flush()
 	defer c.client.Closed(err)
@@ -194,22 +208,31 @@ func (c *conn) OnStreamClosed(s *endpoint.Stream) {
 		c.control = nil
 	}
 	c.data = slices.DeleteFunc(c.data, func(d *dataStream) bool { return d.s == s })
+	c.clients = slices.DeleteFunc(c.clients, func(m *streamClient) bool { return m.s == s })
 }
 
-// lost ends the connection when s is the control stream, else s alone.
+// lost ends the connection when s is the control stream, else what s is.
 func (c *conn) lost(s *endpoint.Stream) {
-	switch d, ok := s.UserData.(*dataStream); {
-	case c.over:
-	case ok:
-		d.close(CodeNormal)
-	case s == c.control:
-		c.end(errControlStreamLost, CodeControlStreamLost)
+	switch x := s.UserData.(type) {
+	case *streamClient:
+		x.end(errStreamLost, CodeControlStreamLost)
+	case *dataStream:
+		if !c.over {
+			x.close(CodeNormal)
+		}
+	default:
+		if s == c.control && !c.over {
+			c.end(errControlStreamLost, CodeControlStreamLost)
+		}
 	}
 }
 
 // OnFlush implements endpoint.ConnHandler: it moves what waits into the streams.
 func (c *conn) OnFlush() {
 	defer c.guard()
+	for _, m := range c.clients {
+		m.flush()
+	}
 	if c.over {
 		return
 	}
@@ -232,9 +255,17 @@ func (c *conn) flush() {
 // OnClosed implements endpoint.ConnHandler: the connection is gone.
 func (c *conn) OnClosed(err error) {
 	defer c.guard()
+	c.closed(err)
+}
+
+// closed tells the broker that the connection is gone, for all that is still there.
+func (c *conn) closed(err error) {
 	if !c.over {
 		c.over = true
 		c.client.Closed(err)
+	}
+	for _, m := range c.clients {
+		m.closed(err)
 	}
 }
 
@@ -245,9 +276,6 @@ func (c *conn) guard() {
 		return
 	}
 	c.l.cfg.Broker.LogPanic("quic connection", v)
-	if !c.over {
-		c.over = true
-		c.client.Closed(errPanic)
-	}
+	c.closed(errPanic)
 	c.qc.Close(uint64(packet.ImplementationSpecificError), errPanic.Error())
 }

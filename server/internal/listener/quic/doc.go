@@ -11,8 +11,12 @@
 // everything else may. The other streams that the client opens are data streams: raw
 // MQTT packets, acknowledged on the stream that carried them, messages on the stream
 // that has subscribed. Streams of the client alone (unidirectional) carry PUBLISH
-// packets and acknowledgements; they are answered on the control stream. The server opens
-// no stream.
+// packets and acknowledgements, after a flow header that some clients write; they are
+// answered on the control stream. The server opens no stream.
+//
+// By option (Config.StreamClients) a bidirectional stream that begins with CONNECT is a
+// client of its own, a streamClient; the connection ends with the last of them and the
+// control stream.
 //
 // Data streams that come before the CONNECT has been accepted are held: they get no
 // credit, so that the windows of the connection bound them. A data stream on which something

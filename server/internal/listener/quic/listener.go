@@ -34,6 +34,9 @@ type Config struct {
 	LoadBalancer     *quiclb.Config // form of Connection IDs; nil = the endpoint's own
 	NoMigration      bool
 	PreferredAddrs   []netip.AddrPort
+	MaxStreams       int          // bidirectional streams of a client at a time, with the control stream; 0 = the endpoint's default
+	MaxUniStreams    int          // unidirectional ones; 0 = the endpoint's default, negative: none
+	StreamClients    bool         // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
 	Logger           *slog.Logger // required
 }
 
@@ -58,7 +61,7 @@ func Listen(cfg Config) (*Listener, error) {
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
 		LoadBalancer: cfg.LoadBalancer, DisableActiveMigration: cfg.NoMigration,
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
-		EarlyData: cfg.EarlyData,
+		EarlyData: cfg.EarlyData, MaxBidiStreams: cfg.MaxStreams, MaxUniStreams: cfg.MaxUniStreams,
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())

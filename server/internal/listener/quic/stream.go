@@ -4,7 +4,9 @@ package quic
 
 import (
 	"errors"
+	"slices"
 
+	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
@@ -14,6 +16,9 @@ type dataStream struct {
 	c      *conn
 	s      *endpoint.Stream
 	stream *broker.Stream // nil: held until the CONNECT has been accepted
+
+	begun bool   // its first byte has been looked at; unidirectional: its header
+	head  []byte // of a unidirectional stream, until its header is complete
 
 	held []byte // what has come meanwhile; the windows of the connection bound it
 	fin  bool   // and that was all
@@ -52,6 +57,10 @@ func (c *conn) accept() {
 
 // onData takes what has come on the stream, or holds it. What is held has no credit yet.
 func (d *dataStream) onData(data []byte, fin bool) {
+	if d.isClient(data) {
+		d.becomeClient(data, fin)
+		return
+	}
 	switch {
 	case d.gone || d.c.over:
 		d.s.Consume(len(data))
@@ -75,7 +84,49 @@ func (d *dataStream) take(data []byte, fin bool) {
 	}
 }
 
+// isClient looks at the first byte: with a CONNECT, and where it is allowed, the stream is
+// an MQTT connection of its own.
+func (d *dataStream) isClient(data []byte) bool {
+	if d.begun || len(data) == 0 || !d.s.Bidi() {
+		return false
+	}
+	d.begun = true
+	return data[0] == connectByte && d.c.l.cfg.StreamClients && !d.gone
+}
+
+// becomeClient puts a streamClient in the place of d.
+func (d *dataStream) becomeClient(data []byte, fin bool) {
+	d.c.data = slices.DeleteFunc(d.c.data, func(x *dataStream) bool { return x == d })
+	if m := d.c.openClient(d.s); m != nil {
+		m.onData(data, fin)
+	}
+}
+
+// skipHeader takes the header away with which a unidirectional stream may begin. more is
+// false while it is not complete.
+func (d *dataStream) skipHeader(data []byte) (rest []byte, more bool) {
+	if d.begun {
+		return data, true
+	}
+	d.head = append(d.head, data...)
+	size, complete, ok := flowHeader(d.head)
+	if !ok {
+		d.close(uint64(packet.MalformedPacket))
+	}
+	if !ok || !complete {
+		return nil, false
+	}
+	rest, d.begun, d.head = d.head[size:], true, nil
+	return rest, len(rest) > 0
+}
+
 func (d *dataStream) feed(data []byte) {
+	if !d.s.Bidi() {
+		var more bool
+		if data, more = d.skipHeader(data); !more {
+			return
+		}
+	}
 	err := d.stream.Feed(data)
 	d.c.qc.MarkDirty()
 	var e *broker.StreamError
