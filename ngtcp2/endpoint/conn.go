@@ -85,6 +85,7 @@ type Conn struct {
 	tokens      []ngtcp2.StatelessResetToken // of the peer's CIDs in use
 	path        atomic.Pointer[ngtcp2.Path]
 	migration   *migration // nil before the first one
+	proof       *proof     // nil before the path has changed
 	recordID    uint64     // in Core.records; 0: not recorded
 }
 

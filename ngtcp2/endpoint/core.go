@@ -229,6 +229,7 @@ func (c *Core) drain(conn *Conn) {
 	for i := range c.events.Len() {
 		conn.handleEvent(c.events, c.events.At(i))
 	}
+	conn.provePath()
 }
 
 // Shutdown closes every connection with application code 0, after what has been

@@ -63,7 +63,8 @@
 // section 9). Conn.Migrate moves a client to another local address, on a socket
 // that the worker opens for it and closes when it is left. A NAT's new address
 // for the client needs nobody's help. A ConnHandler that implements PathHandler is
-// told of both; Stats counts PathChanges and PathsFailed.
+// told of both; Stats counts PathChanges and PathsFailed. A ValidatedPathHandler is
+// told when the peer has shown to be at its new address.
 //
 // # Early data
 //
@@ -81,7 +82,7 @@
 // # Optional interfaces
 //
 // A ConnHandler may implement more: DatagramHandler (RFC 9221), HandshakeHandler,
-// PathHandler.
+// PathHandler, ValidatedPathHandler.
 //
 // # Errors, and what to do about them
 //

@@ -56,6 +56,7 @@ func (c *Conn) handleEvent(events *ngtcp2.Events, ev *ngtcp2.Event) {
 	case ngtcp2.EventDCIDStatus:
 		c.dcidStatus(events.Data(ev), ev)
 	case ngtcp2.EventBeginPathValidation:
+		c.needProof().validating = events.Path(ev)
 		c.migration.begun(events.Path(ev))
 		c.followPath()
 	case ngtcp2.EventPathValidation:

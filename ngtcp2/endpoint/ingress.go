@@ -117,6 +117,7 @@ func (c *Core) hasRead(conn *Conn, path ngtcp2.Path, err error) {
 	}
 	if path != *conn.path.Load() {
 		conn.followPath()
+		conn.provePath()
 	}
 	c.markDirty(conn)
 }

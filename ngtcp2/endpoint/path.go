@@ -42,6 +42,7 @@ func (c *Conn) followPath() {
 	if from == to {
 		return
 	}
+	c.needProof()
 	c.path.Store(&to)
 	c.core.stats.inc(PathChanges)
 	c.migration.releaseLocals(c)
@@ -52,6 +53,9 @@ func (c *Conn) followPath() {
 
 // pathValidated reports the outcome of a validation.
 func (c *Conn) pathValidated(p ngtcp2.Path, flags ngtcp2.EventFlags) {
+	if v := c.needProof(); v.validating == p {
+		v.validating = ngtcp2.Path{}
+	}
 	c.followPath()
 	switch {
 	case flags&ngtcp2.FlagFailed != 0:
