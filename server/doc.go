@@ -24,7 +24,7 @@
 //	Config                            copied by New; the slices in it must not be changed afterwards
 //	handlers                          called on the goroutine of the client that they are about: they
 //	                                  must not block, over QUIC they would hold up other clients too
-//	*Client                           does not change, may be kept
+//	*Client                           does not change, may be kept; a client that moves gets a new one
 //	events given to handlers,         the handler, until it returns
 //	with all slices in them
 //	Publication given to Publish      the caller again, when Publish returns
@@ -37,6 +37,7 @@
 //	what a receiver gets      Handlers.Deliver: keep it away, change it for this receiver alone
 //	what is subscribed        Handlers.Subscribe: refuse, lower the QoS, answer with messages
 //	clients and sessions      Handlers.Connected, Disconnect, Session
+//	addresses that change     Handlers.Moved
 //
 // The directory examples has programs: basic, handlers, publish and requestresponse.
 //

@@ -20,6 +20,7 @@ import (
 //	Deliver    func(*DeliverEvent) error    filters and changes messages per receiver
 //	Connected  func(*ConnectedEvent)        a client has been let in
 //	Session    func(*SessionEvent)          a session has begun, gone on or ended
+//	Moved      func(*MovedEvent)            a client has another address
 //
 // nil ones decide nothing. An error made by Refuse refuses with its reason code, any
 // other error with NotAuthorized (0x87). They are called on the goroutine of the
@@ -61,6 +62,11 @@ type DeliverEvent = broker.DeliverEvent
 // ConnectedEvent tells that Client has been let in, and whether to a session that had
 // been kept.
 type ConnectedEvent = broker.ConnectedEvent
+
+// MovedEvent tells that a Client, which has the new addresses in Conn, is not where it was,
+// From: QUIC clients migrate, and NATs give them other addresses. It has shown that it is
+// there. Handlers.Authorize and the limits per address see the new address from now on.
+type MovedEvent = broker.MovedEvent
 
 // SessionEvent tells the Change in the session of ClientID.
 type SessionEvent = broker.SessionEvent

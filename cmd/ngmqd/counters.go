@@ -68,7 +68,7 @@ func mqttCounters(s server.Stats) []any {
 		"clients_total", s.ClientsTotal, "sessions_resumed", s.SessionsResumed, "takeovers", s.Takeovers,
 		"sessions_expired", s.SessionsExpired, "wills_published", s.WillsPublished,
 		"subscribes_total", s.SubscribesTotal, "unsubscribes_total", s.UnsubscribesTotal,
-		"handler_panics", s.HandlerPanics, "bytes_received", s.BytesReceived, "bytes_sent", s.BytesSent,
+		"moves", s.Moves, "handler_panics", s.HandlerPanics, "bytes_received", s.BytesReceived, "bytes_sent", s.BytesSent,
 	}
 	for qos := range s.MessagesReceived {
 		attrs = append(attrs, fmt.Sprintf("received_qos%d", qos), s.MessagesReceived[qos], fmt.Sprintf("sent_qos%d", qos), s.MessagesSent[qos])

@@ -54,6 +54,11 @@ type Handlers struct {
 	// Changes in quick succession come from different goroutines and may be told in
 	// another order.
 	Session func(*SessionEvent)
+	// Moved is called when a client that has been let in has another address, at which it
+	// has shown to be (QUIC migration, NAT rebinding). All events that follow have its new
+	// ClientInfo, and Authorize sees that. It cannot be refused; a program that wants no
+	// client at the new address disconnects it.
+	Moved func(*MovedEvent)
 }
 
 // PublishHandler is called for each message from a client before it is delivered
@@ -64,7 +69,7 @@ type Handlers struct {
 type PublishHandler func(*PublishEvent) error
 
 // ClientInfo describes a client that has sent its CONNECT. It does not change and
-// may be kept.
+// may be kept; a client that moves to another address gets a new one.
 type ClientInfo struct {
 	ID         string // the assigned one when the client sent none
 	Username   string // empty when absent

@@ -56,6 +56,7 @@ type Stats struct {
 	WillsPublished    uint64
 	SubscribesTotal   uint64 // subscriptions granted
 	UnsubscribesTotal uint64 // subscriptions ended by UNSUBSCRIBE
+	Moves             uint64 // changes of a client's address, see Handlers.Moved
 	HandlerPanics     uint64
 	BytesReceived     uint64 // MQTT bytes
 	BytesSent         uint64
@@ -76,6 +77,7 @@ type counters struct {
 	packetsIn, packetsOut                                atomic.Uint64
 	clientsTotal, resumed, takeovers, expired, wills     atomic.Uint64
 	subscribes, unsubscribes, panics, bytesIn, bytesOut  atomic.Uint64
+	moves                                                atomic.Uint64
 	messagesIn, messagesOut                              [3]atomic.Uint64
 	refused, disconnects                                 [256]atomic.Uint64
 	dropped                                              [numDropReasons]atomic.Uint64
@@ -100,6 +102,7 @@ func (b *Broker) Stats() Stats {
 		WillsPublished:      n.wills.Load(),
 		SubscribesTotal:     n.subscribes.Load(),
 		UnsubscribesTotal:   n.unsubscribes.Load(),
+		Moves:               n.moves.Load(),
 		HandlerPanics:       n.panics.Load(),
 		BytesReceived:       n.bytesIn.Load(),
 		BytesSent:           n.bytesOut.Load(),

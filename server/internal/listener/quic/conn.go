@@ -59,7 +59,7 @@ func (c *conn) Close(code packet.ReasonCode) {
 
 // Info implements broker.Transport. The broker calls it during Feed, on the worker.
 func (c *conn) Info() broker.ConnInfo {
-	path := c.qc.Path()
+	path := c.qc.ValidatedPath()
 	return broker.ConnInfo{
 		Transport: "quic",
 		Listener:  "quic " + path.Local.String(),
