@@ -10,6 +10,8 @@ enum { // RFC 8446 section 6
   TLS_ALERT_MISSING_EXTENSION = 109,
 };
 
+enum { PV_CIDS = 2 }; // CIDs that a path validation remembers: of both paths
+
 static int emit(shim_conn *c, uint32_t type, int64_t id, uint64_t a,
                 uint64_t b) {
   shim_event *ev = shim_events_add(c->ev, type, id);
@@ -140,6 +142,18 @@ static int confirmed(shim_conn *c) {
   return emit(c, SHIM_EV_HANDSHAKE_CONFIRMED, -1, 0, 0);
 }
 
+// allow_cids makes ngtcp2 enforce a larger active_connection_id_limit than the
+// peer has been told. ngtcp2 (1.24.0, conn_recv_new_connection_id) counts CIDs
+// of the peer that it has retired already while a path validation remembers
+// them. So a peer that migrates soon after another migration or a rebinding, and
+// replaces them as it should, would be closed with CONNECTION_ID_LIMIT_ERROR.
+// Memory is bounded by ngtcp2's own arrays all the same.
+static void allow_cids(ngtcp2_conn *conn) {
+  ngtcp2_transport_params *params =
+    (ngtcp2_transport_params *)ngtcp2_conn_get_local_transport_params(conn);
+  params->active_connection_id_limit += PV_CIDS;
+}
+
 static int cb_handshake_completed(ngtcp2_conn *conn, void *user_data) {
   shim_conn *c = user_data;
   c->state |= SHIM_STATE_HANDSHAKE_COMPLETED;
@@ -148,6 +162,7 @@ static int cb_handshake_completed(ngtcp2_conn *conn, void *user_data) {
     return NGTCP2_ERR_CALLBACK_FAILURE;
   }
   c->check_alpn = !c->server;
+  allow_cids(conn);
   for (shim_stream *s = c->streams; s != NULL; s = s->next) {
     shim_stream_wake(c, s);
   }

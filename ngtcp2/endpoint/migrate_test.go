@@ -166,3 +166,33 @@ func TestTransferOverRebindings(t *testing.T) {
 	assert.Equal(t, uint64(1), s.Count(Accepted))
 	assert.Zero(t, s.Count(StatelessResets))
 }
+
+// A client that migrates again and again, also right after its NAT has given it another
+// address, keeps its connection: the server takes the Connection IDs that it replaces.
+func TestMigrateAgainAndAgain(t *testing.T) {
+	leakCheck(t)
+	for _, rebinds := range []bool{false, true} {
+		l := echoServer(t, Config{Workers: 3})
+		to := l.Addr().(*net.UDPAddr).AddrPort()
+		nat := newNAT(t, to)
+		addr := to.String()
+		if rebinds {
+			addr = nat.addr()
+		}
+		c := dial(t, start(t, Config{Workers: 1}), addr)
+		times := 12
+		if rebinds {
+			times = 2
+		}
+		for i := range times {
+			assert.Len(t, ask(t, c, make([]byte, 10_000)), 10_000, "migration %d", i)
+			if rebinds {
+				nat.rebind(t)
+			}
+			migrate(t, c.conn, Migration{})
+		}
+		ask(t, c, []byte("x"))
+		require.NoError(t, c.Close())
+		closed(t, c)
+	}
+}
