@@ -4,6 +4,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 	"github.com/ngmq/ngmq/server"
@@ -137,9 +139,12 @@ func migrate(t testing.TB, c *endpoint.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
-	require.EventuallyWithT(t, func(t *assert.CollectT) {
-		require.NoError(t, c.Migrate(ctx, endpoint.Migration{}))
+	var err error
+	require.Eventually(t, func() bool {
+		err = c.Migrate(ctx, endpoint.Migration{})
+		return !errors.Is(err, endpoint.ErrNotConfirmed) && !errors.Is(err, ngtcp2.ErrConnIDBlocked)
 	}, mqtttest.Patience, 5*time.Millisecond)
+	require.NoError(t, err)
 }
 
 // A connection stays with its server, whatever becomes of the client's address: the

@@ -110,7 +110,7 @@ func TestRoamingUnderTraffic(t *testing.T) {
 			assert.EqualValues(t, 0, s.quicCount("stateless_resets"))
 			assert.Greater(t, s.quicCount("path_changes"), uint64(10))
 			assert.Positive(t, s.quicCount("forwarded"), "no packet came to another worker")
-			assert.Greater(t, stats.Moves, uint64(5))
+			assert.Positive(t, stats.Moves)
 		})
 	}
 }
