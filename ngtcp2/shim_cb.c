@@ -150,7 +150,7 @@ static int confirmed(shim_conn *c) {
 // Memory is bounded by ngtcp2's own arrays all the same.
 static void allow_cids(ngtcp2_conn *conn) {
   ngtcp2_transport_params *params =
-    (ngtcp2_transport_params *)ngtcp2_conn_get_local_transport_params(conn);
+    (ngtcp2_transport_params *)ngtcp2_conn_get_local_transport_params2(conn);
   params->active_connection_id_limit += PV_CIDS;
 }
 
