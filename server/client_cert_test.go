@@ -35,7 +35,7 @@ type clientCA struct {
 
 func newClientCA(t *testing.T) *clientCA {
 	ca := &clientCA{t: t, dir: t.TempDir()}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	ca.cert, ca.key = ca.sign(template)
 	ca.file = ca.write("ca.crt", "CERTIFICATE", ca.cert.Raw)
 	return ca

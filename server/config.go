@@ -84,6 +84,12 @@ type Config struct {
 	// Addresses of these transports may be reached by other machines then, if
 	// certificates are required.
 	ClientCAFile string
+	// ClientCRLFile names a PEM file with certificate revocation lists of these CAs. A client
+	// certificate is then refused unless its issuer has a list there that is valid and
+	// does not name it. It is read again when it has changed, within 10 s; resumed QUIC
+	// and TLS sessions are held to it too. Who is connected already stays. Default:
+	// nothing is revoked.
+	ClientCRLFile string
 	// ClientCert says whether clients may do without a certificate; default
 	// ClientCertRequired.
 	ClientCert ClientCert

@@ -5,26 +5,30 @@ package server_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/crypto"
+	mqttclient "github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
 
 // withCertificate has r show the certificate of ca to name.
-func (r *returning) withCertificate(s *running, ca *clientCA, name string) {
+func (r *returning) withCertificate(s *running, ca *clientCA, name string) (id mqttclient.TLS) {
 	r.t.Helper()
-	id := ca.client(name, x509.Certificate{Subject: pkix.Name{CommonName: name}})
+	id = ca.client(name, x509.Certificate{Subject: pkix.Name{CommonName: name}})
 	tls, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.caFile, ALPN: []string{"mqtt"}, CertFile: id.CertFile, KeyFile: id.KeyFile})
 	require.NoError(r.t, err)
 	r.t.Cleanup(tls.Close)
 	r.cfg.TLS = tls
+	return id
 }
 
 // A session stands for the certificate that its client has shown once. Who it is is told to
@@ -94,6 +98,33 @@ func TestEarlyDataUnderAnotherClientCA(t *testing.T) {
 	c.Send(&packet.Connect{ClientID: "c", CleanStart: true})
 	_, err := c.Read()
 	assert.ErrorContains(t, err, "TLS alert 48", "unknown_ca")
+	assert.Empty(t, asked)
+	conn.Close()
+}
+
+// Neither does a session help whose certificate is on a revocation list by now: its early data
+// is rejected, and the full handshake fails.
+func TestEarlyDataOfARevokedCertificate(t *testing.T) {
+	t.Parallel()
+	ca := newClientCA(t)
+	file, later := filepath.Join(t.TempDir(), "crl"), time.Now().Add(time.Hour)
+	ca.revoke(file, later)
+	cfg := server.Config{EarlyData: server.EarlyDataOn, ClientCAFile: ca.file, ClientCRLFile: file, QUIC: anyQUIC, TCP: []string{server.Off}}
+	asked := connects(&cfg)
+	s := starting(t, cfg)
+	r := newReturning(t, s)
+	alice := r.withCertificate(s, ca, "alice")
+	addr := s.Addrs().QUIC[0].String()
+	r.visit(addr)
+	ca.revoke(file, later, alice)
+	require.Eventually(t, func() bool { return knockWith(t, s, "quic://"+addr, alice, "") != nil }, mqtttest.Patience, time.Millisecond)
+	for len(asked) > 0 {
+		<-asked
+	}
+	conn, c := r.dial(addr)
+	c.Send(&packet.Connect{ClientID: "c", CleanStart: true})
+	_, err := c.Read()
+	assert.ErrorContains(t, err, "TLS alert 44", "certificate_revoked")
 	assert.Empty(t, asked)
 	conn.Close()
 }

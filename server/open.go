@@ -28,6 +28,8 @@ func (s *Server) open(r resolved) error {
 		return err
 	}
 	tc := s.tlsConfig(id, r.clientCAs)
+	s.revoked = newRevocations(s.cfg.ClientCRLFile, r.clientCRLs, s.log)
+	s.revoked.watch(tc)
 	wssConfig := overHTTP(tc)
 	s.tickets = newTickets(s.cfg.TicketKeysFile, r.ticketKeys, s.log)
 	s.tickets.addTLS(tc)

@@ -78,13 +78,14 @@ func (s *Server) quicTLS(r resolved, id *identity) (*crypto.Context, error) {
 	}
 	tls, err := crypto.NewContext(crypto.Config{
 		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
-		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r),
+		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r), ClientCRLPEM: r.clientCRLs,
 		EarlyData: s.cfg.EarlyData != EarlyDataOff, EarlyDataOnce: once, TicketKeys: s.tickets.inherited(),
 		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.revoked.users = append(s.revoked.users, tls.SetClientCRLs)
 	if err := s.tickets.add(tls.SetTicketKeys); err != nil {
 		tls.Close()
 		return nil, err

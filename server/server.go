@@ -26,6 +26,7 @@ type Server struct {
 	caFile  string
 	keyLog  *os.File // nil without Config.KeyLogFile
 	tickets *tickets // of all listeners with TLS
+	revoked *revocations
 
 	mu      sync.Mutex
 	ending  bool          // Shutdown has been called
@@ -134,6 +135,7 @@ func (s *Server) serve(failed chan<- error) bool {
 		})
 	}
 	s.running.Go(func() { s.tickets.run(s.life) })
+	s.running.Go(func() { s.revoked.run(s.life) })
 	for _, l := range s.streams {
 		start(l.Serve)
 	}

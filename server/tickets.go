@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -17,8 +16,6 @@ const (
 	// ticketRotation is how long a ticket key makes tickets when there is no
 	// Config.TicketKeysFile. What leaks with a key is what it was used for.
 	ticketRotation = 12 * time.Hour
-	// ticketFilePoll is how often Config.TicketKeysFile is looked at.
-	ticketFilePoll = 10 * time.Second
 	// ticketCheck is the longest time between two looks at the clock, which may be set.
 	ticketCheck = time.Minute
 )
@@ -34,15 +31,8 @@ type tickets struct {
 	users  []func(secrets [][]byte) error
 }
 
-// fileState tells whether a file has changed.
-type fileState struct {
-	modified time.Time
-	size     int64
-	problem  string // what was logged about it
-}
-
 func newTickets(file string, keys ticketkeys.Keys, log *slog.Logger) *tickets {
-	t := &tickets{file: file, log: log, poll: ticketFilePoll, keys: keys}
+	t := &tickets{file: file, log: log, poll: filePoll, keys: keys}
 	now := time.Now()
 	if file == "" {
 		t.keys = t.keys.Extend(now, ticketRotation, 1)
@@ -131,22 +121,15 @@ func (t *tickets) step(now time.Time) {
 
 // read reads the file when it has changed. As long as it cannot be read the keys stay.
 func (t *tickets) read() {
-	info, err := os.Stat(t.file)
-	if err == nil {
-		now := fileState{info.ModTime(), info.Size(), ""}
-		if now == t.seen {
-			return
-		}
-		t.seen = now
-		var keys ticketkeys.Keys
-		if keys, err = ticketkeys.Read(t.file); err == nil {
+	problem := t.seen.poll(t.file, func() error {
+		keys, err := ticketkeys.Read(t.file)
+		if err == nil {
 			t.keys = keys
-			return
 		}
-	}
-	if text := ticketkeys.Cause(err).Error(); text != t.seen.problem {
-		t.seen = fileState{problem: text} // and read it again
-		t.log.Warn("session ticket keys cannot be read; those that there are stay in use", "file", t.file, "error", text)
+		return err
+	})
+	if problem != "" {
+		t.log.Warn("session ticket keys cannot be read; those that there are stay in use", "file", t.file, "error", problem)
 	}
 }
 

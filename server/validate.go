@@ -51,6 +51,7 @@ type resolved struct {
 	unix              []unixAddress
 	certificate       *tls.Certificate // from CertFile and KeyFile, else nil
 	clientCAs         []byte           // PEM; nil: clients are asked for no certificate
+	clientCRLs        []byte           // PEM; nil: none
 	ticketKeys        ticketkeys.Keys  // of TicketKeysFile
 }
 
@@ -72,6 +73,8 @@ func (c Config) resolve() (r resolved, err error) {
 	r.certificate, err = c.loadCertificate()
 	note(err)
 	r.clientCAs, err = c.clientCAs()
+	note(err)
+	r.clientCRLs, err = c.loadCRLs()
 	note(err)
 	r.ticketKeys, err = c.loadTicketKeys()
 	note(err)

@@ -44,6 +44,7 @@ type cli struct {
 	Cert           string              `placeholder:"FILE" help:"Certificate chain, PEM. Without it a development CA and certificate are made in the data directory."`
 	Key            string              `placeholder:"FILE" help:"Private key of the certificate, PEM."`
 	ClientCA       string              `name:"client-ca" placeholder:"FILE" help:"CA certificates, PEM, of clients over QUIC, TLS and secure WebSocket, which then have to show a certificate."`
+	ClientCRL      string              `name:"client-crl" placeholder:"FILE" help:"With --client-ca: certificate revocation lists of these CAs, PEM; read again when it changes. A certificate is refused unless its issuer has a valid list there that does not name it. Default: nothing is revoked."`
 	ClientCert     server.ClientCert   `placeholder:"WHEN" default:"required" help:"With --client-ca: required or optional. Default: ${default}."`
 	CertUsername   server.CertUsername `placeholder:"WHAT" default:"off" help:"What of a client certificate becomes the user name in place of the one in CONNECT: cn (common name), san (DNS name, else mail address, else URI), dn (whole subject) or off. Default: ${default}."`
 	DataDir        string              `placeholder:"DIR" default:"${datadir}" help:"Directory for what is kept: dev-ca.crt (for clients), dev-ca.key, dev.crt, dev.key. Default: ${default}."`
@@ -150,7 +151,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	cfg := server.Config{
 		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS, WS: c.WS, WSS: c.WSS, Unix: c.Unix, Origins: c.Origins,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
-		ClientCAFile: c.ClientCA, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
+		ClientCAFile: c.ClientCA, ClientCRLFile: c.ClientCRL, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,
 		EarlyData: c.EarlyData, TicketKeysFile: c.TicketKeys,
 		QlogDir: c.QlogDir, LogQUIC: c.LogQUIC, Logger: log,
