@@ -42,3 +42,8 @@ func TestPingOverQUIC(t *testing.T) {
 		assert.True(t, strings.HasPrefix(lines[i], want), lines[i])
 	}
 }
+
+func TestShellOverQUIC(t *testing.T) {
+	b := startServer(t, nil)
+	session(t, "quic", "quic://"+b.addrs.QUIC[0].String(), "--cafile", b.ca)
+}

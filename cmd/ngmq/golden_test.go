@@ -37,7 +37,7 @@ func masked(text string, masks ...[2]string) string {
 }
 
 func TestManuals(t *testing.T) {
-	for _, command := range []string{"", "pub", "sub", "rr", "ping", "bench", "bench conn", "bench pub", "bench sub", "bench rtt", "bench compare", "gencert", "completion", "help", "version"} {
+	for _, command := range []string{"", "pub", "sub", "rr", "ping", "bench", "bench conn", "bench pub", "bench sub", "bench rtt", "bench compare", "shell", "gencert", "completion", "help", "version"} {
 		got := ngmq(t.Context(), "", append([]string{"help"}, strings.Fields(command)...)...)
 		assert.Equal(t, exitOK, got.status)
 		for line := range strings.Lines(got.stdout) {

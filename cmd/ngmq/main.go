@@ -43,6 +43,7 @@ type cli struct {
 	RR         rrCommand         `cmd:"" name:"rr" help:"Publish a request and print the response."`
 	Ping       pingCommand       `cmd:"" help:"Time how a connection comes about, phase by phase."`
 	Bench      benchCommand      `cmd:"" help:"Load a broker and measure: conn, pub, sub, rtt, compare."`
+	Shell      shellCommand      `cmd:"" help:"Connect, subscribe and publish interactively."`
 	Gencert    gencertCommand    `cmd:"" help:"Make certificates for test set-ups: CA, server, clients."`
 	Completion completionCommand `cmd:"" help:"Print a completion script for bash, zsh or fish."`
 	Manual     helpCommand       `cmd:"" name:"help" help:"Show the manual of a command: description, flags, examples, exit status."`

@@ -300,3 +300,21 @@ func TestHelpAndVersion(t *testing.T) {
 	assert.Equal(t, exitOK, got.status)
 	assert.Regexp(t, versionLines, got.stdout)
 }
+
+func TestSubReconnects(t *testing.T) {
+	b := startLoopback(t)
+	sub := start(t, t.Context(), append([]string{"sub", "-t", "a", "-C", "1", "--reconnect"}, b.host()...)...)
+	b.subscribers(1)
+	b.update(func() {
+		for c := range b.conns {
+			c.nc.Close()
+			delete(b.conns, c)
+		}
+	})
+	b.subscribers(1)
+	require.Equal(t, result{}, ngmq(t.Context(), "", append([]string{"pub", "-t", "a", "-m", "again"}, b.host()...)...))
+	got := <-sub
+	assert.Equal(t, exitOK, got.status)
+	assert.Equal(t, "again\n", got.stdout)
+	assert.Contains(t, got.stderr, "connection lost")
+}

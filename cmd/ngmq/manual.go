@@ -79,6 +79,11 @@ var manuals = map[string]manual{
 		{"QUIC with one stream and with eight, and TLS over TCP, on a bad path:", "ngmq bench compare quic://localhost mqtts://localhost --cafile ca.crt --streams 8 -r 200 --netem loss=1%,delay=50ms"},
 		{"50 publishers with 100 messages a second each, for 30 seconds, as JSON:", "ngmq bench pub -c 50 -r 100 -t 'load/%i' -q 1 --duration 30s --format json"},
 	}},
+	"shell": {description: []string{
+		"Reads commands from the terminal, with editing, history and completion, or from a file or pipe: connect, disconnect, sub, unsub, pub, format, status, help, quit. Messages appear when they come. With --url, -h, -p or --unix it connects at once.",
+	}, examples: [][2]string{
+		{"Over QUIC:", "ngmq shell --url quic://localhost --cafile ca.crt"},
+	}},
 	"gencert": {description: []string{
 		"Makes a certificate authority, a server certificate and client certificates for test set-ups. What is there and good for another week is kept. The CA's key lies beside the certificates: do not use them for anything else.",
 	}, examples: [][2]string{

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/output"
@@ -17,8 +18,9 @@ type printFlags struct {
 	NoEOL   bool   `short:"N" name:"no-eol" help:"Print no line end after a message."`
 }
 
-// printer writes messages to the output, each with one write.
+// printer writes messages to the output, each with one write. Any goroutine may use it.
 type printer struct {
+	mu     sync.Mutex
 	flags  *printFlags
 	c      *console
 	format *output.Format // nil: mosquitto's plain output
@@ -43,6 +45,8 @@ func newPrinter(flags *printFlags, c *console) (*printer, error) {
 
 // print prints one message; the error says that the output failed.
 func (p *printer) print(m client.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.line = p.line[:0]
 	if p.format != nil {
 		var err error
@@ -59,6 +63,13 @@ func (p *printer) print(m client.Message) error {
 		return fmt.Errorf("writing the message: %w", err)
 	}
 	return nil
+}
+
+// use prints like other from now on.
+func (p *printer) use(other *printer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags, p.format = other.flags, other.format
 }
 
 // plain prints what mosquitto_sub prints: with -v the topic and "(null)" for an

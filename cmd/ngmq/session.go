@@ -25,6 +25,9 @@ type connection struct {
 	QoS         byte     `short:"q" name:"qos" default:"0" placeholder:"QOS" group:"Session" help:"Quality of service: 0, 1 or 2. (${default})"`
 	MaxInflight uint16   `short:"M" name:"max-inflight" placeholder:"N" group:"Session" help:"Messages of QoS 1 and 2 that may be unacknowledged. (1024)"`
 
+	Reconnect bool `group:"Session" help:"Connect again when the connection is lost, and subscribe again if the session was lost too."`
+	Fallback  bool `group:"Server" help:"Try TLS and secure WebSocket at the same host too when QUIC gets nowhere."`
+
 	Properties properties `short:"D" name:"property" placeholder:"COMMAND NAME VALUE" group:"Session" help:"MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will. May be repeated. Example: -D publish content-type text/plain, -D publish user-property KEY VALUE."`
 
 	WillTopic   string `placeholder:"TOPIC" group:"Will" help:"The broker publishes the will there when the connection is lost."`
@@ -92,6 +95,10 @@ func (f *connection) options(c *console) client.Options {
 	o := f.target.options(c)
 	o.Version, o.ClientID, o.ResumeSession, o.SessionExpiry = packet.Version(f.Protocol), f.clientID(), f.Persist, f.sessionExpiry()
 	o.KeepAlive, o.MaxInflight = time.Duration(f.KeepAlive)*time.Second, f.MaxInflight
+	o.Reconnect, o.Fallback = f.Reconnect, f.Fallback
+	if f.Reconnect {
+		o.OnError = func(err error) { c.warnf("%v", err) }
+	}
 	if f.KeepAlive == 0 {
 		o.KeepAlive = client.NoKeepAlive
 	}

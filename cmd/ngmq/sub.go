@@ -103,7 +103,13 @@ func (s *subCommand) run(c *console, address string, out *printer) error {
 	lost := make(chan error, 1)
 	o := s.options(c)
 	o.OnMessage = r.receive
-	o.OnConnectionLost = func(err error) { lost <- err }
+	o.OnConnectionLost = func(err error) {
+		if s.Reconnect {
+			c.warnf("connection lost: %v", err)
+			return
+		}
+		lost <- err
+	}
 	conn, err := s.connect(c, address, o)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ _ngmq() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "pub sub rr ping bench gencert completion help version --help" -- "$cur"))
+    COMPREPLY=($(compgen -W "pub sub rr ping bench shell gencert completion help version --help" -- "$cur"))
     return
   fi
   case ${COMP_WORDS[1]} in
@@ -38,7 +38,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   sub)
     case $prev in
@@ -73,7 +73,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   rr)
     case $prev in
@@ -107,7 +107,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   ping)
     case $prev in
@@ -168,6 +168,35 @@ _ngmq() {
     esac
     COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
     ;;
+  shell)
+    case $prev in
+    --format|-F) return ;;
+    --url|-L) compopt -o nospace; COMPREPLY=($(compgen -W "quic:// mqtts:// mqtt:// wss:// ws:// unix:///" -- "$cur")); return ;;
+    --host|-h) return ;;
+    --port|-p) return ;;
+    --unix) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --username|-u) return ;;
+    --password|-P) return ;;
+    --cafile) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --cert) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --servername) return ;;
+    --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --id|-i) return ;;
+    --id-prefix|-I) return ;;
+    --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
+    --keepalive|-k) return ;;
+    --session-expiry-interval|-x) return ;;
+    --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
+    --max-inflight|-M) return ;;
+    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe will" -- "$cur")); return ;;
+    --will-topic) return ;;
+    --will-payload) return ;;
+    --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
+    esac
+    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    ;;
   gencert)
     case $prev in
     --out|-o) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -183,7 +212,7 @@ _ngmq() {
   help)
     case $prev in
     esac
-    COMPREPLY=($(compgen -W "--man pub sub rr ping bench gencert completion help version" -- "$cur"))
+    COMPREPLY=($(compgen -W "--man pub sub rr ping bench shell gencert completion help version" -- "$cur"))
     ;;
   version)
     case $prev in

@@ -7,6 +7,7 @@ _ngmq() {
       'rr:Publish a request and print the response.'
       'ping:Time how a connection comes about, phase by phase.'
       'bench:Load a broker and measure: conn, pub, sub, rtt, compare.'
+      'shell:Connect, subscribe and publish interactively.'
       'gencert:Make certificates for test set-ups: CA, server, clients.'
       'completion:Print a completion script for bash, zsh or fish.'
       'help:Show the manual of a command: description, flags, examples, exit status.'
@@ -76,6 +77,8 @@ _ngmq() {
       '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
+      '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
@@ -150,6 +153,8 @@ _ngmq() {
       '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
+      '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
@@ -223,6 +228,8 @@ _ngmq() {
       '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
+      '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
@@ -326,6 +333,63 @@ _ngmq() {
       '*--rounds[Measure each N times, in turns]:rounds: ' \
       '1:word:(conn pub sub rtt compare)'
     ;;
+  shell)
+    _arguments \
+      '*--verbose[Print the topic before each message]' \
+      '*-v[Print the topic before each message]' \
+      '*--format[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
+      '*-F[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
+      '*--pretty[Indent the JSON of %j and %J]' \
+      '*--no-eol[Print no line end after a message]' \
+      '*-N[Print no line end after a message]' \
+      '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
+      '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--port[Port; 1883, with TLS 8883]:port: ' \
+      '*-p[Port; 1883, with TLS 8883]:port: ' \
+      '*--unix[Connect through this Unix socket]:file:_files' \
+      '*--username[User name]:username: ' \
+      '*-u[User name]:username: ' \
+      '*--password[Password]:password: ' \
+      '*-P[Password]:password: ' \
+      '*--nodelay[Send small packets at once  this is always so here, as mosquitto does when asked]' \
+      '*--cafile[CA certificates to trust, PEM]:file:_files' \
+      '*--tls-use-os-certs[Use TLS and trust the CA certificates of the system]' \
+      '*--cert[Client certificate, PEM]:file:_files' \
+      '*--key[Key of the client certificate, PEM]:file:_files' \
+      '*--servername[Name that the server'\''s certificate must have]:servername: ' \
+      '*--insecure[Accept ANY server certificate]' \
+      '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
+      '*--debug[Show what happens]' \
+      '*-d[Show what happens]' \
+      '*--quiet[Show no errors]' \
+      '*--id[Client id]:id: ' \
+      '*-i[Client id]:id: ' \
+      '*--id-prefix[Client id is PREFIX and the process id]:id-prefix: ' \
+      '*-I[Client id is PREFIX and the process id]:id-prefix: ' \
+      '*--protocol-version[mqttv5, mqttv311 or mqttv31; 5, 311 or 31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
+      '*-V[mqttv5, mqttv311 or mqttv31; 5, 311 or 31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
+      '*--keepalive[Keep alive; 0 turns it off]:keepalive: ' \
+      '*-k[Keep alive; 0 turns it off]:keepalive: ' \
+      '*--disable-clean-session[Go on with the session that the broker kept, and have it kept again]' \
+      '*-c[Go on with the session that the broker kept, and have it kept again]' \
+      '*--session-expiry-interval[How long the broker keeps the session, -1 for ever (MQTT 5)]:session-expiry-interval: ' \
+      '*-x[How long the broker keeps the session, -1 for ever (MQTT 5)]:session-expiry-interval: ' \
+      '*--qos[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
+      '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
+      '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
+      '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
+      '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
+      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
+      '*--will-payload[Payload of the will]:will-payload: ' \
+      '*--will-qos[Quality of service of the will]:will-qos:(0 1 2)' \
+      '*--will-retain[The broker keeps the will]'
+    ;;
   gencert)
     _arguments \
       '*--out[Directory for the files]:file:_files' \
@@ -339,7 +403,7 @@ _ngmq() {
   help)
     _arguments \
       '*--man[As the source of a manual page, all commands in one]' \
-      '1:word:(pub sub rr ping bench gencert completion help version)'
+      '1:word:(pub sub rr ping bench shell gencert completion help version)'
     ;;
   version)
     _arguments
