@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // TestMain makes the test an embedded server when it has started itself as one.
@@ -238,19 +239,19 @@ func TestOptions(t *testing.T) {
 }
 
 func TestMedian(t *testing.T) {
-	assert.Equal(t, 0.0, median(nil))
-	assert.Equal(t, 2.0, median([]float64{3, 2, 1}))
-	assert.Equal(t, 2.5, median([]float64{4, 3, 2, 1}))
+	assert.Equal(t, 0.0, generator.Median(nil))
+	assert.Equal(t, 2.0, generator.Median([]float64{3, 2, 1}))
+	assert.Equal(t, 2.5, generator.Median([]float64{4, 3, 2, 1}))
 }
 
 func TestProcessCPU(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before, err := processCPU(os.Getpid())
+	before, err := generator.ProcessCPU(os.Getpid())
 	require.NoError(t, err)
 	for start := threadCPU(); threadCPU()-start < 20*time.Millisecond; {
 	}
-	after, err := processCPU(os.Getpid())
+	after, err := generator.ProcessCPU(os.Getpid())
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, after-before, 10*time.Millisecond)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -125,7 +126,7 @@ type bulkCost struct{ wall, cpu float64 } // microseconds
 
 // measureBulk transfers once between two endpoints. The CPU time is of this process.
 func measureBulk(ctx context.Context, megabytes int) (bulkCost, error) {
-	before, err := processCPU(os.Getpid())
+	before, err := generator.ProcessCPU(os.Getpid())
 	if err != nil {
 		return bulkCost{}, err
 	}
@@ -135,9 +136,9 @@ func measureBulk(ctx context.Context, megabytes int) (bulkCost, error) {
 	}
 	took, err := p.transfer(ctx)
 	p.close()
-	after, cpuErr := processCPU(os.Getpid())
+	after, cpuErr := generator.ProcessCPU(os.Getpid())
 	n := float64(megabytes)
-	return bulkCost{micros(took) / n, micros(after-before) / n}, errors.Join(err, cpuErr)
+	return bulkCost{generator.Micros(took) / n, generator.Micros(after-before) / n}, errors.Join(err, cpuErr)
 }
 
 // bulk is the transfer between two threads in C.
@@ -163,7 +164,7 @@ func (b *bench) bulkTurns(ctx context.Context) (bare, ours, ratio bulkCost, err 
 			walls[i], cpus[i] = append(walls[i], v.wall), append(cpus[i], v.cpu)
 		}
 	}
-	of := func(i int) bulkCost { return bulkCost{median(walls[i]), median(cpus[i])} }
+	of := func(i int) bulkCost { return bulkCost{generator.Median(walls[i]), generator.Median(cpus[i])} }
 	return of(0), of(1), of(2), nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -63,7 +63,7 @@ func (f *fleet) connect(ctx context.Context, n int) ([]*client, error) {
 	clients := make([]*client, n)
 	first := f.made
 	f.made += n
-	return clients, each(n, func(i int) (err error) {
+	return clients, generator.Each(n, atOnce, func(i int) (err error) {
 		clients[i], err = f.dial(ctx, first+i)
 		return err
 	})
@@ -83,32 +83,4 @@ func (f *fleet) dial(ctx context.Context, number int) (*client, error) {
 		return nil, fmt.Errorf("%s: CONNECT was answered by %+v", c.id, p)
 	}
 	return c, nil
-}
-
-// each calls f for 0 to n-1, some at a time, and returns the errors; after the first
-// one it begins no more.
-func each(n int, f func(i int) error) error {
-	var mu sync.Mutex
-	var errs []error
-	next := 0
-	take := func() (int, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		next++
-		return next - 1, next <= n && len(errs) == 0
-	}
-	var ended sync.WaitGroup
-	for range min(atOnce, n) {
-		ended.Go(func() {
-			for i, ok := take(); ok; i, ok = take() {
-				if err := f(i); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	ended.Wait()
-	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -64,7 +65,7 @@ func newFlow(ctx context.Context, clients []*client, qos byte, bursts bool) (*fl
 	f.pub.message.Payload = f.pub.payload[:]
 	f.subs = make([]*subscriber, len(clients)-1)
 	return f, errors.Join(
-		each(len(f.subs), func(i int) error {
+		generator.Each(len(f.subs), atOnce, func(i int) error {
 			s := &subscriber{flow: f, c: clients[i+1]}
 			f.subs[i] = s
 			return errors.Join(attach(ctx, s.c, s), s.c.subscribe(ctx, topicName, qos))

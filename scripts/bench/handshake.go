@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // handshakeGoal is the most that the binding and the event loop may add to the bare C
@@ -37,7 +39,7 @@ func compare(rounds int, contenders ...contender) ([]standing, error) {
 	}
 	out := make([]standing, len(contenders))
 	for i := range out {
-		out[i] = standing{median(cpu[i]), median(ratio[i])}
+		out[i] = standing{generator.Median(cpu[i]), generator.Median(ratio[i])}
 	}
 	return out, nil
 }
@@ -100,13 +102,13 @@ func measureConnects(ctx context.Context, p *process, groups string, o options) 
 		return 0, err
 	}
 	defer f.close()
-	before, err := processCPU(p.pid())
+	before, err := generator.ProcessCPU(p.pid())
 	if err != nil {
 		return 0, err
 	}
 	if _, err := f.connect(ctx, o.perRound); err != nil {
 		return 0, err
 	}
-	after, err := processCPU(p.pid())
-	return micros(after-before) / float64(o.perRound), err
+	after, err := generator.ProcessCPU(p.pid())
+	return generator.Micros(after-before) / float64(o.perRound), err
 }

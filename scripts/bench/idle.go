@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -105,7 +106,7 @@ func look(ctx context.Context, p *process, heap func(*process) (memoryUse, error
 	if err = settle(ctx, p); err != nil {
 		return s, err
 	}
-	if s.rss, err = residentBytes(p.pid()); err != nil {
+	if s.rss, err = generator.ResidentBytes(p.pid()); err != nil {
 		return s, err
 	}
 	s.memoryUse, err = heap(p)
@@ -114,7 +115,7 @@ func look(ctx context.Context, p *process, heap func(*process) (memoryUse, error
 
 // settle waits until the server does nothing.
 func settle(ctx context.Context, p *process) error {
-	last, err := processCPU(p.pid())
+	last, err := generator.ProcessCPU(p.pid())
 	for err == nil {
 		select {
 		case <-ctx.Done():
@@ -122,7 +123,7 @@ func settle(ctx context.Context, p *process) error {
 		case <-time.After(quietPeriod):
 		}
 		var now time.Duration
-		if now, err = processCPU(p.pid()); now-last < quietCPU {
+		if now, err = generator.ProcessCPU(p.pid()); now-last < quietCPU {
 			break
 		}
 		last = now
@@ -132,11 +133,11 @@ func settle(ctx context.Context, p *process) error {
 
 // pingAll has every connection prove that it is alive, some at a time.
 func pingAll(ctx context.Context, p *process, clients []*client) (float64, error) {
-	before, err := processCPU(p.pid())
+	before, err := generator.ProcessCPU(p.pid())
 	if err != nil {
 		return 0, err
 	}
-	err = each(len(clients), func(i int) error {
+	err = generator.Each(len(clients), atOnce, func(i int) error {
 		answer, err := clients[i].call(ctx, &packet.Pingreq{})
 		if err == nil && answer.Type() != packet.PINGRESP {
 			err = fmt.Errorf("%s: PINGREQ was answered by %+v", clients[i].id, answer)
@@ -146,6 +147,6 @@ func pingAll(ctx context.Context, p *process, clients []*client) (float64, error
 	if err != nil {
 		return 0, err
 	}
-	after, err := processCPU(p.pid())
-	return micros(after-before) / float64(len(clients)), err
+	after, err := generator.ProcessCPU(p.pid())
+	return generator.Micros(after-before) / float64(len(clients)), err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -137,7 +138,7 @@ func measureMemory(c conditions, count int) (float64, error) {
 	if m.accepted != warmUp+count {
 		return 0, fmt.Errorf("%d of %d handshakes completed", m.accepted, warmUp+count)
 	}
-	return micros(m.cpu) / float64(count), nil
+	return generator.Micros(m.cpu) / float64(count), nil
 }
 
 // conversation opens a connection, waits until both ends are silent, and closes it.

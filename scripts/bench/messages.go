@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -70,7 +72,7 @@ func medianCost(rounds []cost) cost {
 		for i := range rounds {
 			values[i] = figure(rounds[i])
 		}
-		return median(values)
+		return generator.Median(values)
 	}
 	return cost{
 		cpu: of(func(c cost) float64 { return c.cpu }), rate: of(func(c cost) float64 { return c.rate }),
@@ -87,7 +89,7 @@ func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c 
 	if err != nil {
 		return c, err
 	}
-	before, err := processCPU(p.pid())
+	before, err := generator.ProcessCPU(p.pid())
 	if err != nil {
 		return c, err
 	}
@@ -97,13 +99,13 @@ func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c 
 	if err != nil {
 		return c, err
 	}
-	after, err := processCPU(p.pid())
+	after, err := generator.ProcessCPU(p.pid())
 	if err != nil {
 		return c, err
 	}
 	receivedNow, sentNow, err := f.packets(ctx)
 	deliveries := float64(n) * float64(l.subscribers)
-	return cost{cpu: micros(after-before) / deliveries, rate: deliveries / took.Seconds(),
+	return cost{cpu: generator.Micros(after-before) / deliveries, rate: deliveries / took.Seconds(),
 		out: float64(receivedNow-received) / deliveries, in: float64(sentNow-sent) / deliveries}, err
 }
 

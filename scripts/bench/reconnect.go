@@ -14,6 +14,7 @@ import (
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // way is one way to connect: to a server at an address, until the CONNACK is there, and
@@ -107,15 +108,15 @@ func (b *bench) costOf(ctx context.Context, p *process, w way) (float64, error) 
 	if w.tcp {
 		addr = p.tls
 	}
-	before, err := processCPU(p.pid())
+	before, err := generator.ProcessCPU(p.pid())
 	if err != nil {
 		return 0, err
 	}
-	if err := each(b.perRound, func(i int) error { _, err := w.connect(ctx, addr, i); return err }); err != nil {
+	if err := generator.Each(b.perRound, atOnce, func(i int) error { _, err := w.connect(ctx, addr, i); return err }); err != nil {
 		return 0, fmt.Errorf("%s: %w", w.name, err)
 	}
-	after, err := processCPU(p.pid())
-	return micros(after-before) / float64(b.perRound), err
+	after, err := generator.ProcessCPU(p.pid())
+	return generator.Micros(after-before) / float64(b.perRound), err
 }
 
 // oneWay is the delay of the path on which round trips are counted, far above what the

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // warmConnects are made before the ones that count.
@@ -51,7 +53,7 @@ func (b *bench) connects(ctx context.Context, f *fleet, check func(tls.Connectio
 		}
 		return err
 	})
-	return []float64{micros(cpu) / 1000 / float64(n)}, err
+	return []float64{generator.Micros(cpu) / 1000 / float64(n)}, err
 }
 
 // resumed is row 3: every connection has a ticket of its own.
@@ -145,7 +147,7 @@ func (b *bench) idle(ctx context.Context, s *server) ([]float64, error) {
 		return nil, err
 	}
 	defer f.close()
-	before, err := residentBytes(s.pid())
+	before, err := generator.ResidentBytes(s.pid())
 	if err != nil {
 		return nil, err
 	}
@@ -164,14 +166,14 @@ func (b *bench) connected(ctx context.Context, f *fleet, n int) ([]*client, floa
 		return nil, 0, err
 	}
 	time.Sleep(b.quiet)
-	rss, err := residentBytes(f.server.pid())
+	rss, err := generator.ResidentBytes(f.server.pid())
 	return clients, rss, err
 }
 
 // pingCPU is what a PINGREQ costs the server, in us; every client is to answer.
 func pingCPU(ctx context.Context, s *server, clients []*client) (float64, error) {
 	cpu, err := cpuOf(s, func() error {
-		return each(len(clients), func(i int) error { return clients[i].ping(ctx) })
+		return generator.Each(len(clients), atOnce, func(i int) error { return clients[i].ping(ctx) })
 	})
-	return micros(cpu) / float64(len(clients)), err
+	return generator.Micros(cpu) / float64(len(clients)), err
 }

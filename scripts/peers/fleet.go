@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -78,7 +79,7 @@ func (f *fleet) hangUp() {
 	clients := f.clients
 	f.clients = nil
 	f.mu.Unlock()
-	each(len(clients), func(i int) error {
+	generator.Each(len(clients), atOnce, func(i int) error {
 		clients[i].link.end()
 		<-clients[i].gone
 		return nil
@@ -88,7 +89,7 @@ func (f *fleet) hangUp() {
 // connect makes n clients without traffic.
 func (f *fleet) connect(ctx context.Context, n int) ([]*client, error) {
 	clients := make([]*client, n)
-	return clients, each(n, func(i int) (err error) {
+	return clients, generator.Each(n, atOnce, func(i int) (err error) {
 		clients[i], err = f.dial(ctx, nil)
 		return err
 	})
@@ -165,30 +166,3 @@ type tlsLink struct{ *tls.Conn }
 
 func (l *tlsLink) state() tls.ConnectionState { return l.ConnectionState() }
 func (l *tlsLink) end()                       { l.Close() }
-
-// each calls f for 0 to n-1, some at a time; after the first error it begins no more.
-func each(n int, f func(i int) error) error {
-	var mu sync.Mutex
-	var errs []error
-	next := 0
-	take := func() (int, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		next++
-		return next - 1, next <= n && len(errs) == 0
-	}
-	var ended sync.WaitGroup
-	for range min(atOnce, n) {
-		ended.Go(func() {
-			for i, ok := take(); ok; i, ok = take() {
-				if err := f(i); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	ended.Wait()
-	return errors.Join(errs...)
-}

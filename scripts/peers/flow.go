@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // Payload of a message: flow, number and when it was sent, then the low byte of the
@@ -69,7 +71,7 @@ func newFlows(ctx context.Context, f *fleet, p plan) ([]*flow, error) {
 	for i := range flows {
 		flows[i] = p.flow(i)
 	}
-	err := each(p.subscribers, func(i int) error {
+	err := generator.Each(p.subscribers, atOnce, func(i int) error {
 		s := &subscriber{flows: flows, next: make([]int, len(flows))}
 		c, err := f.dial(ctx, s)
 		if err != nil {
@@ -77,7 +79,7 @@ func newFlows(ctx context.Context, f *fleet, p plan) ([]*flow, error) {
 		}
 		return c.subscribe(ctx, flows[i%len(flows)].topic, p.qos)
 	})
-	return flows, errors.Join(err, each(len(flows), func(i int) (err error) {
+	return flows, errors.Join(err, generator.Each(len(flows), atOnce, func(i int) (err error) {
 		flows[i].pub, err = f.dial(ctx, flows[i])
 		return err
 	}))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 // many is row 5: connections come up, are idle, ping and go, twice. File descriptors must be
 // as many after that as before, and memory must not have grown the second time.
 func (b *bench) many(ctx context.Context, s *server) ([]float64, error) {
-	empty, err := residentBytes(s.pid())
+	empty, err := generator.ResidentBytes(s.pid())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
 	}
 	c.rate = float64(len(clients)) / time.Since(start).Seconds()
 	time.Sleep(b.quiet)
-	if c.full, err = residentBytes(s.pid()); err != nil {
+	if c.full, err = generator.ResidentBytes(s.pid()); err != nil {
 		return c, err
 	}
 	if c.ping, err = pingCPU(ctx, s, clients); err != nil {
@@ -77,7 +79,7 @@ func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
 	}
 	f.close()
 	time.Sleep(b.quiet)
-	c.empty, err = residentBytes(s.pid())
+	c.empty, err = generator.ResidentBytes(s.pid())
 	return c, err
 }
 

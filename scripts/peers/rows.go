@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // figure is one number of a row.
@@ -114,7 +116,7 @@ func sendCPU(ctx context.Context, s *server, flows []*flow, n int) (float64, err
 		return 0, err
 	}
 	cpu, err := cpuOf(s, func() error { return sendAll(ctx, flows, n) })
-	return micros(cpu) / float64(n*len(flows)), err
+	return generator.Micros(cpu) / float64(n*len(flows)), err
 }
 
 // paced is row 12: the load of a quiet server.
@@ -141,7 +143,7 @@ func (b *bench) paced(ctx context.Context, s *server) ([]float64, error) {
 	for _, f := range flows {
 		all = append(all, f.latency...)
 	}
-	return []float64{micros(cpu) / float64(n*pairs), quantile(all, 0.99) / 1000}, err
+	return []float64{generator.Micros(cpu) / float64(n*pairs), quantile(all, 0.99) / 1000}, err
 }
 
 // keepLatency begins to; nothing is on its way.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ngmq/ngmq/scripts/internal/generator"
 )
 
 // table is the result, in markdown: one for each transport.
@@ -53,7 +55,7 @@ func (t *table) add(r *row, all results) {
 func (t *table) line(over transport, f figure, i int, all results) string {
 	base := 0.0
 	if of := all[baseline[over]]; of != nil {
-		base = median(of[i])
+		base = generator.Median(of[i])
 	}
 	var cells []string
 	measured := false
@@ -78,7 +80,7 @@ func cell(of [][]float64, i int, base float64) string {
 	if of == nil {
 		return "-"
 	}
-	m := median(of[i]) // puts them in order
+	m := generator.Median(of[i]) // puts them in order
 	text := number(m)
 	if base > 0 {
 		text += fmt.Sprintf(" = %.2fx", m/base)
@@ -92,7 +94,7 @@ func verdict(f figure, of [][]float64, i int, base float64) string {
 	if goal == "" || of == nil || f.ratio > 0 && base == 0 {
 		return goal
 	}
-	if f.reached(median(of[i]), base) {
+	if f.reached(generator.Median(of[i]), base) {
 		return goal + " yes"
 	}
 	return goal + " **no**"
