@@ -109,6 +109,8 @@ func BenchmarkPublish1to1(b *testing.B) {
 	}
 }
 
+func BenchmarkPublish1to100(b *testing.B) { benchmarkPublish(b, 100, packet.V50) }
+
 func BenchmarkPublish1to1000(b *testing.B) {
 	for _, v := range []packet.Version{packet.V311, packet.V50} {
 		b.Run(v.String(), func(b *testing.B) { benchmarkPublish(b, 1000, v) })
