@@ -25,7 +25,9 @@ type Client struct {
 	notices  notifier
 	router   router
 	requests requests
-	dialer   dialer
+
+	probeTimeout time.Duration // for streams; tests shorten it
+	dialer       dialer
 
 	mu         sync.Mutex
 	link       *link         // nil while not connected
@@ -38,9 +40,10 @@ type Client struct {
 	keeper     *keeper // nil unless something keeps the client connected
 	stops      int     // calls of Disconnect and Close
 
-	worked     string    // the server of the last connection
-	avoidUntil time.Time // until then it is tried first
-	ready      *dialed   // a connection to a better server
+	worked     string          // the server of the last connection
+	avoidUntil time.Time       // until then it is tried first
+	ready      *dialed         // a connection to a better server
+	single     map[string]bool // servers that know one stream only
 }
 
 // New makes a client that is not connected yet. The error is that of
@@ -50,7 +53,7 @@ func New(opts Options) (*Client, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, changed: make(chan struct{})}
+	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, probeTimeout: defaultProbeTimeout, changed: make(chan struct{})}
 	c.requests.init()
 	sessions, err := openSessions(opts.TLS.SessionFile, c.report)
 	if err != nil {
@@ -125,9 +128,13 @@ func (c *Client) connectAny(ctx context.Context) (*link, error) {
 		var won *dialed
 		var err error
 		if won, rest, err = c.race(ctx, rest); err == nil {
+			single := c.knownSingle(won.url)
 			var l *link
 			if l, err = c.connectOver(ctx, won); err == nil {
 				return l, nil
+			}
+			if c.knownSingle(won.url) && !single { // a second stream was too much for it
+				rest = slices.Insert(rest, 0, won.url)
 			}
 		}
 		errs = append(errs, err)
@@ -176,6 +183,7 @@ func (c *Client) connectOver(ctx context.Context, d *dialed) (*link, error) {
 	}
 	connect := c.connectPacket(d.srv)
 	l := newLink(c, d.nc)
+	l.server = d.url
 	ack, err := l.handshake(ctx, connect)
 	if err != nil {
 		d.nc.Close()
@@ -211,8 +219,10 @@ func (c *Client) adopt(ctx context.Context, l *link, ack *packet.Connack, resume
 		c.session.renew()
 	}
 	l.connack = *ack
+	c.session.gather()
 	l.start(c.previous(l))
-	if !ack.SessionPresent {
+	l.probe(ctx)
+	if !ack.SessionPresent && c.opts.Reconnect {
 		l.restoreSubscriptions()
 	}
 	if c.opts.Reconnect {

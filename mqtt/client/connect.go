@@ -178,8 +178,9 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 		return err
 	}
 	l.stopDelivery(ctx)
+	l.finishStreams(ctx)
 	l.out.putNow(p)
-	err := l.out.flush(ctx, l)
+	err := l.out.flush(ctx, l.lane)
 	if err == nil {
 		l.linger(ctx)
 	}
@@ -194,9 +195,10 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 func (l *link) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
+	l.finishStreams(ctx)
 	l.leaving.Store(true)
 	l.out.putNow(&packet.Disconnect{})
-	if l.out.flush(ctx, l) == nil {
+	if l.out.flush(ctx, l.lane) == nil {
 		l.linger(ctx)
 	}
 	l.end(ErrReturned)

@@ -8,6 +8,7 @@ import (
 
 // delivery is a received PUBLISH on its way to OnMessage.
 type delivery struct {
+	lane    *lane // it came on, which its acknowledgements go on
 	message Message
 	id      uint16 // packet identifier; 0 with QoS 0
 	known   bool   // a repetition of a QoS 2 message: to be acknowledged only
@@ -15,12 +16,13 @@ type delivery struct {
 
 // handlePublish hands a message to the deliverer. The inbox being full stops the
 // reader.
-func (l *link) handlePublish(p *packet.Publish) error {
-	name, err := l.resolve(p)
+func (a *lane) handlePublish(p *packet.Publish) error {
+	l := a.link
+	name, err := a.resolve(p)
 	if err != nil {
 		return err
 	}
-	d := delivery{id: p.PacketID}
+	d := delivery{lane: a, id: p.PacketID}
 	if p.QoS == 2 {
 		d.known = !l.c.session.arrive(p.PacketID)
 	}
@@ -37,18 +39,18 @@ func (l *link) handlePublish(p *packet.Publish) error {
 }
 
 // resolve gives the topic name, by alias if need be (MQTT 5.0 section 3.3.2.3.4).
-func (l *link) resolve(p *packet.Publish) (string, error) {
+func (a *lane) resolve(p *packet.Publish) (string, error) {
 	alias, ok := p.Properties.Uint(packet.TopicAlias)
 	if !ok {
 		return string(p.Topic), nil
 	}
-	if alias > uint32(l.c.opts.TopicAliasMaximum) {
+	if alias > uint32(a.link.c.opts.TopicAliasMaximum) {
 		return "", aliasError("Topic Alias above the maximum [MQTT-3.1.2-26]")
 	}
 	if len(p.Topic) > 0 {
-		l.aliases[uint16(alias)] = string(p.Topic)
+		a.aliases[uint16(alias)] = string(p.Topic)
 	}
-	name, ok := l.aliases[uint16(alias)]
+	name, ok := a.aliases[uint16(alias)]
 	if !ok {
 		return "", aliasError("Topic Alias without a mapping")
 	}
@@ -84,9 +86,9 @@ func (l *link) handleDelivery(d delivery) {
 	}
 	switch d.message.QoS {
 	case 1:
-		l.out.putNow(&packet.Puback{PacketID: d.id})
+		d.lane.out.putNow(&packet.Puback{PacketID: d.id})
 	case 2:
-		send := func() { l.out.putNow(&packet.Pubrec{PacketID: d.id}) }
+		send := func() { d.lane.out.putNow(&packet.Pubrec{PacketID: d.id}) }
 		if d.known {
 			send()
 		} else {
@@ -103,10 +105,10 @@ func (l *link) drop(d delivery) {
 }
 
 // handlePubrel ends a received QoS 2 message [MQTT-4.3.3-11].
-func (l *link) handlePubrel(p *packet.Pubrel) {
+func (a *lane) handlePubrel(p *packet.Pubrel) {
 	comp := &packet.Pubcomp{PacketID: p.PacketID}
-	if !l.c.session.depart(p.PacketID) {
+	if !a.link.c.session.depart(p.PacketID) {
 		comp.ReasonCode = packet.PacketIdentifierNotFound
 	}
-	l.out.putNow(comp)
+	a.out.putNow(comp)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto"
@@ -83,6 +84,39 @@ func (o *dialer) resumption(srv server, early bool) endpoint.DialConfig {
 	config.OnSession = func(b []byte) { o.sessions.change(key, func(r *rememberedServer) { r.Session = b }) }
 	config.OnToken = func(b []byte) { o.sessions.change(key, func(r *rememberedServer) { r.Token = b }) }
 	return config
+}
+
+// openStream opens a further stream.
+func (c *quicConn) openStream(ctx context.Context) (net.Conn, error) {
+	return c.StreamConn.Open(ctx)
+}
+
+// info is what the transport knows (quicTransport).
+func (c *quicConn) info(ctx context.Context) (*QUICInfo, error) {
+	result := make(chan *QUICInfo, 1)
+	conn := c.Conn()
+	conn.Post(func() {
+		i, state := conn.Info(), conn.TLS()
+		result <- &QUICInfo{
+			Resumed: state.Resumed, EarlyData: state.EarlyData, RTT: i.SmoothedRTT, MinRTT: i.MinRTT,
+			CongestionWindow: i.CWND, BytesInFlight: i.BytesInFlight,
+			PacketsSent: i.PktSent, PacketsReceived: i.PktRecv, PacketsLost: i.PktLost,
+			BytesSent: i.BytesSent, BytesReceived: i.BytesRecv,
+		}
+	})
+	select {
+	case i := <-result:
+		return i, nil
+	case <-c.Closed():
+		return nil, ErrNotConnected
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// rebind migrates (quicTransport).
+func (c *quicConn) rebind(ctx context.Context, local netip.AddrPort, immediate bool) error {
+	return c.Conn().Migrate(ctx, endpoint.Migration{Local: local, Immediate: immediate})
 }
 
 // openQlog is what makes the qlog files in dir; nil without a directory.

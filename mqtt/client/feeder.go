@@ -9,11 +9,12 @@ import (
 
 // enqueue hands a message to the queue, which sends it when its turn comes. While it is
 // full, a client with a connection waits: the queue will shrink.
-func (c *Client) enqueue(ctx context.Context, p *packet.Publish) (*Pending, error) {
+func (c *Client) enqueue(ctx context.Context, p *packet.Publish, stream string) (*Pending, error) {
 	if p.Size(c.opts.Version) > packet.MaxPacketSize {
 		return nil, errors.New("client: Message is larger than a packet may be, 256 MiB")
 	}
 	x := newPublish(p)
+	x.stream = stream
 	pending := x.pending
 	for {
 		room, err := c.session.enqueue(x)
@@ -83,23 +84,37 @@ func (l *link) feedOne(ctx context.Context, x *exchange) error {
 			return err
 		}
 	}
-	if err := l.out.hasRoom(ctx, l); err != nil {
-		return err
+	a := l.laneFor(x.pending.topic, x.stream, x.qos)
+	if a == l.lane || x.qos == 0 { // a stream that stands still must not hold up the others
+		if err := a.out.hasRoom(ctx, a); err != nil && !errors.Is(err, errLaneEnded) {
+			return err
+		}
 	}
-	return l.c.session.take(l, x, func(p *packet.Publish) { l.out.putNow(p) })
+	return l.c.session.take(a, x, func(a *lane, p *packet.Publish) { a.out.putNow(p) })
 }
 
 // restoreSubscriptions subscribes again after the session was lost, before anything else
 // is sent.
 func (l *link) restoreSubscriptions() {
 	for _, sub := range l.c.session.subscriptions() {
-		x := &exchange{kind: packet.SUBSCRIBE, pending: newPending("")}
-		if err := l.c.session.begin(l, x); err != nil {
+		a := l.laneFor(sub.Filter, sub.stream, sub.QoS)
+		if l.subscribeAgain(a, sub) != nil {
 			return // the connection has ended
 		}
-		l.out.putNow(&packet.Subscribe{PacketID: x.id, Properties: sub.props, Subscriptions: []packet.Subscription{sub.Subscription}})
-		go l.awaitRestored(x.pending, sub.Filter)
 	}
+}
+
+// subscribeAgain restores one subscription, without waiting for the answer.
+func (l *link) subscribeAgain(a *lane, sub subscribed) error {
+	x := &exchange{kind: packet.SUBSCRIBE, pending: newPending("")}
+	a, err := l.c.session.begin(a, x)
+	if err != nil {
+		return err
+	}
+	l.c.session.moved(sub.Filter, a)
+	a.out.putNow(&packet.Subscribe{PacketID: x.id, Properties: sub.props, Subscriptions: []packet.Subscription{sub.Subscription}})
+	go l.awaitRestored(x.pending, sub.Filter)
+	return nil
 }
 
 // awaitRestored reports a subscription that the server refuses this time.

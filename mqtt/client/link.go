@@ -13,20 +13,18 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// link is one network connection. Its goroutines are the reader, the writer, the
-// deliverer and the pinger; they end with it.
+// link is one network connection. Its goroutines are a reader and a writer for each of
+// its lanes, the deliverer and the pinger; they end with it.
 type link struct {
+	*lane   // the control stream, or the only one
 	c       *Client
-	nc      net.Conn
+	server  string // URL
 	version packet.Version
-	out     *outbox
-	dec     *packet.Decoder
-	chunk   []byte // what the reader reads into
+	lanes   lanes // the data streams
 
 	limits    limits
 	slots     chan struct{} // one per QoS 1 or QoS 2 message that is not acknowledged
 	keepAlive time.Duration // 0 = off
-	aliases   map[uint16]string
 
 	inbox     chan delivery
 	delivered chan struct{} // closed when the deliverer has ended
@@ -51,13 +49,11 @@ type link struct {
 
 func newLink(c *Client, nc net.Conn) *link {
 	l := &link{
-		c: c, nc: nc, version: c.opts.Version,
-		out: newOutbox(c.opts.Version, c.opts.Metrics), dec: packet.NewDecoder(c.opts.MaxPacketSize),
-		chunk: make([]byte, readSize), aliases: map[uint16]string{},
+		c: c, version: c.opts.Version,
 		inbox: make(chan delivery, inboxSize), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
 		began: time.Now(), done: make(chan struct{}),
 	}
-	l.dec.SetVersion(l.version)
+	l.lane = newLane(l, nc)
 	return l
 }
 
@@ -66,14 +62,13 @@ func (l *link) start(before *link) {
 	l.touch(&l.sent)
 	l.touch(&l.received)
 	go l.read()
-	go func() {
-		if err := l.out.writeTo(l.nc, l.done, func() { l.touch(&l.sent) }); err != nil {
-			l.end(err)
-		}
-	}()
+	go l.lane.write()
 	go l.deliver(before)
 	if l.keepAlive > 0 {
 		go l.ping()
+	}
+	if l.c.opts.FollowNetwork {
+		go l.follow()
 	}
 }
 
@@ -110,31 +105,14 @@ func (l *link) reason() error {
 	return &ConnectionLostError{l.err}
 }
 
-// wait waits for ch, ctx or the end of the connection.
-func (l *link) wait(ctx context.Context, ch <-chan struct{}) error {
-	select {
-	case <-ch:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.done:
-		return l.reason()
-	}
-}
-
-// read is the reader: it takes packets off the connection until it ends.
+// read is the reader of the control lane. When it and the others have ended, nothing more
+// comes into the inbox.
 func (l *link) read() {
-	defer close(l.inbox)
-	err := l.handleAll() // what came with the CONNACK
-	for err == nil {
-		var n int
-		if n, err = l.nc.Read(l.chunk); n > 0 {
-			l.touch(&l.received)
-			l.dec.Feed(l.chunk[:n])
-			err = errors.Join(l.handleAll(), err)
-		}
-	}
+	err := l.lane.read()
 	l.end(l.explain(err))
+	l.lanes.close()
+	l.lanes.readers.Wait()
+	close(l.inbox)
 }
 
 // explain tells the server about its mistake when there was one, and gives the
@@ -146,7 +124,7 @@ func (l *link) explain(err error) error {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
 			l.out.putNow(reply)
-			l.out.flush(ctx, l)
+			l.out.flush(ctx, l.lane)
 		}
 		return mistake
 	}
@@ -156,45 +134,15 @@ func (l *link) explain(err error) error {
 	return err
 }
 
-func (l *link) handleAll() error {
-	for {
-		p, err := l.dec.Next()
-		if p == nil || err != nil {
-			return err
-		}
-		l.c.opts.Metrics.Received(p.Type(), p.Size(l.version))
-		if err := l.handle(p); err != nil {
-			return err
-		}
-	}
-}
-
+// handle takes a packet that came on the control lane alone.
 func (l *link) handle(p packet.Packet) error {
 	switch p := p.(type) {
-	case *packet.Publish:
-		return l.handlePublish(p)
-	case *packet.Puback:
-		l.finishPublish(p.PacketID, 1, packet.PUBACK, answer{code: p.ReasonCode, props: p.Properties})
-	case *packet.Pubrec:
-		l.handlePubrec(p)
-	case *packet.Pubrel:
-		l.handlePubrel(p)
-	case *packet.Pubcomp:
-		l.finishPublish(p.PacketID, 2, packet.PUBCOMP, answer{code: p.ReasonCode, props: p.Properties})
-	case *packet.Suback:
-		l.finish(p.PacketID, packet.SUBSCRIBE, answer{codes: p.ReasonCodes, props: p.Properties})
-	case *packet.Unsuback:
-		l.finish(p.PacketID, packet.UNSUBSCRIBE, answer{codes: p.ReasonCodes, props: p.Properties})
-	case *packet.Pingresp:
-		l.pinged.Store(0)
 	case *packet.Disconnect:
 		return &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
 	case *packet.Auth:
 		return l.handleAuth(p)
-	default:
-		return unexpected(p)
 	}
-	return nil
+	return unexpected(p)
 }
 
 func unexpected(p packet.Packet) error {

@@ -55,6 +55,9 @@ type Message struct {
 	// PacketID, received messages only: the server's packet identifier; 0 with QoS 0. For
 	// logs and debugging: acknowledging is the client's business.
 	PacketID uint16
+	// Stream, to publish with StreamNamed: the name of the QUIC stream; "" = the first one.
+	// It is not kept in a Queue.File.
+	Stream string
 	// Properties, 5.0 only. To publish: those of PUBLISH except Topic Alias and
 	// Subscription Identifier. Received: all but Topic Alias.
 	Properties packet.Properties
@@ -146,6 +149,20 @@ type Options struct {
 	// Auth does enhanced authentication, 5.0 only, e.g. SCRAM; nil = none.
 	Auth Authenticator
 
+	// Streams spreads messages over streams of a QUIC connection, if the server is one of
+	// those that know that, such as ngmqd and EMQX; one that does not is found out by
+	// the first Connect, which takes a round trip more for it, or two seconds. Default
+	// SingleStream. After a reconnect to a session that was kept, its subscriptions are on
+	// the first stream.
+	Streams Streams
+	// MaxStreams bounds the streams beside the first. Default DefaultMaxStreams.
+	MaxStreams int
+
+	// FollowNetwork moves a QUIC connection when the network of this host changes, from
+	// Wi-Fi to Ethernet for instance: to the address that the system now routes from.
+	// Linux only; elsewhere, or in one's own way, see Rebind.
+	FollowNetwork bool
+
 	// TLS is used by quic://, mqtts://, ssl:// and wss://.
 	TLS TLS
 
@@ -211,6 +228,9 @@ func (o *Options) Validate() error {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
 		}
+	}
+	if o.Streams > StreamNamed || o.MaxStreams < 0 {
+		errs = append(errs, errors.New("client: Options.Streams is unknown, or MaxStreams negative: use one of the constants, and 0 for the default"))
 	}
 	if o.KeepAlive > maxKeepAlive {
 		errs = append(errs, fmt.Errorf("client: Options.KeepAlive is above %s", maxKeepAlive))
@@ -301,6 +321,7 @@ func (o Options) withDefaults() Options {
 		o.MaxInflight = defaultMaxInflight
 	}
 	o.Backoff, o.Queue = o.Backoff.withDefaults(), o.Queue.withDefaults()
+	o.MaxStreams = cmp.Or(o.MaxStreams, DefaultMaxStreams)
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
 	}

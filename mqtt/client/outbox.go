@@ -33,12 +33,12 @@ func newOutbox(v packet.Version, metrics Metrics) *outbox {
 
 // put appends a packet. When outboxSize bytes are waiting it waits for a write,
 // for ctx or for the end of the connection.
-func (o *outbox) put(ctx context.Context, l *link, p packet.Packet) error {
+func (o *outbox) put(ctx context.Context, a *lane, p packet.Packet) error {
 	o.mu.Lock()
 	for len(o.buf) >= outboxSize {
 		progress := o.progress
 		o.mu.Unlock()
-		if err := l.wait(ctx, progress); err != nil {
+		if err := a.wait(ctx, progress); err != nil {
 			return err
 		}
 		o.mu.Lock()
@@ -49,7 +49,7 @@ func (o *outbox) put(ctx context.Context, l *link, p packet.Packet) error {
 }
 
 // hasRoom waits until less than outboxSize bytes are waiting.
-func (o *outbox) hasRoom(ctx context.Context, l *link) error {
+func (o *outbox) hasRoom(ctx context.Context, a *lane) error {
 	for {
 		o.mu.Lock()
 		full, progress := len(o.buf) >= outboxSize, o.progress
@@ -57,7 +57,7 @@ func (o *outbox) hasRoom(ctx context.Context, l *link) error {
 		if !full {
 			return nil
 		}
-		if err := l.wait(ctx, progress); err != nil {
+		if err := a.wait(ctx, progress); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (o *outbox) alias(p *packet.Publish) *packet.Publish {
 }
 
 // flush waits until everything has been written.
-func (o *outbox) flush(ctx context.Context, l *link) error {
+func (o *outbox) flush(ctx context.Context, a *lane) error {
 	for {
 		o.mu.Lock()
 		idle, progress := len(o.buf) == 0 && !o.writing, o.progress
@@ -115,7 +115,7 @@ func (o *outbox) flush(ctx context.Context, l *link) error {
 		if idle {
 			return nil
 		}
-		if err := l.wait(ctx, progress); err != nil {
+		if err := a.wait(ctx, progress); err != nil {
 			return err
 		}
 	}

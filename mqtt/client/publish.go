@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -40,16 +41,16 @@ func (c *Client) PublishAsync(ctx context.Context, m Message) (*Pending, error) 
 	}
 	switch {
 	case p.QoS == 0 && l != nil && c.session.sendsDirectly():
-		if err := l.out.put(ctx, l, p); err != nil {
+		if err := l.put(ctx, l.laneFor(m.Topic, m.Stream, 0), p); err != nil {
 			return nil, err
 		}
 		return completed(m.Topic), nil
 	case c.opts.Reconnect && (p.QoS > 0 || l != nil || c.opts.Queue.QoS0):
-		return c.enqueue(ctx, p)
+		return c.enqueue(ctx, p, m.Stream)
 	case err != nil:
 		return nil, err
 	}
-	return l.publish(ctx, p)
+	return l.publish(ctx, p, m.Stream)
 }
 
 // packet checks m and makes a PUBLISH of it.
@@ -77,15 +78,21 @@ func (m *Message) packet(v packet.Version) (*packet.Publish, error) {
 }
 
 // publish sends a QoS 1 or QoS 2 message.
-func (l *link) publish(ctx context.Context, p *packet.Publish) (*Pending, error) {
+func (l *link) publish(ctx context.Context, p *packet.Publish, stream string) (*Pending, error) {
 	if err := l.takeSlot(ctx); err != nil {
 		return nil, err
 	}
 	x := newPublish(p)
 	pending := x.pending
-	err := l.c.session.begin(l, x)
+	a, err := l.c.session.begin(l.laneFor(pending.topic, stream, p.QoS), x)
 	if err == nil {
-		if err = l.out.put(ctx, l, x.pub); err != nil {
+		err = a.out.put(ctx, a, x.pub)
+		if errors.Is(err, errLaneEnded) && l.c.session.movedFrom(x, a) {
+			err = l.out.put(ctx, l.lane, x.pub)
+		} else if errors.Is(err, errLaneEnded) {
+			err = nil // takeOver sends it
+		}
+		if err != nil {
 			l.c.session.forget(x)
 		}
 	}
@@ -94,6 +101,15 @@ func (l *link) publish(ctx context.Context, p *packet.Publish) (*Pending, error)
 		return nil, err
 	}
 	return pending, nil
+}
+
+// put sends a packet on a lane, or if that has ended on the control lane.
+func (l *link) put(ctx context.Context, a *lane, p packet.Packet) error {
+	err := a.out.put(ctx, a, p)
+	if errors.Is(err, errLaneEnded) {
+		err = l.out.put(ctx, l.lane, p)
+	}
+	return err
 }
 
 // takeSlot waits until the server takes one more message [MQTT-3.3.4-7].
@@ -126,7 +142,8 @@ func (l *link) finishPublish(id uint16, qos byte, t packet.Type, a answer) {
 
 // handlePubrec answers with PUBREL, or ends the message when it is a refusal
 // [MQTT-4.3.3-4].
-func (l *link) handlePubrec(p *packet.Pubrec) {
+func (a *lane) handlePubrec(p *packet.Pubrec) {
+	l := a.link
 	if err := failure(packet.PUBREC, p.ReasonCode, cloneProperties(p.Properties)); err != nil {
 		match := func(x *exchange) bool { return x.kind == packet.PUBLISH && x.qos == 2 }
 		if l.c.session.finish(p.PacketID, match, answer{code: p.ReasonCode, err: err}) != nil {
@@ -135,7 +152,7 @@ func (l *link) handlePubrec(p *packet.Pubrec) {
 		return
 	}
 	rel := &packet.Pubrel{PacketID: p.PacketID}
-	send := func() { l.out.putNow(rel) }
+	send := func() { a.out.putNow(rel) }
 	if !l.c.session.release(p.PacketID, send) {
 		rel.ReasonCode = packet.PacketIdentifierNotFound
 		send()
@@ -153,7 +170,7 @@ func (l *link) resend(ctx context.Context) error {
 			l.freeSlot()
 			continue
 		}
-		if err := l.out.put(ctx, l, p); err != nil {
+		if err := l.out.put(ctx, l.lane, p); err != nil {
 			return err
 		}
 	}

@@ -123,13 +123,14 @@ func (s *session) first() *exchange {
 	return s.queue.waiting[0]
 }
 
-// take makes the first message x one that is sent over l. send is called when the store
-// knows its identifier.
-func (s *session) take(l *link, x *exchange, send func(*packet.Publish)) error {
+// take makes the first message x one that is sent on lane a. send is called when the
+// store knows its identifier.
+func (s *session) take(a *lane, x *exchange, send func(*lane, *packet.Publish)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.interrupted {
-		return l.reason()
+	a, err := s.enter(a, x)
+	if err != nil {
+		return err
 	}
 	if x.qos > 0 {
 		if err := s.identify(x); err != nil {
@@ -137,11 +138,11 @@ func (s *session) take(l *link, x *exchange, send func(*packet.Publish)) error {
 		}
 		s.queue.pop()
 		pub := *x.pub // the next connection may give x another identifier meanwhile
-		s.store.sent(x, func() { send(&pub) })
+		s.store.sent(x, func() { send(a, &pub) })
 		return nil
 	}
 	s.queue.pop()
-	send(x.pub)
+	send(a, x.pub)
 	s.remove(x)
 	s.complete(x, answer{})
 	return nil

@@ -36,6 +36,8 @@ type exchange struct {
 	// qos of a PUBLISH; released: PUBREC is here, PUBCOMP is due.
 	qos      byte
 	released bool
+	stream   string // Message.Stream
+	lane     *lane  // it was sent on; nil = the control lane
 	// pub is the PUBLISH, kept to send it again; nil when released.
 	pub  *packet.Publish
 	size int // bytes that it counts for in the queue's limit
@@ -68,16 +70,45 @@ func newPublish(p *packet.Publish) *exchange {
 }
 
 // begin gives x an identifier that is not in use [MQTT-2.2.1-3]; it is about to be
-// sent over l.
-func (s *session) begin(l *link, x *exchange) error {
+// sent on a, or if that has ended on the lane that begin gives.
+func (s *session) begin(a *lane, x *exchange) (*lane, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.interrupted {
-		return l.reason()
+	a, err := s.enter(a, x)
+	if err != nil {
+		return nil, err
 	}
 	s.lastOrder++
 	x.order = s.lastOrder
-	return s.identify(x)
+	return a, s.identify(x)
+}
+
+// enter notes the lane of x. A lane that has ended would not be looked after any more.
+func (s *session) enter(a *lane, x *exchange) (*lane, error) {
+	l := a.link
+	if l.interrupted {
+		return nil, l.reason()
+	}
+	if a.isEnded() {
+		a = l.lane
+	}
+	x.lane = nil
+	if a != l.lane {
+		x.lane = a
+	}
+	return a, nil
+}
+
+// gather has everything on the control lane: those of the connection before are gone.
+func (s *session) gather() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.exchanges {
+		x.lane = nil
+	}
+	for i := range s.subs {
+		s.subs[i].lane = nil
+	}
 }
 
 // identify is begin, locked.
@@ -289,11 +320,13 @@ func (s *session) depart(id uint16) bool {
 // subscribed is a subscription that is in effect.
 type subscribed struct {
 	packet.Subscription
-	props packet.Properties
+	props  packet.Properties
+	stream string
+	lane   *lane // nil = the control lane
 }
 
 // noteSubscribed remembers subscriptions for the next connection without session.
-func (s *session) noteSubscribed(subs []packet.Subscription, props packet.Properties, codes []packet.ReasonCode) {
+func (s *session) noteSubscribed(subs []packet.Subscription, like subscribed, codes []packet.ReasonCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, sub := range subs {
@@ -301,7 +334,8 @@ func (s *session) noteSubscribed(subs []packet.Subscription, props packet.Proper
 			continue
 		}
 		s.noteUnsubscribed(sub.Filter)
-		s.subs = append(s.subs, subscribed{sub, bytes.Clone(props)})
+		like.Subscription, like.props = sub, bytes.Clone(like.props)
+		s.subs = append(s.subs, like)
 	}
 }
 

@@ -33,15 +33,30 @@ func (c *Client) Subscribe(ctx context.Context, subs ...packet.Subscription) ([]
 // SubscribeWith is Subscribe with properties, 5.0 only: Subscription Identifier,
 // User Property.
 func (c *Client) SubscribeWith(ctx context.Context, props packet.Properties, subs ...packet.Subscription) ([]packet.ReasonCode, error) {
+	return c.SubscribeOn(ctx, "", props, subs...)
+}
+
+// SubscribeOn is SubscribeWith on a named stream; see [StreamNamed]. Messages come on the
+// stream that their subscription was made on, that of the first one of subs; while one
+// subscription is slow, those on other streams go on.
+func (c *Client) SubscribeOn(ctx context.Context, stream string, props packet.Properties, subs ...packet.Subscription) ([]packet.ReasonCode, error) {
 	filters := make([]string, len(subs))
 	for i, s := range subs {
 		filters[i] = s.Filter
 	}
-	a, err := c.request(ctx, filters, func(id uint16) packet.Packet {
+	like := subscribed{props: props, stream: stream}
+	pick := func(l *link) *lane {
+		like.lane = l.laneFor(subs[0].Filter, stream, subs[0].QoS)
+		return like.lane
+	}
+	a, err := c.request(ctx, filters, pick, func(id uint16) packet.Packet {
 		return &packet.Subscribe{PacketID: id, Properties: props, Subscriptions: subs}
 	})
-	if c.opts.Reconnect {
-		c.session.noteSubscribed(subs, props, a.codes)
+	if c.opts.Reconnect || c.opts.Streams != SingleStream {
+		c.session.noteSubscribed(subs, like, a.codes)
+		if like.lane != nil && like.lane.isEnded() { // before it was noted
+			like.lane.link.takeOver(like.lane)
+		}
 	}
 	return a.codes, err
 }
@@ -56,7 +71,8 @@ func (c *Client) SubscribeAsync(ctx context.Context, props packet.Properties, su
 // codes.
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) ([]packet.ReasonCode, error) {
 	c.session.unsubscribed(filters)
-	a, err := c.request(ctx, filters, func(id uint16) packet.Packet {
+	control := func(l *link) *lane { return l.lane } // there it is for all streams
+	a, err := c.request(ctx, filters, control, func(id uint16) packet.Packet {
 		return &packet.Unsubscribe{PacketID: id, Filters: filters}
 	})
 	return a.codes, err
@@ -83,7 +99,7 @@ func inBackground(call func() ([]packet.ReasonCode, error)) *Pending {
 
 // request sends a SUBSCRIBE or UNSUBSCRIBE and waits for its answer, with Reconnect on
 // as many connections as it takes.
-func (c *Client) request(ctx context.Context, filters []string, build func(id uint16) packet.Packet) (answer, error) {
+func (c *Client) request(ctx context.Context, filters []string, pick func(*link) *lane, build func(id uint16) packet.Packet) (answer, error) {
 	p := build(1)
 	if err := errors.Join(packet.Validate(p, c.opts.Version), checkFilters(filters)); err != nil {
 		return answer{}, err
@@ -93,9 +109,9 @@ func (c *Client) request(ctx context.Context, filters []string, build func(id ui
 		if err != nil {
 			return answer{}, err
 		}
-		a, err := l.request(ctx, p.Type(), build)
+		a, err := pick(l).request(ctx, p.Type(), build)
 		var lost *ConnectionLostError
-		if errors.As(err, &lost) && c.opts.Reconnect {
+		if errors.As(err, &lost) && c.opts.Reconnect || errors.Is(err, errLaneEnded) {
 			continue
 		}
 		if err != nil {
@@ -105,10 +121,12 @@ func (c *Client) request(ctx context.Context, filters []string, build func(id ui
 	}
 }
 
-// request sends one on this connection.
-func (l *link) request(ctx context.Context, kind packet.Type, build func(id uint16) packet.Packet) (answer, error) {
+// request sends one on this lane.
+func (a *lane) request(ctx context.Context, kind packet.Type, build func(id uint16) packet.Packet) (answer, error) {
+	l := a.link
 	x := &exchange{kind: kind, pending: newPending("")}
-	if err := l.c.session.begin(l, x); err != nil {
+	a, err := l.c.session.begin(a, x)
+	if err != nil {
 		return answer{}, err
 	}
 	p := build(x.id)
@@ -116,7 +134,7 @@ func (l *link) request(ctx context.Context, kind packet.Type, build func(id uint
 		l.c.session.forget(x)
 		return answer{}, fmt.Errorf("%w: a packet of %d bytes, its Maximum Packet Size is %d", ErrNotSupported, size, l.limits.packetSize)
 	}
-	if err := l.out.put(ctx, l, p); err != nil {
+	if err := a.out.put(ctx, a, p); err != nil {
 		l.c.session.forget(x)
 		return answer{}, err
 	}
