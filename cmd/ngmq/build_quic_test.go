@@ -47,3 +47,11 @@ func TestShellOverQUIC(t *testing.T) {
 	b := startServer(t, nil)
 	session(t, "quic", "quic://"+b.addrs.QUIC[0].String(), "--cafile", b.ca)
 }
+
+func TestPingWithEarlyData(t *testing.T) {
+	b := startServer(t, func(c *server.Config) { c.EarlyData = server.EarlyDataOn })
+	got := ngmq(t.Context(), "", "ping", "--url", "quic://"+b.addrs.QUIC[0].String(), "--cafile", b.ca)
+	assert.Equal(t, exitOK, got.status, got.stderr)
+	assert.Contains(t, masked(got.stdout, times),
+		"\n0-RTT    quic TIME  connack TIME  total TIME  ping TIME  (QUIC v1 TLSv1.3 TLS_AES_128_GCM_SHA256 x25519, resumed, early data accepted)\n")
+}

@@ -81,14 +81,18 @@ func (f *target) server() (address, topic string, err error) {
 	return splitTopic(f.URL)
 }
 
+// inTopics are characters that mean nothing special in the URLs of mosquitto's clients:
+// # is a wildcard.
+var inTopics = strings.NewReplacer("#", "%23", "?", "%3F")
+
 // splitTopic takes the topic out of the path of a URL.
 func splitTopic(address string) (server, topic string, err error) {
-	u, err := url.Parse(address)
+	if scheme, _, _ := strings.Cut(address, ":"); pathScheme(scheme) {
+		return address, "", nil
+	}
+	u, err := url.Parse(inTopics.Replace(address))
 	if err != nil {
 		return "", "", fmt.Errorf("--url: %w", err)
-	}
-	if pathScheme(u.Scheme) {
-		return address, "", nil
 	}
 	topic = strings.TrimPrefix(u.Path, "/")
 	u.Path, u.RawPath = "", ""

@@ -1,7 +1,12 @@
-// Command ngmq is the MQTT client tool: pub and sub with the flag habits of
-// mosquitto_pub and mosquitto_sub, over QUIC, TCP and TLS.
+// Command ngmq is the MQTT client tool, over QUIC, TCP, TLS, WebSocket and Unix sockets:
+// pub, sub and rr with the flags of mosquitto's clients, ping, bench, shell, gencert.
 //
-//	flags -> client.Options -> client.Client -> Publish / Subscribe -> stdout
+//	pub, sub, rr, shell: flags -> client.Options -> client.Client -> internal/output -> stdout
+//	ping:                flags -> internal/probe -> phases of connections
+//	bench:               flags -> internal/bench (internal/netem in between) -> Report
+//
+// Every command has its file; help texts beyond the flags are in manual.go. Golden files
+// are in testdata: go test ./cmd/ngmq -update writes them anew.
 //
 // Exit status: see the exit constants; ngmq --help shows them.
 package main

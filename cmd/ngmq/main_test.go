@@ -110,7 +110,7 @@ func TestConnectFlags(t *testing.T) {
 
 func TestURLNamesTheTopic(t *testing.T) {
 	b := startLoopback(t)
-	sub := start(t, t.Context(), "sub", "--url", "mqtt://"+b.addr+"/a/b", "-C", "1", "-v")
+	sub := start(t, t.Context(), "sub", "--url", "mqtt://"+b.addr+"/a/#", "-C", "1", "-v")
 	b.subscribers(1)
 	require.Equal(t, result{}, ngmq(t.Context(), "", "pub", "-L", "mqtt://name:pw@"+b.addr+"/a/b", "-m", "hi"))
 	assert.Equal(t, result{stdout: "a/b hi\n"}, <-sub)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,7 +11,7 @@ import (
 
 // printFlags say how messages are printed, as mosquitto_sub does.
 type printFlags struct {
-	Verbose bool   `short:"v" help:"Print the topic before each message."`
+	Verbose bool   `short:"v" help:"Print the topic before each message, unless there is -F."`
 	Format  string `short:"F" placeholder:"FORMAT" help:"Print by this format: %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub."`
 	Pretty  bool   `help:"Indent the JSON of %j and %J."`
 	NoEOL   bool   `short:"N" name:"no-eol" help:"Print no line end after a message."`
@@ -31,9 +30,6 @@ func newPrinter(flags *printFlags, c *console) (*printer, error) {
 	p := &printer{flags: flags, c: c}
 	if flags.Format == "" {
 		return p, nil
-	}
-	if flags.Verbose {
-		return nil, errors.New("use -v or -F, not both")
 	}
 	var err error
 	p.format, err = output.Parse(flags.Format, flags.Pretty)

@@ -107,8 +107,8 @@ _ngmq() {
       '*--no-local[Do not receive what this client publishes (MQTT 5)]' \
       '*--exit-after-suback[End when the subscriptions are acknowledged]' \
       '*-E[End when the subscriptions are acknowledged]' \
-      '*--verbose[Print the topic before each message]' \
-      '*-v[Print the topic before each message]' \
+      '*--verbose[Print the topic before each message, unless there is -F]' \
+      '*-v[Print the topic before each message, unless there is -F]' \
       '*--format[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*-F[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*--pretty[Indent the JSON of %j and %J]' \
@@ -182,8 +182,8 @@ _ngmq() {
       '*-n[The message is empty]' \
       '*--stdin-file[The message is the whole input]' \
       '*-s[The message is the whole input]' \
-      '*--verbose[Print the topic before each message]' \
-      '*-v[Print the topic before each message]' \
+      '*--verbose[Print the topic before each message, unless there is -F]' \
+      '*-v[Print the topic before each message, unless there is -F]' \
       '*--format[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*-F[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*--pretty[Indent the JSON of %j and %J]' \
@@ -335,8 +335,8 @@ _ngmq() {
     ;;
   shell)
     _arguments \
-      '*--verbose[Print the topic before each message]' \
-      '*-v[Print the topic before each message]' \
+      '*--verbose[Print the topic before each message, unless there is -F]' \
+      '*-v[Print the topic before each message, unless there is -F]' \
       '*--format[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*-F[Print by this format  %t topic, %p payload, %x hexadecimal, %q QoS, %r retained, %l length, %I time, %j JSON, %J JSON with the payload as JSON; see ngmq help sub]:format: ' \
       '*--pretty[Indent the JSON of %j and %J]' \
