@@ -134,7 +134,7 @@ bench: build ## all benchmarks COUNT (6) times, kept in bench.out for benchstat
 	@$(NATIVE) scripts/bench.sh $(COUNT) bench.out
 
 .PHONY: bench-peers
-bench-peers: build deps-test ## ngmqd beside other servers, as ratios: ROWS=1,4 REPEATS=5 PEERS=ngmqd-tcp,mosq-tcp, kept in bench-peers.out
+bench-peers: build deps-test ## ngmqd beside other servers, as ratios, 12 minutes: ROWS=1,4 REPEATS=5 PEERS=ngmqd-tcp,mosq-tcp, kept in bench-peers.out
 	@cd scripts/peers && go run . -rows '$(ROWS)' -repeats '$(REPEATS)' -peers '$(PEERS)' -idle '$(IDLE)' \
 	  -ngmqd ../../bin/ngmqd -out ../../bench-peers.out
 

@@ -32,7 +32,7 @@ const (
 	overTCP
 )
 
-func (t transport) String() string { return [...]string{"QUIC", "TLS over TCP", "TCP"}[t] }
+func (t transport) String() string { return [...]string{"QUIC", "TLS", "TCP"}[t] }
 
 // ours and baseline are, by transport, ngmqd and the peer that ratios are to.
 var (

@@ -67,7 +67,7 @@ type sizes struct {
 	quiet       time.Duration // for which connections are left alone before memory counts
 }
 
-// fullSize keeps a run of everything below ten minutes.
+// fullSize makes a round of all rows and peers take two and a half minutes.
 var fullSize = sizes{connects: 300, idle: 5000, many: 20_000, messages: 100_000, deliveries: 160_000, subscribers: 1000,
 	bulk: 1500, pongs: 3000, paced: 2 * time.Second, quiet: 2 * time.Second}
 
