@@ -48,6 +48,17 @@ func (r *returning) dial(addr string) (*endpoint.StreamConn, *mqtttest.Client) {
 	return conn, mqtttest.New(r.t, conn, packet.V50)
 }
 
+// leave closes the connection and waits for its end, while its relay is still there.
+func (r *returning) leave(conn *endpoint.StreamConn) {
+	r.t.Helper()
+	conn.Close()
+	select {
+	case <-conn.Closed():
+	case <-time.After(mqtttest.Patience):
+		require.Fail(r.t, "the connection did not end")
+	}
+}
+
 // handshake waits for the server's verdict on early data.
 func (r *returning) handshake(conn *endpoint.StreamConn) crypto.ConnectionState {
 	r.t.Helper()
@@ -74,7 +85,7 @@ func (r *returning) visit(addr string) {
 	c.ConnectAs("visitor")
 	r.remember()
 	c.Send(&packet.Disconnect{})
-	conn.Close()
+	r.leave(conn)
 }
 
 // connects notes how the Connect handler was asked.
@@ -306,6 +317,7 @@ func TestEarlyDataReplayedHasNoEffect(t *testing.T) {
 	mqtttest.Expect[*packet.Connack](c)
 	require.True(t, r.handshake(conn).EarlyData)
 	mqtttest.Expect[*packet.Suback](c)
+	r.leave(conn)
 
 	watch := connected(t, b, "tcp", packet.V50, "watch")
 	watch.Subscribe("#", 1)
@@ -398,4 +410,38 @@ func TestEarlyDataSingleUse(t *testing.T) {
 	conn, c := r.dial(addr)
 	c.ConnectAs("c")
 	assert.True(t, r.handshake(conn).EarlyData)
+}
+
+// Further streams carry early data too, which waits with the rest: what was asked for on a
+// stream is answered there.
+func TestEarlyDataOnDataStreams(t *testing.T) {
+	t.Parallel()
+	cfg := server.Config{EarlyData: server.EarlyDataOn, QUIC: anyQUIC, TCP: []string{server.Off}}
+	asked := connects(&cfg)
+	s := start(t, cfg)
+	r := newReturning(t, s)
+	way := newFlights(t, s.Addrs().QUIC[0].String())
+	r.visit(way.near.LocalAddr().String())
+	nextConnect(t, asked)
+	way.hold()
+	conn, c := r.dial(way.near.LocalAddr().String())
+	var further [2]*mqtttest.Client
+	for i := range further {
+		stream, err := conn.Open(t.Context())
+		require.NoError(t, err)
+		further[i] = mqtttest.New(t, stream, packet.V50)
+	}
+	further[0].Raw(wire(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "t", QoS: 1}}}))
+	c.Raw(wire(&packet.Connect{ClientID: "c", CleanStart: true}))
+	require.True(t, nextConnect(t, asked).Conn.TLS.EarlyData)
+	further[1].Raw(wire(&packet.Publish{Topic: []byte("early"), Payload: []byte("x"), QoS: 1, PacketID: 2}))
+	way.release()
+	mqtttest.Expect[*packet.Connack](c)
+	require.True(t, r.handshake(conn).EarlyData)
+	mqtttest.Expect[*packet.Suback](further[0])
+	mqtttest.Expect[*packet.Puback](further[1])
+	c.Publish("t", "hello", 1)
+	further[0].ExpectMessage("t", "hello")
+	assert.Empty(t, asked)
+	r.leave(conn)
 }
