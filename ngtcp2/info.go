@@ -98,7 +98,8 @@ func (c *Conn) RemoteTransportParams() (p TransportParams, ok bool) {
 	return c.transportParams(1)
 }
 
-// LocalTransportParams are this side's transport parameters as sent
+// LocalTransportParams are this side's transport parameters as sent, but for
+// ActiveConnectionIDLimit, which is larger by 2 once the handshake is complete
 // (ngtcp2_conn_get_local_transport_params).
 func (c *Conn) LocalTransportParams() (p TransportParams, ok bool) {
 	return c.transportParams(0)

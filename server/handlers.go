@@ -208,6 +208,13 @@ func (s *Server) Disconnect(clientID string, code packet.ReasonCode) bool {
 	return s.broker.Disconnect(clientID, code)
 }
 
+// ClientState is what a connected client is like at one moment: Client, with the address
+// where it is now, and the number of its open Streams, the control stream included.
+type ClientState = broker.ClientState
+
+// Lookup finds a connected client by its identifier.
+func (s *Server) Lookup(clientID string) (ClientState, bool) { return s.broker.Lookup(clientID) }
+
 // DisconnectFor is Disconnect with everything that cause says, an error made by Refuse or
 // Redirect.
 func (s *Server) DisconnectFor(clientID string, cause error) bool {

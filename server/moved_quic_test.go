@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
@@ -231,4 +232,30 @@ func TestMovedCountsForItsAddress(t *testing.T) {
 		c.Send(&packet.Disconnect{})
 		c.ExpectEnd()
 	}
+}
+
+// The number of streams is that of the moment.
+func TestLookupCountsStreams(t *testing.T) {
+	t.Parallel()
+	s := start(t, server.Config{})
+	p := newPeer(t, s, encode(&packet.Connect{ClientID: "s", CleanStart: true}))
+	p.wait(t, "data", 0)
+	streams := func(want int) {
+		t.Helper()
+		require.Eventually(t, func() bool { state, ok := s.Lookup("s"); return ok && state.Streams == want }, mqtttest.Patience, 1e6)
+	}
+	streams(1)
+	var opened *endpoint.Stream // the last one
+	p.on(func() {
+		for range 2 {
+			var err error
+			if opened, err = p.conn.OpenStream(); assert.NoError(t, err) {
+				opened.Write(encode(&packet.Pingreq{}))
+			}
+		}
+	})
+	p.wait(t, "data", 8)
+	streams(3)
+	p.on(func() { opened.CloseWrite() })
+	streams(2)
 }

@@ -51,6 +51,7 @@ type Client struct {
 	seen    atomic.Int64            // broker time of the last input
 	woken   atomic.Bool             // Wake has been called and Flush has not
 	closing atomic.Bool             // the connection is over; written under mu
+	streams atomic.Int32            // data streams that are open
 	timer   timer                   // CONNECT deadline, then keep alive
 
 	mu       sync.Mutex

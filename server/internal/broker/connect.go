@@ -217,9 +217,10 @@ func (c *Client) accept(ack *packet.Connack) error {
 	if ack.SessionPresent {
 		c.b.count.resumed.Add(1)
 	}
-	c.b.cfg.Logger.LogAttrs(c.b.ctx, slog.LevelDebug, "client connected", slog.String("client", c.info.ID),
-		slog.String("transport", c.info.Conn.Transport), slog.Any("remote", c.info.Conn.Remote),
-		slog.String("version", c.version.String()), slog.Bool("session_present", ack.SessionPresent))
+	if c.b.cfg.Logger.Enabled(c.b.ctx, slog.LevelDebug) {
+		c.b.cfg.Logger.LogAttrs(c.b.ctx, slog.LevelDebug, "client connected", append([]slog.Attr{slog.String("client", c.info.ID),
+			slog.String("version", c.version.String()), slog.Bool("session_present", ack.SessionPresent)}, c.info.Conn.attrs()...)...)
+	}
 	c.b.callConnected(ConnectedEvent{c.info, ack.SessionPresent})
 	return err
 }

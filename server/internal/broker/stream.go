@@ -61,6 +61,7 @@ func (c *Client) OpenStream(id int64, uni bool) *Stream {
 	st := &Stream{c: c, id: id, uni: uni}
 	st.decoder.Init(uint32(c.b.cfg.MaxPacketSize))
 	st.decoder.SetVersion(c.version)
+	c.streams.Add(1)
 	return st
 }
 
@@ -88,6 +89,7 @@ func (st *Stream) Flush(s Sink) error {
 // only, once; not needed when the connection is gone too.
 func (st *Stream) Closed() {
 	c := st.c
+	c.streams.Add(-1)
 	_ = c.b.Protect("end of a stream", func() error { c.session.closeStream(c, st); return nil })
 	for _, name := range st.aliases {
 		c.aliasBytes -= len(name)

@@ -5,6 +5,7 @@ package quic
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,8 @@ func (c *conn) Info() broker.ConnInfo {
 
 func (c *conn) tlsInfo() *broker.TLSInfo {
 	s := c.qc.TLS()
-	info := &broker.TLSInfo{Version: s.Version, Cipher: s.CipherSuite, ServerName: s.ServerName, Resumed: s.Resumed, EarlyData: s.EarlyData}
+	info := &broker.TLSInfo{Version: strings.Replace(s.Version, "TLSv", "TLS ", 1), // as crypto/tls has it
+		Cipher: s.CipherSuite, ServerName: s.ServerName, Resumed: s.Resumed, EarlyData: s.EarlyData}
 	if !s.Verified {
 		return info
 	}
