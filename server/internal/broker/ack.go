@@ -25,6 +25,7 @@ func (c *Client) onPubrec(p *packet.Pubrec) error {
 	f := s.out.find(p.PacketID)
 	known := mine && f != nil && f.qos == 2
 	if known {
+		s.settle(f, false)
 		m = s.out.release(f)
 	}
 	s.mu.Unlock()
@@ -60,6 +61,7 @@ func (c *Client) finish(id uint16, qos byte, state flightState) error {
 	found := f != nil && f.qos == qos && f.state == state
 	if found {
 		s.credit(f)
+		s.settle(f, true)
 		m = s.out.finish(f)
 	}
 	c.dirty = c.dirty || found && s.waiting()

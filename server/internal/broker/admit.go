@@ -82,7 +82,8 @@ func (o *outlet) enqueue(d *delivery, origin *Message, insist bool) (reason Drop
 		return o.refused(d, reason, insist)
 	}
 	d.m.Retain()
-	o.push(d)
+	o.queue.push(d)
+	o.announce()
 	c := s.client
 	s.mu.Unlock()
 	switch {
@@ -111,7 +112,8 @@ func (o *outlet) refused(d *delivery, reason DropReason, insist bool) (_ DropRea
 	}
 	if ok {
 		d.m.Retain()
-		o.push(d)
+		o.queue.push(d)
+		o.announce()
 	}
 	c := s.client
 	s.mu.Unlock()
@@ -141,7 +143,7 @@ func (o *outlet) giveUp(c *Client) {
 		c.kick(packet.QuotaExceeded, errSlow)
 		return
 	}
-	o.overrun.Store(true)
+	st.overrun.Store(true)
 	st.waiting.Store(true)
 	c.wake()
 }

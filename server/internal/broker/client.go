@@ -19,22 +19,22 @@ type Client struct {
 	b *Broker
 	t Transport
 
-	// Owner only.
-	control    Stream
-	current    *Stream           // whose packet is being handled
-	conn       *ConnInfo         // of t, once it has been needed
-	info       *ClientInfo       // from CONNECT on
-	session    *Session          // from an accepted CONNECT on; it may have another client by now
-	aliasBytes int               // of topic names, by Stream.setAlias on data streams
-	terse      bool              // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
-	answer     packet.Properties // of the Connect handler, for the CONNACK
-	auth       *authentication   // nil without enhanced authentication
-	early      *Early            // what an early CONNECT has been told; nil without
-	dirty      bool              // something waits for Flush
+	// Owner only. What each packet needs is together.
+	current    *Stream  // whose packet is being handled
+	session    *Session // from an accepted CONNECT on; it may have another client by now
+	meter      *meter   // nil without rate limits
 	n          tally
+	dirty      bool // something waits for Flush
+	control    Stream
+	conn       *ConnInfo           // of t, once it has been needed
+	info       *ClientInfo         // from CONNECT on
+	aliasBytes int                 // of topic names, by Stream.setAlias on data streams
+	terse      bool                // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
+	answer     packet.Properties   // of the Connect handler, for the CONNACK
+	auth       *authentication     // nil without enhanced authentication
+	early      *Early              // what an early CONNECT has been told; nil without
 	names      *[topicNames]string // see nameOf; nil without Authorize
 	nextName   uint                // place in names
-	meter      *meter              // nil without rate limits
 	deferrer   Deferrer            // t; nil: is none, or handlers may keep Feed
 	from       netip.Addr          // counted in addresses; invalid: not
 	excess     bool                // one more than MaxConnectionsPerIP

@@ -1,15 +1,21 @@
 package broker
 
+import (
+	"cmp"
+	"slices"
+)
+
 // maxPacketIDs is the number of packet identifiers, 1 to 65535.
 const maxPacketIDs = 65535
 
-// flight is a QoS 1 or QoS 2 message towards the client that is not finished.
+// flight is a QoS 1 or QoS 2 message towards the client that is not finished. It is as large
+// as a line of the cache.
 type flight struct {
 	delivery
-	on      *outlet // of the stream on which it was sent last
-	id      uint16  // packet identifier, 0 = the slot is free
+	id      uint16 // packet identifier, 0 = the slot is free
 	state   flightState
 	charged bool   // uses up Receive Maximum on this connection
+	stream  uint32 // number of the data stream on which it was sent, 0 = the control stream
 	order   uint64 // of its first transmission
 }
 
@@ -53,12 +59,28 @@ func (w *inflight) rewind() {
 	w.sort(w.resend)
 }
 
+// rehome makes the messages in flight on a data stream those of the control stream, to be
+// sent again there.
+func (w *inflight) rehome(stream uint32) {
+	first := len(w.resend)
+	for i := range w.slots {
+		if f := &w.slots[i]; f.id != 0 && f.stream == stream {
+			f.stream = 0
+			w.resend = append(w.resend, f.id)
+		}
+	}
+	w.sort(w.resend[first:])
+}
+
+func (w *inflight) sort(ids []uint16) {
+	slices.SortFunc(ids, func(a, b uint16) int { return cmp.Compare(w.slot(a).order, w.slot(b).order) })
+}
+
 // full reports that every packet identifier is taken.
 func (w *inflight) full() bool { return w.open == maxPacketIDs }
 
-// add appends a delivery that is sent now on a stream and gives its packet identifier. The
-// window must not be full.
-func (w *inflight) add(d delivery, on *outlet) uint16 {
+// add appends a delivery that is sent now on the control stream. The window must not be full.
+func (w *inflight) add(d delivery) *flight {
 	if 4*w.open >= 3*len(w.slots) && len(w.slots) <= maxPacketIDs {
 		w.grow()
 	}
@@ -67,11 +89,10 @@ func (w *inflight) add(d delivery, on *outlet) uint16 {
 	}
 	w.open++
 	w.order++
-	on.open++
 	w.bytes += d.m.Size()
-	on.bytes += d.m.Size()
-	*w.slot(w.last) = flight{d, on, w.last, flightSent, true, w.order}
-	return w.last
+	f := w.slot(w.last)
+	*f = flight{d, w.last, flightSent, true, 0, w.order}
+	return f
 }
 
 // grow doubles the slots. Identifiers that differ in their low bits still do.
@@ -100,7 +121,6 @@ func (w *inflight) find(id uint16) *flight {
 // reference goes to the caller.
 func (w *inflight) finish(f *flight) *Message {
 	m := w.letGo(f)
-	f.on.open--
 	*f = flight{}
 	w.open--
 	if w.open == 0 && len(w.slots) > keepQueue {
@@ -121,7 +141,6 @@ func (w *inflight) letGo(f *flight) *Message {
 	m := f.m
 	if m != nil {
 		w.bytes -= m.Size()
-		f.on.bytes -= m.Size()
 	}
 	f.m = nil
 	return m

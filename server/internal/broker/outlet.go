@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"slices"
 	"sync/atomic"
 )
@@ -14,12 +13,8 @@ type outlet struct {
 	stream *Stream // nil: the control stream
 
 	// Guarded by Session.mu.
-	queue  queue // messages that have not been sent
-	open   int   // messages in flight that belong to it
-	bytes  int   // sum of their sizes
 	closed bool  // the data stream is gone: what still comes is the control stream's
-
-	overrun atomic.Bool // DropClient: the data stream is to be reset
+	queue  queue // messages that have not been sent
 
 	// Guarded by Session.subMu.
 	subs     map[string]*subscription     // by filter
@@ -34,9 +29,8 @@ func (o *outlet) current() *outlet {
 	return o
 }
 
-// push queues d, for which the caller has a reference. Session.mu is held.
-func (o *outlet) push(d *delivery) {
-	o.queue.push(d)
+// announce tells the data stream of o that there is something to send.
+func (o *outlet) announce() {
 	if o.stream != nil {
 		o.stream.waiting.Store(true)
 	}
@@ -47,16 +41,15 @@ func (o *outlet) push(d *delivery) {
 // share as much again, of which none gets more than it leaves free: one that nobody
 // reads takes half, and the next one that comes still has a quarter. Session.mu is held.
 func (o *outlet) full(size int) bool {
-	n, bytes := o.queue.n, o.queue.bytes
-	messages, limit := o.s.b.cfg.MaxQueuedMessages, o.s.b.cfg.MaxQueuedBytes
-	if o.stream == nil {
-		return n >= messages || bytes+size > limit
+	n, bytes := o.queue.n, o.queue.bytes+size
+	if o.stream != nil {
+		for _, x := range o.s.streams {
+			n += x.queue.n
+			bytes += x.queue.bytes
+		}
 	}
-	for _, x := range o.s.streams {
-		n += x.queue.n
-		bytes += x.queue.bytes
-	}
-	return n >= messages || bytes+size > limit
+	cfg := &o.s.b.cfg
+	return n >= cfg.MaxQueuedMessages || bytes > cfg.MaxQueuedBytes
 }
 
 // roomy reports whether retained messages may be queued: they leave half of the queue, of
@@ -76,16 +69,60 @@ func (o *outlet) roomy() bool {
 // data streams nothing is withheld. Session.mu is held.
 func (o *outlet) greedy() bool {
 	s := o.s
-	return len(s.streams) > 0 && (o.open > s.quota || o.bytes > s.b.cfg.MaxQueuedBytes-s.out.bytes)
+	if len(s.streams) == 0 {
+		return false
+	}
+	n, bytes := 0, 0
+	if o.stream != nil {
+		n, bytes = o.stream.open, o.stream.bytes
+	} else {
+		n, bytes = s.out.open, s.out.bytes
+		for _, x := range s.streams {
+			if x.stream != nil {
+				n -= x.stream.open
+				bytes -= x.stream.bytes
+			}
+		}
+	}
+	return n > s.quota || bytes > s.b.cfg.MaxQueuedBytes-s.out.bytes
+}
+
+// sent notes that a message is in flight on o. Session.mu is held.
+func (o *outlet) sent(f *flight) {
+	if st := o.stream; st != nil {
+		f.stream = st.number
+		st.open++
+		st.bytes += f.m.Size()
+	}
+}
+
+// settle notes that f, which ends or loses its message, takes no more room on its stream.
+// s.mu is held.
+func (s *Session) settle(f *flight, ends bool) {
+	if f.stream == 0 {
+		return
+	}
+	i := slices.IndexFunc(s.streams, func(o *outlet) bool { return o.stream != nil && o.stream.number == f.stream })
+	st := s.streams[i].stream // a stream that is closed leaves no flight behind
+	if f.m != nil {
+		st.bytes -= f.m.Size()
+	}
+	if ends {
+		st.open--
+	}
 }
 
 // addOutlet gives a data stream of c its outlet, when the first subscription comes.
 func (s *Session) addOutlet(c *Client, st *Stream) error {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != c {
 		return errTakenOver
 	}
+	s.numbered++
+	st.number = s.numbered
 	st.out = &outlet{s: s, stream: st}
 	s.streams = append(s.streams, st.out)
 	return nil
@@ -108,11 +145,9 @@ func (s *Session) comeHome() {
 	for _, o := range s.streams {
 		s.inherit(o)
 	}
-	s.streams = nil
 	for i := range s.out.slots {
-		s.out.slots[i].on = &s.outlet
+		s.out.slots[i].stream = 0
 	}
-	s.open, s.bytes = s.out.open, s.out.bytes
 }
 
 // inherit closes o and takes over what waits there. s.mu is held.
@@ -147,7 +182,6 @@ func (s *Session) closeStream(c *Client, st *Stream) {
 		s.mu.Unlock()
 	}
 	o.retained.Swap(nil).stop()
-	s.subscribed = slices.DeleteFunc(s.subscribed, func(x *outlet) bool { return x == o })
 }
 
 // dissolve does the part of closeStream that needs s.mu.
@@ -165,28 +199,8 @@ func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, mine bool) 
 	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
 	drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	s.inherit(o)
-	s.out.rehome(o, &s.outlet)
+	s.out.rehome(st.number)
 	return drops, true
-}
-
-// rehome makes all messages in flight on one outlet those of another, to be sent again
-// there.
-func (w *inflight) rehome(from, to *outlet) {
-	first := len(w.resend)
-	for i := range w.slots {
-		if f := &w.slots[i]; f.id != 0 && f.on == from {
-			f.on = to
-			w.resend = append(w.resend, f.id)
-		}
-	}
-	w.sort(w.resend[first:])
-	to.open += from.open
-	to.bytes += from.bytes
-	from.open, from.bytes = 0, 0
-}
-
-func (w *inflight) sort(ids []uint16) {
-	slices.SortFunc(ids, func(a, b uint16) int { return cmp.Compare(w.slot(a).order, w.slot(b).order) })
 }
 
 // rehome makes the subscriptions of data streams whose connection is gone orphans of
@@ -194,26 +208,29 @@ func (w *inflight) sort(ids []uint16) {
 func (s *Session) rehome() {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	if len(s.subscribed) == 0 {
-		return
-	}
-	s.subscribed = slices.DeleteFunc(s.subscribed, func(o *outlet) bool {
-		if !s.gone(o) {
-			return false
-		}
+	for _, o := range s.forgetClosed() {
 		for filter, sub := range o.subs {
 			s.adopt(filter, sub)
 		}
 		o.subs = nil
 		s.adoptRetained(o.retained.Swap(nil))
-		return true
-	})
+	}
 }
 
-func (s *Session) gone(o *outlet) bool {
+// forgetClosed takes the outlets that are closed out of the list. s.subMu is held.
+func (s *Session) forgetClosed() (closed []*outlet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return o.closed
+	if len(s.streams) == 0 {
+		return nil
+	}
+	s.streams = slices.DeleteFunc(s.streams, func(o *outlet) bool {
+		if o.closed {
+			closed = append(closed, o)
+		}
+		return o.closed
+	})
+	return closed
 }
 
 // adopt makes the subscription of a stream that is gone one of the control stream. There

@@ -13,28 +13,31 @@ type Session struct {
 	id string
 	b  *Broker
 
-	outlet // of the control stream
+	mu     sync.Mutex
+	client *Client // the connection that has the session, nil = offline
+	ended  bool    // the session is over; nothing may be added
+	outlet         // of the control stream
 
-	mu      sync.Mutex
-	client  *Client   // the connection that has the session, nil = offline
-	ended   bool      // the session is over; nothing may be added
-	streams []*outlet // of the data streams that are open and have had subscriptions
-	out     inflight  // QoS 1 and 2 messages that have been sent and are not finished
-	quota   int       // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
-	in      inbound   // QoS 2 messages from the client, until PUBREL
-	will    *will     // to be published when the connection is lost; nil = none
-	expiry  uint32    // Session Expiry Interval in seconds, math.MaxUint32 = never
-	offline int       // bytes that are counted in MaxOfflineBytes
+	out   inflight // QoS 1 and 2 messages that have been sent and are not finished
+	quota int      // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
+	// Of the data streams that have had subscriptions. Changed under both locks; those of a
+	// connection that is gone are closed, until rehome.
+	streams  []*outlet
+	numbered uint32 // how many there have been
+
+	in      inbound // QoS 2 messages from the client, until PUBREL
+	will    *will   // to be published when the connection is lost; nil = none
+	expiry  uint32  // Session Expiry Interval in seconds, math.MaxUint32 = never
+	offline int     // bytes that are counted in MaxOfflineBytes
 	// When offline, broker time; 0 = not.
 	expiresAt, willAt int64
 	purgeAt           int64 // broker time from which purge may look again
 
 	timer timer // for expiresAt and willAt
 
-	subMu      sync.Mutex
-	subscribed []*outlet // of data streams, those with subscriptions
-	filters    int       // subscriptions of all streams
-	cost       int       // sum of filterCost
+	subMu   sync.Mutex
+	filters int // subscriptions of all streams
+	cost    int // sum of filterCost
 
 	memberships []*member // of shared subscriptions; guarded by mu
 }
@@ -57,42 +60,22 @@ func (o *outlet) collect(c *Client, w *writer, room int) {
 	s := o.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.client != c {
+	resend := len(s.out.resend) > 0 && o.stream == nil
+	if s.client != c || o.queue.n == 0 && !resend {
 		return
 	}
-	if o.stream != nil {
-		o.fetch(c, w, room)
-		o.stream.waiting.Store(o.queue.n > 0)
-		return
+	now := s.b.now()
+	for resend && room > 0 && !w.full() && len(s.out.resend) > 0 {
+		if !s.resend(c, w, now, &room) {
+			return
+		}
 	}
-	if len(s.out.resend) > 0 && !s.resendAll(c, w, &room) {
-		return
-	}
-	o.fetch(c, w, room)
-}
-
-// fetch is collect for the queue.
-func (o *outlet) fetch(c *Client, w *writer, room int) {
-	if o.queue.n == 0 {
-		return
-	}
-	now := o.s.b.now()
+	o.announce() // for what stays
 	for room > 0 && !w.full() && o.queue.n > 0 {
 		if !o.sendNext(c, w, now, &room) {
 			return
 		}
 	}
-}
-
-// resendAll moves what has to be sent again, in order. false: it has to wait.
-func (s *Session) resendAll(c *Client, w *writer, room *int) bool {
-	now := s.b.now()
-	for *room > 0 && !w.full() && len(s.out.resend) > 0 {
-		if !s.resend(c, w, now, room) {
-			return false
-		}
-	}
-	return true
 }
 
 // resend moves the next entry of the window that this connection has not seen yet.
@@ -145,7 +128,9 @@ func (o *outlet) sendNext(c *Client, w *writer, now int64, room *int) bool {
 	if p.qos > 0 {
 		s.quota--
 		p.m.Retain()
-		p.id = s.out.add(p.delivery, o)
+		f := s.out.add(p.delivery)
+		o.sent(f)
+		p.id = f.id
 	}
 	*room -= size
 	return true

@@ -25,18 +25,23 @@ const controlID int64 = 0
 type Stream struct {
 	c   *Client
 	id  int64
-	uni bool    // it has no way back: the control stream has the answers
-	out *outlet // of a data stream with subscriptions; nil = none yet. Written under Session.mu
+	uni bool // it has no way back: the control stream has the answers
+
+	waiting atomic.Bool // of a data stream: Flush has something to do
+	overrun atomic.Bool // of a data stream: it is to be reset (DropClient)
+
+	// Guarded by Client.mu.
+	answers  []byte // encoded control packets that wait for Flush
+	answered int    // how many they are
 
 	// Owner only.
 	decoder packet.Decoder
 	aliases [][]byte // topic names by Topic Alias - 1
 
-	waiting atomic.Bool // of a data stream: Flush has something to do
-
-	// Guarded by Client.mu.
-	answers  []byte // encoded control packets that wait for Flush
-	answered int    // how many they are
+	// Of a data stream with subscriptions. Written under Session.mu.
+	out         *outlet // nil = none yet
+	number      uint32  // in the session
+	open, bytes int     // messages in flight, and their size
 }
 
 // StreamError is an error of a data stream that leaves its connection unharmed: the owner
@@ -78,7 +83,7 @@ func (st *Stream) Flush(s Sink) error {
 	}
 	st.waiting.Store(false)
 	st.c.flush(st, s)
-	if o := st.out; o != nil && o.overrun.Load() {
+	if st.overrun.Load() {
 		return &StreamError{packet.QuotaExceeded, errSlow}
 	}
 	return nil

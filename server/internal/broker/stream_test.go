@@ -256,8 +256,6 @@ func TestStreamClosed(t *testing.T) {
 	watch.none()
 	assert.Zero(t, gone)
 	assert.EqualValues(t, 1, w.Stats().Subscriptions)
-	assert.Equal(t, c.c.session.out.open, c.c.session.open)
-	assert.Equal(t, c.c.session.out.bytes, c.c.session.bytes)
 	c.send(&packet.Pubcomp{PacketID: sent[2].PacketID})
 	c.send(&packet.Puback{PacketID: m[0].PacketID})
 	assert.Equal(t, 2, c.c.session.out.open)

@@ -155,7 +155,7 @@ func (o *outlet) predecessor(filter string) *subscription {
 		return old
 	}
 	if single {
-		for _, x := range s.subscribed {
+		for _, x := range s.streams {
 			if old := x.subs[filter]; old != nil {
 				return old
 			}
@@ -166,7 +166,6 @@ func (o *outlet) predecessor(filter string) *subscription {
 
 // put notes sub, in place of old if that is not nil. s.subMu is held.
 func (o *outlet) put(filter string, sub, old *subscription) {
-	s := o.s
 	sub.key = o
 	if old != nil {
 		sub.key = old.key
@@ -179,9 +178,6 @@ func (o *outlet) put(filter string, sub, old *subscription) {
 		o.subs = make(map[string]*subscription)
 	}
 	o.subs[filter] = sub
-	if o != &s.outlet && !slices.Contains(s.subscribed, o) {
-		s.subscribed = append(s.subscribed, o)
-	}
 }
 
 // meanFilterCost is what filters may cost on the average when a session has
@@ -249,7 +245,7 @@ func (s *Session) unsubscribe(c *Client, st *Stream, filter string) (found bool,
 		return st.out != nil && s.remove(filter, st.out.subs[filter]), nil
 	}
 	found = s.remove(filter, s.subs[filter])
-	for _, o := range s.subscribed {
+	for _, o := range s.streams {
 		found = s.remove(filter, o.subs[filter]) || found
 	}
 	return found, nil
@@ -308,13 +304,14 @@ func (s *Session) unsubscribeAll() {
 func (s *Session) takeSubscriptions() (lists []map[string]*subscription, n int) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	for _, o := range append(s.subscribed, &s.outlet) {
+	for _, o := range append(slices.Clone(s.streams), &s.outlet) {
 		lists = append(lists, o.subs)
 		n += len(o.subs)
 		o.subs = nil
 		o.retained.Swap(nil).stop()
 	}
-	s.subscribed, s.filters = nil, 0
+	s.filters = 0
+	s.forgetClosed()
 	return lists, n
 }
 
