@@ -16,6 +16,7 @@ import (
 
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/crypto/ticketkeys"
+	mqttclient "github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server"
@@ -444,4 +445,15 @@ func TestEarlyDataOnDataStreams(t *testing.T) {
 	further[0].ExpectMessage("t", "hello")
 	assert.Empty(t, asked)
 	r.leave(conn)
+}
+
+// The client of this module, which keeps its sessions in a file, comes back with early data.
+func TestEarlyDataOfOwnClient(t *testing.T) {
+	t.Parallel()
+	s := start(t, server.Config{EarlyData: server.EarlyDataOn, QUIC: anyQUIC, TCP: []string{server.Off}})
+	id := mqttclient.TLS{SessionFile: filepath.Join(t.TempDir(), "sessions"), EarlyData: mqttclient.EarlyDataOn}
+	for range 3 {
+		require.NoError(t, knockWith(t, s, "quic://"+s.Addrs().QUIC[0].String(), id, ""))
+	}
+	assert.EqualValues(t, 2, quicCount(s, "early_data_accepted"))
 }

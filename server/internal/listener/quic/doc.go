@@ -24,7 +24,11 @@
 // streams live on. One that the client ends with FIN is ended in the same way, after the
 // answers to what came last.
 //
-// There is no goroutine and no buffer per connection or stream: what is to be sent waits
+// Early data (0-RTT) may be somebody else's copy. An earlyConn answers a CONNECT that will be
+// let in and keeps everything, up to maxEarlyBytes, until the handshake is complete; then a
+// conn takes its place and is told what was kept.
+//
+// There is no goroutine and, after that, no buffer per connection or stream: what is to be sent waits
 // in the session until the stream has room.
 //
 // # Ownership
