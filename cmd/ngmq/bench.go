@@ -28,7 +28,7 @@ type benchCommand struct {
 type benchFlags struct {
 	Clients     int           `short:"c" default:"1" placeholder:"N" group:"Load" help:"Number of clients. (${default})"`
 	ConnectRate float64       `short:"R" placeholder:"N" group:"Load" help:"Connections begun per second, the ramp. Default: as fast as they come about, 64 at a time."`
-	Duration    time.Duration `placeholder:"TIME" group:"Load" help:"Measure for this long, e.g. 30s. Default: until a signal; rtt and compare: 10s."`
+	Duration    time.Duration `placeholder:"TIME" group:"Load" help:"Measure for this long, e.g. 30s. Default: until a signal; conn: not at all; rtt and compare: 10s."`
 	Warmup      time.Duration `placeholder:"TIME" group:"Load" help:"Do not count so long, once all are connected."`
 	KeepAlive   time.Duration `short:"k" name:"keepalive" default:"60s" placeholder:"TIME" group:"Load" help:"Keep alive time of MQTT. (${default})"`
 	ConnTimeout time.Duration `name:"connect-timeout" default:"30s" placeholder:"TIME" group:"Load" help:"How long a client may take to be connected and subscribed. (${default})"`
@@ -148,7 +148,7 @@ func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
 	cfg := bench.Config{
 		Server: server, TLS: o.TLS, Username: o.Username, Password: o.Password, Version: packet.Version(b.Protocol),
 		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive,
-		Warmup: b.Warmup, Duration: b.Duration, Netem: netem.Params(b.Netem),
+		Warmup: b.Warmup, Duration: b.Duration, Netem: netem.Params(b.Netem), Logger: o.Logger,
 	}
 	if b.KeepAlive == 0 {
 		cfg.KeepAlive = -1

@@ -24,3 +24,8 @@ func TestQUICIsNotInThisBuild(t *testing.T) {
 
 // overQUIC leaves a server without QUIC.
 func overQUIC(*server.Config) {}
+
+// secureURLs are those of the transports with TLS.
+func secureURLs(b broker) map[string]string {
+	return map[string]string{"tls": "mqtts://" + b.addrs.TLS[0].String()}
+}

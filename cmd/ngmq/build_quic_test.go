@@ -3,6 +3,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,4 +55,19 @@ func TestPingWithEarlyData(t *testing.T) {
 	assert.Equal(t, exitOK, got.status, got.stderr)
 	assert.Contains(t, masked(got.stdout, times),
 		"\n0-RTT    quic TIME  connack TIME  total TIME  ping TIME  (QUIC v1 TLSv1.3 TLS_AES_128_GCM_SHA256 x25519, resumed, early data accepted)\n")
+}
+
+// secureURLs are those of the transports with TLS.
+func secureURLs(b broker) map[string]string {
+	return map[string]string{"tls": "mqtts://" + b.addrs.TLS[0].String(), "quic": "quic://" + b.addrs.QUIC[0].String()}
+}
+
+func TestPingWritesQlog(t *testing.T) {
+	b := startServer(t, nil)
+	dir := t.TempDir()
+	got := ngmq(t.Context(), "", "ping", "--url", "quic://"+b.addrs.QUIC[0].String(), "--cafile", b.ca, "--qlog-dir", dir)
+	require.Equal(t, exitOK, got.status, got.stderr)
+	files, err := filepath.Glob(filepath.Join(dir, "*_client.sqlog"))
+	require.NoError(t, err)
+	assert.Len(t, files, 3)
 }

@@ -50,6 +50,8 @@ func (f *target) connectHint(err error) string {
 	switch {
 	case handshakeTimeout(err), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
 		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
+	case errors.Is(err, syscall.EMFILE):
+		return "\n  the system allows this process no more sockets: raise the limit with ulimit -n"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "\n  is the server running, and is this its port?"
 	case errors.Is(err, io.EOF):

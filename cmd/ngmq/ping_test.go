@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,4 +84,20 @@ func TestPingFails(t *testing.T) {
 	assert.Contains(t, got.stderr, "connack: ")
 	assert.Less(t, time.Since(began), 5*time.Second)
 	assert.Equal(t, exitUsage, ngmq(t.Context(), "", "ping", "-C", "0").status)
+}
+
+// What is promised for every connection holds for ping and bench too.
+func TestKeyLogs(t *testing.T) {
+	b := startServer(t, nil)
+	for _, args := range []string{"ping", "bench conn"} {
+		for name, url := range secureURLs(b) {
+			file := filepath.Join(t.TempDir(), name)
+			got := ngmq(t.Context(), "", append(strings.Fields(args), "--url", url, "--cafile", b.ca, "--keylog-file", file)...)
+			assert.Equal(t, exitOK, got.status, got.stderr)
+			assert.Contains(t, got.stderr, "can decrypt")
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Contains(t, string(text), "CLIENT_TRAFFIC_SECRET_0", url)
+		}
+	}
 }

@@ -18,6 +18,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,8 @@ type Config struct {
 	Warmup      time.Duration // not counted, once all are connected
 	Duration    time.Duration // of what is counted; 0 = until Messages, or the context ends
 
-	Netem netem.Params // a path made worse on purpose
+	Netem  netem.Params // a path made worse on purpose
+	Logger *slog.Logger // of the sockets and failed clients; nil: none
 }
 
 // Validate returns all that is wrong, joined; the names are those of ngmq bench.
@@ -187,6 +189,9 @@ func (c Config) withDefaults(random string) Config {
 	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Topic = c.topic()
 	return c

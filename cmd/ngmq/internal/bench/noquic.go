@@ -2,9 +2,6 @@
 
 package bench
 
-import (
-	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
-	"github.com/ngmq/ngmq/mqtt/client"
-)
+import "github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
 
-func newQUICDialer(remote.Server, *client.TLS) (dialer, error) { return nil, remote.ErrNoQUIC }
+func newQUICDialer(remote.Server, *Config) (dialer, error) { return nil, remote.ErrNoQUIC }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
 	"github.com/ngmq/ngmq/crypto"
-	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
@@ -34,17 +33,17 @@ type quicDialer struct {
 	endpoint *endpoint.Endpoint
 }
 
-func newQUICDialer(server remote.Server, t *client.TLS) (dialer, error) {
-	tls, err := remote.QUICContext(t)
+func newQUICDialer(server remote.Server, cfg *Config) (dialer, error) {
+	tls, err := remote.QUICContext(&cfg.TLS)
 	if err != nil {
 		return nil, err
 	}
-	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients})
+	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients, Logger: cfg.Logger})
 	if err != nil {
 		tls.Close()
 		return nil, err
 	}
-	return &quicDialer{server: server, name: server.ServerName(t), tls: tls, endpoint: e}, nil
+	return &quicDialer{server: server, name: server.ServerName(&cfg.TLS), tls: tls, endpoint: e}, nil
 }
 
 func (d *quicDialer) close() {

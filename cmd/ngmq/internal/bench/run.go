@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config) (*Run, error) {
 		server.Addr = r.proxy.Addr()
 	}
 	if server.QUIC() {
-		r.dialer, err = newQUICDialer(server, &r.cfg.TLS)
+		r.dialer, err = newQUICDialer(server, &r.cfg)
 	} else {
 		r.dialer, err = newTCPDialer(server, &r.cfg.TLS)
 	}
@@ -187,6 +187,7 @@ func (r *Run) connect(ctx context.Context, c *benchClient) {
 		err = errEnded
 	}
 	r.failed.Add(1)
+	r.cfg.Logger.Debug("a client could not be set up", "client", c.id, "cause", err)
 	r.errors.add(err)
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"time"
 
@@ -25,18 +26,19 @@ const (
 type tcpDialer struct {
 	server remote.Server
 	config *tls.Config // nil without TLS
+	keys   io.Closer   // the key log
 }
 
 func newTCPDialer(server remote.Server, t *client.TLS) (*tcpDialer, error) {
-	d := &tcpDialer{server: server}
+	d := &tcpDialer{server: server, keys: io.NopCloser(nil)}
 	var err error
 	if server.Encrypted() {
-		d.config, err = server.TLSConfig(t)
+		d.config, d.keys, err = server.TLSConfig(t)
 	}
 	return d, err
 }
 
-func (d *tcpDialer) close() {}
+func (d *tcpDialer) close() { _ = d.keys.Close() } // every line has been written at once
 
 func (d *tcpDialer) dial(ctx context.Context, o owner) (link, error) {
 	nc, err := d.server.Dial(ctx)

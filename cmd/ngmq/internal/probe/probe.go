@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"time"
 
@@ -38,6 +40,8 @@ type Config struct {
 	Server  remote.Server
 	TLS     client.TLS
 	Connect *packet.Connect
+	QlogDir string       // for a qlog file per QUIC connection; empty: none
+	Logger  *slog.Logger // nil: none
 }
 
 // Phase is a part of the way to the CONNACK.
@@ -59,22 +63,28 @@ type Result struct {
 // Prober keeps the sessions between its probes. One goroutine at a time may use it.
 type Prober struct {
 	cfg   Config
+	tls   *tls.Config // nil but for TLS over TCP
+	keys  io.Closer   // the key log of TLS
 	cache tls.ClientSessionCache
 	quic  *quicDialer // nil but for QUIC
 }
 
 // New prepares probes; Close frees what they need.
 func New(cfg Config) (*Prober, error) {
-	p := &Prober{cfg: cfg, cache: tls.NewLRUClientSessionCache(0)}
+	p := &Prober{cfg: cfg, cache: tls.NewLRUClientSessionCache(0), keys: io.NopCloser(nil)}
 	var err error
-	if cfg.Server.QUIC() {
+	switch {
+	case cfg.Server.QUIC():
 		p.quic, err = newQUICDialer(cfg)
+	case cfg.Server.Encrypted():
+		p.tls, p.keys, err = cfg.Server.TLSConfig(&cfg.TLS)
 	}
 	return p, err
 }
 
 // Close frees the sockets.
 func (p *Prober) Close() {
+	_ = p.keys.Close() // every line has been written at once
 	if p.quic != nil {
 		p.quic.close()
 	}
@@ -170,10 +180,7 @@ func (p *Prober) dial(ctx context.Context, server remote.Server, kind Kind, stag
 // wrap adds TLS and WebSocket as far as the transport has them.
 func (p *Prober) wrap(ctx context.Context, c *dialed, server remote.Server, kind Kind, stages *stopwatch) error {
 	if server.Encrypted() {
-		config, err := server.TLSConfig(&p.cfg.TLS)
-		if err != nil {
-			return err
-		}
+		config := p.tls.Clone()
 		if kind != Full {
 			config.ClientSessionCache = p.cache
 		} else {

@@ -30,7 +30,14 @@ func newQUICDialer(cfg Config) (*quicDialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := endpoint.New(endpoint.Config{Workers: 1})
+	config := endpoint.Config{Workers: 1, Logger: cfg.Logger}
+	var e *endpoint.Endpoint
+	if cfg.QlogDir != "" {
+		config.Qlog, err = endpoint.QlogDir(cfg.QlogDir)
+	}
+	if err == nil {
+		e, err = endpoint.New(config)
+	}
 	if err != nil {
 		tls.Close()
 		return nil, err

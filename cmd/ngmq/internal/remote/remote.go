@@ -11,12 +11,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 
+	"github.com/ngmq/ngmq/crypto/keylog"
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/mqtt/websocket"
@@ -126,8 +128,22 @@ func (s *Server) Connect(v packet.Version, id, username string, password []byte)
 	return p
 }
 
-// TLSConfig is the configuration of TLS over TCP towards s.
-func (s *Server) TLSConfig(t *client.TLS) (*tls.Config, error) {
+// TLSConfig is the configuration of TLS over TCP towards s, and what to close when it is
+// no longer used: the key log.
+func (s *Server) TLSConfig(t *client.TLS) (*tls.Config, io.Closer, error) {
+	c, err := s.tlsConfig(t)
+	if err != nil || t.KeyLogFile == "" {
+		return c, io.NopCloser(nil), err
+	}
+	f, err := keylog.Open(t.KeyLogFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--keylog-file: %w; %s", err, keylog.Remedy)
+	}
+	c.KeyLogWriter = f
+	return c, f, nil
+}
+
+func (s *Server) tlsConfig(t *client.TLS) (*tls.Config, error) {
 	c := &tls.Config{ServerName: s.ServerName(t), InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
