@@ -129,6 +129,12 @@ func (b *brokerProcess) stop() error {
 	}
 }
 
+// remove ends the broker, if it still runs, and removes what it has kept.
+func (b *brokerProcess) remove() {
+	b.cmd.Process.Kill()
+	os.RemoveAll(b.dir)
+}
+
 // complaints are the lines of the log that a broker in good health does not write,
 // whatever its clients do: errors, and anything that is not a log line (a panic).
 func (b *brokerProcess) complaints() string {

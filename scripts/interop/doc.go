@@ -7,8 +7,11 @@
 // curl, and `openssl s_client -quic`. In the other direction the client
 // library and the client tool are driven against mochi-mqtt behind quic-go and
 // behind x/net/quic, the tool against a mosquitto broker too. TestMatrix runs the usual QUIC interop cases
-// between package endpoint and each of the QUIC stacks, in both directions. At the end two tables of
-// stack x case are printed, the second as in README.md (TestReadme), and written
+// between package endpoint and each of the QUIC stacks, in both directions. TestHabits has
+// clients that spread their packets over several streams, each as a client in use does (emqtt, NanoNNG,
+// flowsdk, mqtt-lib), written on quic-go and x/net/quic with paho's packets. At the end three tables are
+// printed: client x case, case x stack, the second as in README.md (TestReadme), and behaviour x client with
+// several streams; they are written
 // to the file named by INTEROP_TABLE when that is set.
 //
 // It is a Go module of its own so that none of these libraries enters the go.mod of ngmq. The binaries

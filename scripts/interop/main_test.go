@@ -27,6 +27,30 @@ func run(m *testing.M) int {
 	flag.Parse()
 	flag.Set("test.parallel", strconv.Itoa(parallelCells))
 	status := m.Run()
+	for _, b := range []*brokerProcess{b, habitsRunning} {
+		if b != nil {
+			status = max(status, finish(b, status))
+		}
+	}
+	text := table.String()
+	if matrix := ranMatrix(); matrix != "" {
+		text += "\n" + matrix
+	}
+	if habits := ranHabits(); habits != "" {
+		text += "\n" + habits
+	}
+	fmt.Print("\n", text)
+	if file := os.Getenv("INTEROP_TABLE"); file != "" {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "interop:", err)
+			return 1
+		}
+	}
+	return status
+}
+
+// finish stops a broker, wants it to have had no complaints, and keeps its log if something went wrong.
+func finish(b *brokerProcess, status int) int {
 	if err := b.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "interop: stopping the broker:", err)
 		fmt.Fprintln(os.Stderr, b.tail())
@@ -40,17 +64,6 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "interop: the broker's log is in %s\n", b.logFile)
 	} else {
 		os.RemoveAll(b.dir)
-	}
-	text := table.String()
-	if matrix := ranMatrix(); matrix != "" {
-		text += "\n" + matrix
-	}
-	fmt.Print("\n", text)
-	if file := os.Getenv("INTEROP_TABLE"); file != "" {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, "interop:", err)
-			return 1
-		}
 	}
 	return status
 }

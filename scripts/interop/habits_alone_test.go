@@ -1,0 +1,4 @@
+package interop
+
+// aloneBehaviours are those that no other broker has tests for.
+var aloneBehaviours = []behaviour{}

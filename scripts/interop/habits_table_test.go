@@ -1,0 +1,195 @@
+package interop
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// behaviour is one of those that mqtt clients with several streams rely on.
+type behaviour struct {
+	name string
+	run  func(t *testing.T, p *place)
+	// cell says whether a client has a test, and what is different in it; nil: all have.
+	cell func(h habit) (runs bool, note string)
+}
+
+// behaviours are the rows of the table.
+func behaviours() []behaviour {
+	return slices.Concat(dataBehaviours, endBehaviours, aloneBehaviours)
+}
+
+// habits are its columns.
+func habits() []habit {
+	ofX := nanoNNG(dialX)
+	ofX.name += " on x/net/quic"
+	return []habit{emqtt(dialGo), nanoNNG(dialGo), flowsdk(dialGo), mqttLib(dialGo), ofX}
+}
+
+// Notes of cells.
+const (
+	noteOnControl = "it subscribes on the control stream alone"
+	noteNotThere  = "it publishes on data streams alone"
+	noteNoEarly   = "without early data: sent before the CONNACK has come"
+)
+
+func needsData(h habit) (bool, string) {
+	if !h.onData {
+		return false, noteOnControl
+	}
+	return true, ""
+}
+
+func subscribesOnData(h habit) (bool, string) {
+	switch {
+	case !h.onData:
+		return true, noteOnControl
+	case !h.onControl:
+		return true, noteNotThere
+	}
+	return true, ""
+}
+
+func queuesEarly(h habit) (bool, string) {
+	if !h.early {
+		return true, noteNoEarly
+	}
+	return true, ""
+}
+
+func (b behaviour) of(h habit) (bool, string) {
+	if b.cell == nil {
+		return true, ""
+	}
+	return b.cell(h)
+}
+
+// habitsBroker serves the emulated clients, with early data and small packets.
+var habitsBroker = sync.OnceValues(func() (*brokerProcess, error) {
+	if err := makeCerts(); err != nil {
+		return nil, err
+	}
+	b, err := startBroker("--early-data", "on", "--max-packet-size", "1000000")
+	if err == nil {
+		habitsRunning = b
+	}
+	return b, err
+})
+
+// habitsRunning is that broker when a test has started it. TestMain stops it.
+var habitsRunning *brokerProcess
+
+// habitResults are the cells that were run, by client and behaviour.
+var habitResults = struct {
+	sync.Mutex
+	passed map[[2]string]bool
+}{passed: map[[2]string]bool{}}
+
+// TestHabits: clients in use, each with its own way to use streams, over a clean path and a bad one.
+func TestHabits(t *testing.T) {
+	b, err := habitsBroker()
+	require.NoError(t, err)
+	for _, h := range habits() {
+		for _, row := range behaviours() {
+			if runs, _ := row.of(h); !runs {
+				continue
+			}
+			for _, bad := range []bool{false, true} {
+				t.Run(habitCase(h.name, row.name, bad), func(t *testing.T) {
+					t.Parallel()
+					t.Cleanup(func() { recordHabit(h.name, row.name, !t.Failed()) })
+					row.run(t, newPlace(t, b, h, bad))
+				})
+			}
+		}
+	}
+}
+
+func habitCase(client, name string, bad bool) string {
+	path := "clean path"
+	if bad {
+		path = "bad path"
+	}
+	return strings.NewReplacer(" ", "_", "/", "_").Replace(client) + "/" + strings.NewReplacer(" ", "_", "/", "_").Replace(name) + "/" + strings.ReplaceAll(path, " ", "_")
+}
+
+func recordHabit(client, name string, ok bool) {
+	habitResults.Lock()
+	defer habitResults.Unlock()
+	key := [2]string{client, name}
+	before, seen := habitResults.passed[key]
+	habitResults.passed[key] = ok && (before || !seen)
+}
+
+// newPlace is a client with a path of its own to the broker.
+func newPlace(t *testing.T, b *brokerProcess, h habit, bad bool) *place {
+	t.Helper()
+	p := &place{habit: h, broker: b, bad: bad}
+	if bad {
+		p.path = startProxy(t, b.quic)
+	} else {
+		p.path = startPath(t, b.quic)
+	}
+	var err error
+	p.config, err = b.tlsConfig("mqtt")
+	require.NoError(t, err)
+	p.config.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	p.secure = p.config.Clone()
+	p.secure.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	return p
+}
+
+// ranHabits is the table of this run; empty when no cell was run.
+func ranHabits() string {
+	habitResults.Lock()
+	defer habitResults.Unlock()
+	if len(habitResults.passed) == 0 {
+		return ""
+	}
+	return habitsTable(func(client, name string) string {
+		passed, ran := habitResults.passed[[2]string{client, name}]
+		switch {
+		case !ran:
+			return "not run"
+		case passed:
+			return "passed"
+		}
+		return "FAILED"
+	})
+}
+
+// habitsTable is the table behaviour x client in Markdown.
+func habitsTable(result func(client, name string) string) string {
+	var b strings.Builder
+	var notes []string
+	b.WriteString("| behaviour |")
+	for _, h := range habits() {
+		fmt.Fprintf(&b, " %s |", h.name)
+	}
+	b.WriteString("\n|" + strings.Repeat("---|", len(habits())+1) + "\n")
+	for _, row := range behaviours() {
+		fmt.Fprintf(&b, "| %s |", row.name)
+		for _, h := range habits() {
+			runs, note := row.of(h)
+			text := "-"
+			if runs {
+				text = result(h.name, row.name)
+			}
+			if note != "" {
+				text += fmt.Sprintf(" [%d]", number(&notes, note))
+			}
+			fmt.Fprintf(&b, " %s |", text)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+	for i, note := range notes {
+		fmt.Fprintf(&b, "%d. %s\n", i+1, note)
+	}
+	return b.String()
+}
