@@ -97,7 +97,8 @@ func Dial(ctx context.Context, url string, opts Options) (*Client, error) {
 // once stays so.
 //
 // The error joins those of all servers: *[ReasonError] for a refusal, else what
-// the network or TLS says. [ErrConnected] while a connection is there, or is being made.
+// the network or TLS says. [ErrConnected] while a connection is there, or is being made;
+// [ErrClosed] when Disconnect or Close was called meanwhile.
 func (c *Client) Connect(ctx context.Context) (packet.Connack, error) {
 	stops, err := c.startConnecting()
 	if err != nil {
@@ -108,8 +109,10 @@ func (c *Client) Connect(ctx context.Context) (packet.Connack, error) {
 	if err != nil {
 		return packet.Connack{}, err
 	}
-	if c.opts.Reconnect {
-		c.keep(l, stops)
+	if !c.keep(l, stops) {
+		l.local.Store(true)
+		l.end(ErrClosed)
+		return packet.Connack{}, ErrClosed
 	}
 	return l.connack, nil
 }
@@ -222,6 +225,7 @@ func (c *Client) adopt(ctx context.Context, l *link, ack *packet.Connack, resume
 	c.session.gather()
 	l.start(c.previous(l))
 	l.probe(ctx)
+	l.useDatagrams(ctx)
 	if !ack.SessionPresent && c.opts.Reconnect {
 		l.restoreSubscriptions()
 	}

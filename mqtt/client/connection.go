@@ -40,6 +40,10 @@ type quicTransport interface {
 	// rebind moves to a local address; the zero value is where the system routes from.
 	// immediate: the present one is gone.
 	rebind(ctx context.Context, local netip.AddrPort, immediate bool) error
+	// takesDatagrams says whether the server does; datagram sends b as one, or calls
+	// otherwise when that cannot be, on the worker, and done at last.
+	takesDatagrams(ctx context.Context) bool
+	datagram(b []byte, otherwise, done func())
 }
 
 // ErrNotQUIC: this needs a connection over QUIC.

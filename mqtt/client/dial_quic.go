@@ -119,6 +119,31 @@ func (c *quicConn) rebind(ctx context.Context, local netip.AddrPort, immediate b
 	return c.Conn().Migrate(ctx, endpoint.Migration{Local: local, Immediate: immediate})
 }
 
+// takesDatagrams asks the transport (quicTransport).
+func (c *quicConn) takesDatagrams(ctx context.Context) bool {
+	result := make(chan bool, 1)
+	c.Conn().Post(func() { result <- c.Conn().MaxDatagramSize() > 0 })
+	select {
+	case yes := <-result:
+		return yes
+	case <-c.Closed():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// datagram sends b as a DATAGRAM frame (quicTransport).
+func (c *quicConn) datagram(b []byte, otherwise, done func()) {
+	conn := c.Conn()
+	conn.Post(func() {
+		if conn.SendDatagram(b, 0) != nil {
+			otherwise()
+		}
+		conn.MarkDirty()
+		done()
+	})
+}
+
 // openQlog is what makes the qlog files in dir; nil without a directory.
 func openQlog(dir string) (endpoint.Qlog, error) {
 	if dir == "" {

@@ -1,7 +1,7 @@
 // Package client is an MQTT client for MQTT 5.0, 3.1.1 and 3.1 over QUIC, TCP,
 // TLS, WebSocket and Unix sockets. The URL chooses the transport:
 //
-//	quic://host[:14567]                 one QUIC connection, MQTT on its first stream
+//	quic://host[:14567]                 QUIC
 //	mqtt://host[:1883]   tcp://...      TCP
 //	mqtts://host[:8883]  ssl://...      TLS over TCP
 //	ws://host[:80][/mqtt]               WebSocket
@@ -10,16 +10,29 @@
 //
 // A program built with the tag noquic refuses quic:// servers and needs no cgo.
 //
+// # Three ways to use it
+//
+//	Dial or Connect       one connection; when it is lost, calls fail and the program decides
+//	Options.Reconnect     the client stays connected, restores subscriptions, queues messages
+//	Dialer                connections for another client library, such as Paho's
+//
+// Calls block until the server has answered or their context ends. [Client.PublishAsync],
+// [Client.SubscribeAsync] and [Client.UnsubscribeAsync] return a [Pending] instead, a
+// token to wait for. Callbacks in [Options] tell of connections, losses with their cause,
+// deliveries and errors. Messages come to [Options.OnMessage] or to the handlers of
+// [Client.Handle].
+//
 // # Pipeline
 //
-//	Publish, Subscribe, ...  -> session (packet id, inflight) -> outbox -> writer -> net.Conn
-//	net.Conn -> reader -> packet.Decoder -> session (acks) -> waiting call
-//	                                     -> inbox -> deliverer -> Options.OnMessage -> ack
+//	Publish, Subscribe, ... -> session (identifier, inflight) -> lane: outbox -> writer -> stream
+//	        with Reconnect  -> queue (memory, file) -> feeder -> session ...
+//	stream -> reader -> packet.Decoder -> session (acks) -> Pending
+//	                                   -> inbox -> deliverer -> handlers -> ack on the same lane
 //	pinger: PINGREQ when a direction is silent for the keep alive time
 //
-// A [Client] is a session: packet identifiers, unacknowledged messages and the
-// received QoS 2 identifiers outlive a network connection. [Client.Connect] opens
-// one; when it is lost, [Options.OnConnectionLost] tells the cause.
+// A lane is a stream of packets: the network connection, or with [Options.Streams] one of
+// several streams of a QUIC connection. A [Client] is a session: packet identifiers,
+// unacknowledged messages and the received QoS 2 identifiers outlive a network connection.
 //
 // # Reconnecting
 //
@@ -29,30 +42,66 @@
 //
 // With Reconnect the client does that by itself, from the first Connect or from
 // [Client.Start] on until Disconnect or Close. The pauses between attempts grow
-// ([Backoff]). Messages wait in a [Queue] while there is no connection; Publish and
-// [Pending] wait for their acknowledgement, over as many connections as it takes. When
-// the server has lost the session, subscriptions are made again first, and
-// unacknowledged messages are sent as new ones.
+// ([Backoff]). Messages wait in a [Queue] while there is no connection, in memory or in a
+// file that survives the program; Publish and Pending wait for their acknowledgement, over
+// as many connections as it takes.
 //
 //	session kept by the server    PUBLISH with DUP, or PUBREL, in their order
 //	session lost                  SUBSCRIBE, then PUBLISH without DUP, in their order; a
 //	                              QoS 2 message that the server took (PUBREC) is done
 //
+// # Networks without UDP
+//
+// With [Options.Fallback], or a list of servers and [Options.HeadStart], QUIC goes first
+// and the others follow a quarter of a second later; the first connection counts. What
+// worked is remembered, and QUIC is tried again later. Encryption is never given up: plain
+// mqtt:// is used only if it is in the list.
+//
+// # What QUIC adds
+//
+//	resumption, 0-RTT     TLS.SessionFile, TLS.EarlyData
+//	several streams       Options.Streams, Message.Stream, Client.SubscribeOn: a lost packet, a
+//	                      large message or a slow subscription holds up one stream only
+//	datagrams             Options.Datagrams: QoS 0 without repetition
+//	migration             Client.Rebind, Options.FollowNetwork: the address changes, the
+//	                      session does not notice
+//	statistics            Client.Connection
+//
+// A server that does not know one of these gets what it knows.
+//
+// # Errors
+//
+//	from                    error                     do
+//	New, Validate           joined, each a field      mend the Options
+//	Connect                 *ReasonError              its Code says why the server refused
+//	                        others                    network, TLS: try later, or elsewhere
+//	Publish, Subscribe ...  *ReasonError              refused: its Code, Filter, Properties
+//	                        *ConnectionLostError      without Reconnect: Connect again
+//	                        ErrNotConnected           Connect, or wait
+//	                        ErrQueueFull              publish less, later, or drop
+//	                        ErrNotSupported           the server said so in its CONNACK
+//	                        ErrClosed                 nothing: this program did that
+//
+// Use errors.Is and errors.As.
+//
 // # Ownership
 //
 //	what                                   who
-//	Client                                 any number of goroutines
+//	Client, Pending, Dialer                any number of goroutines
 //	Options                                copied by New; what it points to must not change
 //	Message given to Publish               copied before Publish or PublishAsync returns
-//	Message given to OnMessage             the handler, for ever
-//	OnMessage                              called by one goroutine, one message after the other
+//	Message given to a handler             the handler's, for ever
+//	OnMessage, handlers of Handle          called by one goroutine, one message after the other
 //	OnConnected, OnConnectionLost,
 //	OnDelivered, OnError                   called by one goroutine, in the order of events
-//	Pending                                any number of goroutines
+//	Metrics                                called by several goroutines; returns at once
+//	Queue.File, TLS.SessionFile            the first one belongs to one Client until Close, the
+//	                                       second one may be shared, the last writer counts
 //	outbox                                 appended by any goroutine, written by the writer
-//	Decoder, topic aliases of the server   the reader
+//	Decoder, topic aliases of the server   the reader of the lane
+//	session, queue, store                  any goroutine, under session.mu; never across I/O
 //
-// PUBACK and PUBREC are sent when OnMessage has returned, in the order in which
+// PUBACK and PUBREC are sent when the handler has returned, in the order in which
 // the messages came [MQTT-4.6.0-2]. A handler may call Publish, Subscribe and so
 // on. While it does not return, up to inboxSize messages wait; then reading stops,
 // which slows the server down, and so calls of the handler that need an answer

@@ -25,6 +25,7 @@ type link struct {
 	limits    limits
 	slots     chan struct{} // one per QoS 1 or QoS 2 message that is not acknowledged
 	keepAlive time.Duration // 0 = off
+	datagrams chan struct{} // held by those on their way to the transport; nil = none are sent
 
 	inbox     chan delivery
 	delivered chan struct{} // closed when the deliverer has ended

@@ -158,6 +158,10 @@ type Options struct {
 	// MaxStreams bounds the streams beside the first. Default DefaultMaxStreams.
 	MaxStreams int
 
+	// Datagrams sends QoS 0 messages in QUIC datagrams (RFC 9221) to a server that takes
+	// them, when they fit: what is lost is not sent again, and holds nothing up. Their
+	// order does not hold. Default: on streams.
+	Datagrams bool
 	// FollowNetwork moves a QUIC connection when the network of this host changes, from
 	// Wi-Fi to Ethernet for instance: to the address that the system now routes from.
 	// Linux only; elsewhere, or in one's own way, see Rebind.

@@ -41,7 +41,7 @@ func (c *Client) PublishAsync(ctx context.Context, m Message) (*Pending, error) 
 	}
 	switch {
 	case p.QoS == 0 && l != nil && c.session.sendsDirectly():
-		if err := l.put(ctx, l.laneFor(m.Topic, m.Stream, 0), p); err != nil {
+		if err := l.sendQoS0(ctx, p, m.Stream); err != nil {
 			return nil, err
 		}
 		return completed(m.Topic), nil

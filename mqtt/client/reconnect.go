@@ -127,22 +127,22 @@ func (c *Client) AwaitConnection(ctx context.Context) error {
 	return err
 }
 
-// keep starts the keeper, with a connection or without; not after a Disconnect or Close
-// that came since stops were counted.
-func (c *Client) keep(l *link, stops int) {
-	ctx, cancel := context.WithCancel(context.Background())
-	k := &keeper{cancel: cancel, ended: make(chan struct{})}
+// keep starts the keeper, with Reconnect, with a connection or without. It is false after
+// a Disconnect or Close that came since stops were counted.
+func (c *Client) keep(l *link, stops int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stops != stops {
-		cancel()
-		return
+	if c.stops != stops || !c.opts.Reconnect {
+		return c.stops == stops
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &keeper{cancel: cancel, ended: make(chan struct{})}
 	c.keeper = k
 	go func() {
 		defer close(k.ended)
 		c.stayConnected(ctx, l)
 	}()
+	return true
 }
 
 // stopKeeping ends the keeper, and reports whether there was one.

@@ -88,6 +88,23 @@ func TestDisconnectWhileConnecting(t *testing.T) {
 	assert.ErrorIs(t, c.Disconnect(within(t)), ErrNotConnected)
 }
 
+// TestCloseWhileConnecting: Connect does not bring a closed client back.
+func TestCloseWhileConnecting(t *testing.T) {
+	for _, reconnects := range []bool{false, true} {
+		url, accept := listen(t)
+		c, err := New(Options{Servers: []string{url}, Reconnect: reconnects})
+		require.NoError(t, err)
+		result := async(func() error { _, err := c.Connect(within(t)); return err })
+		s := accept()
+		expect[*packet.Connect](s)
+		require.NoError(t, c.Close())
+		s.send(&packet.Connack{})
+		assert.ErrorIs(t, receive(t, result), ErrClosed)
+		s.expectEnd()
+		assert.ErrorIs(t, c.AwaitConnection(within(t)), ErrNotConnected)
+	}
+}
+
 // TestReconnectResumesTheSession: a clean start is for the first connection; the calls that
 // wait see nothing of the loss.
 func TestReconnectResumesTheSession(t *testing.T) {

@@ -17,13 +17,12 @@ import (
 // streamServer answers on all streams as answer does; a test changes what happens. All of it runs
 // on one worker.
 type streamServer struct {
-	opened func(*endpoint.Stream)                          // a data stream; nil: it is served
-	packet func(*endpoint.Stream, packet.Packet) (ok bool) // ok: that is the answer
-	conns  int
+	opened    func(*endpoint.Stream)                          // a data stream; nil: it is served
+	packet    func(*endpoint.Stream, packet.Packet) (ok bool) // ok: that is the answer
+	datagrams chan string
 }
 
 func (s *streamServer) OnConn(c *endpoint.Conn) endpoint.ConnHandler {
-	s.conns++
 	return &streamConn{s, c, map[int64]*packet.Decoder{}}
 }
 
@@ -64,6 +63,9 @@ func (c *streamConn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 func (c *streamConn) OnStreamReset(*endpoint.Stream, uint64) {}
 func (c *streamConn) OnStopSending(*endpoint.Stream, uint64) {}
 func (c *streamConn) OnStreamClosed(*endpoint.Stream)        {}
+func (c *streamConn) OnDatagram(b []byte, _ bool)            { c.datagrams <- string(b) }
+func (c *streamConn) OnDatagramAcked(uint64)                 {}
+func (c *streamConn) OnDatagramLost(uint64)                  {}
 func (c *streamConn) OnFlush()                               {}
 func (c *streamConn) OnClosed(error)                         {}
 
@@ -90,7 +92,7 @@ func manyStreams(t *testing.T, s *streamServer, o Options) *Client {
 	require.NoError(t, err)
 	tls, err := crypto.NewContext(crypto.Config{CertFile: cert.CertFile, KeyFile: cert.KeyFile, ALPN: []string{alpn}})
 	require.NoError(t, err)
-	e, err := endpoint.New(endpoint.Config{TLS: tls, Addrs: []string{"127.0.0.1:0"}, Workers: 1, Handler: s})
+	e, err := endpoint.New(endpoint.Config{TLS: tls, Addrs: []string{"127.0.0.1:0"}, Workers: 1, Handler: s, MaxDatagram: cap(s.datagrams)})
 	require.NoError(t, err)
 	require.NoError(t, e.Start())
 	t.Cleanup(func() { e.Shutdown(within(t)); tls.Close() })
@@ -172,6 +174,42 @@ func TestStreamThatEnds(t *testing.T) {
 			_, err = c.Publish(within(t), Message{Topic: "fine", QoS: 1, Stream: stream})
 			require.NoError(t, err)
 			assert.Equal(t, want, receive(t, seen))
+		}
+		require.NoError(t, c.Close())
+	}
+}
+
+// TestDatagrams: QoS 0 goes in datagrams if the server takes them and the message fits.
+func TestDatagrams(t *testing.T) {
+	for _, room := range []int{0, 1200} {
+		published := make(chan string, 3*maxDatagrams)
+		s := &streamServer{datagrams: make(chan string, room), packet: func(s *endpoint.Stream, p packet.Packet) bool {
+			if m, ok := p.(*packet.Publish); ok {
+				published <- string(m.Topic)
+			}
+			return false
+		}}
+		c := manyStreams(t, s, Options{Datagrams: true})
+		_, err := c.Connect(within(t))
+		require.NoError(t, err)
+		small := Message{Topic: "small"}
+		_, err = c.Publish(within(t), small)
+		require.NoError(t, err)
+		if room == 0 {
+			assert.Equal(t, "small", receive(t, published))
+		} else {
+			p, err := small.packet(packet.V50)
+			require.NoError(t, err)
+			assert.Equal(t, string(p.AppendTo(nil, packet.V50)), receive(t, s.datagrams))
+		}
+		for _, m := range []Message{{Topic: "large", Payload: make([]byte, 5000)}, {Topic: "QoS 1", QoS: 1}} {
+			_, err := c.Publish(within(t), m)
+			require.NoError(t, err)
+			assert.Equal(t, m.Topic, receive(t, published))
+		}
+		for range 2 * maxDatagrams {
+			_, err := c.Publish(within(t), small)
+			require.NoError(t, err)
 		}
 		require.NoError(t, c.Close())
 	}
