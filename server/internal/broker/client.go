@@ -373,6 +373,7 @@ func (c *Client) Closed(err error) {
 	_ = b.Protect("end of a client", func() error { b.detach(c, departure{keepWill: true}); return nil })
 	c.control.decoder, c.control.aliases = packet.Decoder{}, nil
 	b.count.connections.Add(-1)
+	b.count.streams.Add(-int64(c.streams.Load()))
 	if c.accepted {
 		b.count.clients.Add(-1)
 		b.count.disconnects[c.cause.Code].Add(1)

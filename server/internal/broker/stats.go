@@ -42,6 +42,7 @@ func (r DropReason) full() bool { return r == DropQueueFull || r == DropOfflineF
 type Stats struct {
 	Connections         int64 // network connections open now, with or without CONNECT
 	Clients             int64 // clients let in and connected now
+	Streams             int64 // data streams open now, of QUIC clients, besides their control streams
 	Sessions            int64 // sessions now, connected or not
 	Subscriptions       int64 // subscriptions now, shared ones included
 	SharedSubscriptions int64 // of these, shared ones
@@ -74,6 +75,7 @@ type Stats struct {
 // or Flush first.
 type counters struct {
 	connections, clients, subscriptions, shared, offline atomic.Int64
+	streams                                              atomic.Int64
 	packetsIn, packetsOut                                atomic.Uint64
 	clientsTotal, resumed, takeovers, expired, wills     atomic.Uint64
 	subscribes, unsubscribes, panics, bytesIn, bytesOut  atomic.Uint64
@@ -89,6 +91,7 @@ func (b *Broker) Stats() Stats {
 	s := Stats{
 		Connections:         n.connections.Load(),
 		Clients:             n.clients.Load(),
+		Streams:             n.streams.Load(),
 		Sessions:            int64(b.cfg.Sessions.Len()),
 		Subscriptions:       n.subscriptions.Load(),
 		SharedSubscriptions: n.shared.Load(),

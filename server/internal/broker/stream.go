@@ -67,6 +67,7 @@ func (c *Client) OpenStream(id int64, uni bool) *Stream {
 	st.decoder.Init(uint32(c.b.cfg.MaxPacketSize))
 	st.decoder.SetVersion(c.version)
 	c.streams.Add(1)
+	c.b.count.streams.Add(1)
 	return st
 }
 
@@ -95,6 +96,7 @@ func (st *Stream) Flush(s Sink) error {
 func (st *Stream) Closed() {
 	c := st.c
 	c.streams.Add(-1)
+	c.b.count.streams.Add(-1)
 	_ = c.b.Protect("end of a stream", func() error { c.session.closeStream(c, st); return nil })
 	for _, name := range st.aliases {
 		c.aliasBytes -= len(name)

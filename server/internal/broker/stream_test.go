@@ -241,7 +241,9 @@ func TestStreamClosed(t *testing.T) {
 	for qos := range byte(3) {
 		w.publish("t/3", fmt.Sprint("waits ", qos), qos)
 	}
+	assert.EqualValues(t, 1, w.Stats().Streams)
 	l.st.Closed()
+	assert.Zero(t, w.Stats().Streams)
 	got := c.take()
 	m := messagesIn(got)
 	require.Len(t, m, 3, "%s", names(got))
@@ -280,6 +282,7 @@ func TestStreamsComeHome(t *testing.T) {
 			require.Len(t, messagesIn(b.take()), 1)
 			w.publish("t/a", "waits", 1)
 			end(c)
+			assert.EqualValues(t, map[string]int{"taken over": 2}[name], w.Stats().Streams)
 			if name == "lost" {
 				w.publish("t/b", "later", 1)
 			}

@@ -5,6 +5,7 @@ package multistream
 import (
 	"fmt"
 	"io"
+	"maps"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ var ways = map[string]func(*stream){
 	"abort send":    func(st *stream) { st.l.on(func() { st.s.Reset(5) }) },
 	"abort both":    func(st *stream) { st.abort(5) },
 }
+
+// killed makes the server reset a stream.
+func killed(st *stream) { st.Write([]byte{0, 0}) }
 
 func withWill(p *packet.Connect) *packet.Connect {
 	p.Will = &packet.Will{Topic: "will", Payload: []byte(p.ClientID)}
@@ -88,7 +92,9 @@ func TestDataStreamEnds(t *testing.T) {
 	watch.ConnectAs("watch")
 	watch.Subscribe("will", 0)
 	eachQoS(t, func(t *testing.T, pub, sub byte) {
-		for name, end := range ways {
+		ends := maps.Clone(ways)
+		ends["by the server"] = killed
+		for name, end := range ends {
 			topic := name + t.Name()
 			c := s.dial(t, packet.V50)
 			c.Connect(withWill(lasting(topic)))
@@ -119,6 +125,8 @@ func TestDataStreamEnds(t *testing.T) {
 			switch name {
 			case "gracefully":
 				assert.ErrorIs(t, raw(data).wait(t), io.EOF)
+			case "by the server":
+				assert.Equal(t, reset{uint64(packet.MalformedPacket)}, raw(data).wait(t))
 			default:
 				require.Eventually(t, func() bool { return s.Stats().Subscriptions == 1 }, mqtttest.Patience, time.Millisecond)
 			}
