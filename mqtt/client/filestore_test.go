@@ -139,6 +139,9 @@ func TestFileQueueCutOff(t *testing.T) {
 	require.NoError(t, err)
 	last := 0
 	for n := range len(whole) + 1 {
+		if n%7 != 0 && n < len(whole)-60 { // each costs some syncs
+			continue
+		}
 		cut := filepath.Join(dir, "cut")
 		require.NoError(t, os.WriteFile(cut, whole[:n], 0o600))
 		s, messages, received, err := openStore(Queue{File: cut, SyncInterval: -1}, func(error) {})
@@ -160,7 +163,7 @@ func TestFileQueueCutOff(t *testing.T) {
 	}
 	assert.Equal(t, 2, last)
 
-	for at := len(fileMagic); at < len(whole); at++ { // whatever is wrong, it is an end or an error
+	for at := len(fileMagic); at < len(whole); at += 3 { // whatever is wrong, it is an end or an error
 		bad := append([]byte(nil), whole...)
 		bad[at] ^= 0x40
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "bad"), bad, 0o600))

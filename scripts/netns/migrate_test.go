@@ -49,3 +49,26 @@ func TestMigration(t *testing.T) {
 	assert.Greater(t, move("10.77.2.2", "immediate"), 100)
 	c.finish()
 }
+
+// A client of the library goes by itself to where the system routes from: to an uplink
+// that is preferred from now on, and away from one whose device goes down.
+func TestFollowNetwork(t *testing.T) {
+	n := newNetwork(t)
+	dir := n.startBroker()
+	n.ip(n.client, "rule add from 10.77.2.2 table 2")
+	n.ip(n.client, "route add default via 10.77.2.1 table 2")
+	n.ip(n.client, "rule add from 10.77.1.2 table 1")
+	n.ip(n.client, "route add default via 10.77.1.1 table 1")
+	n.watch("ip saddr 10.77.2.2")
+	c := play(t, n.client, "follower", "-dir", dir, "-addr", serverIP+":"+quicPort)
+	c.received(20)
+	assert.Zero(t, n.counted(n.server, "watch"))
+	n.ip(n.client, "route replace default via 10.77.2.1")
+	require.Eventually(t, func() bool { return n.counted(n.server, "watch") > 20 }, patience, tick, "over the second uplink")
+	n.ip(n.client, "route replace default via 10.77.1.1")
+	n.ip(n.client, "link set up1 down")
+	c.forget()
+	c.received(50)
+	c.finish()
+	assert.Empty(t, c.errors.String())
+}

@@ -153,11 +153,7 @@ const messageSize = 1000
 // message is retained: when the subscriber prints it, it is subscribed.
 func (n *network) startFlow(host string) *flow {
 	n.t.Helper()
-	dir := n.t.TempDir()
-	listen := "[::]:" + quicPort
-	broker := start(n.t, n.server, "ngmqd", "--quic", listen, "--tcp", "off", "--data-dir", dir,
-		"--allow-anonymous", "--log-level", "info")
-	broker.ready(dir)
+	dir := n.startBroker()
 	to := []string{"--url", "quic://" + host + ":" + quicPort, "--servername", "localhost",
 		"--cafile", filepath.Join(dir, "dev-ca.crt"), "-q", "1", "-t", "flow"}
 	f := &flow{network: n, sent: 1}
@@ -166,6 +162,16 @@ func (n *network) startFlow(host string) *flow {
 	f.arrived(1)
 	f.pub = start(n.t, n.client, "ngmq", append([]string{"pub", "-l"}, to...)...)
 	return f
+}
+
+// startBroker starts a broker and gives the directory of its certificate.
+func (n *network) startBroker() (dir string) {
+	n.t.Helper()
+	dir = n.t.TempDir()
+	broker := start(n.t, n.server, "ngmqd", "--quic", "[::]:"+quicPort, "--tcp", "off", "--data-dir", dir,
+		"--allow-anonymous", "--log-level", "info")
+	broker.ready(dir)
+	return dir
 }
 
 // ready waits until the broker has made its certificates and listens.

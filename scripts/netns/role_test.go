@@ -16,18 +16,20 @@ import (
 	"testing"
 
 	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
 // The test binary starts itself in a namespace as a server or a client of package
 // endpoint: -role NAME -dir DIR -addr ADDR.
 var (
-	role = flag.String("role", "", "play this role instead of running tests: echo, mover")
+	role = flag.String("role", "", "play this role instead of running tests: echo, mover, follower")
 	dir  = flag.String("dir", "", "directory of the development certificate")
-	addr = flag.String("addr", "", "address of the echo server")
+	addr = flag.String("addr", "", "address of the server")
 )
 
-var roles = map[string]func() error{"echo": echo, "mover": mover}
+var roles = map[string]func() error{"echo": echo, "mover": mover, "follower": follower}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -108,6 +110,41 @@ func exchange(c io.ReadWriter) error {
 		return errors.New("the echo differs")
 	}
 	return nil
+}
+
+// follower is a client of a broker that follows the network. It sends itself numbers
+// with QoS 1 and prints those that come, until its input ends.
+func follower() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	got := make(chan string, 1)
+	lost := make(chan error, 1)
+	c, err := client.Dial(ctx, "quic://"+*addr, client.Options{
+		TLS: client.TLS{CAFile: filepath.Join(*dir, "dev-ca.crt"), ServerName: "localhost"}, FollowNetwork: true,
+		OnMessage:        func(m client.Message) { got <- string(m.Payload) },
+		OnConnectionLost: func(err error) { lost <- err },
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := c.Subscribe(ctx, packet.Subscription{Filter: "self", QoS: 1}); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() { io.Copy(io.Discard, os.Stdin); close(ended) }()
+	for i := 0; ; i++ {
+		if _, err := c.Publish(ctx, client.Message{Topic: "self", Payload: fmt.Append(nil, i), QoS: 1}); err != nil {
+			return err
+		}
+		select {
+		case number := <-got:
+			fmt.Println(number)
+		case err := <-lost:
+			return err
+		case <-ended:
+			return c.Disconnect(ctx)
+		}
+	}
 }
 
 // moved begins the line that says that a migration is over.
