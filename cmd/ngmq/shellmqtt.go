@@ -20,9 +20,10 @@ func (sh *shell) connect(args []string) error {
 	if len(args) > 1 {
 		return errors.New("connect takes one URL")
 	}
-	if sh.conn != nil {
+	if sh.conn != nil && (sh.cmd.Reconnect || !ended(sh.conn)) {
 		return errors.New("connected already: type disconnect first")
 	}
+	sh.conn = nil
 	address := sh.address
 	var err error
 	switch {
@@ -49,6 +50,16 @@ func (sh *shell) connect(args []string) error {
 	clear(sh.filters)
 	sh.printf("connected as %s%s", conn.ClientID(), map[bool]string{true: ", session resumed"}[conn.Connack().SessionPresent])
 	return nil
+}
+
+// ended says whether the connection is over.
+func ended(conn *client.Client) bool {
+	select {
+	case <-conn.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // connected is the client with a connection.
@@ -190,10 +201,8 @@ func (sh *shell) status([]string) error {
 		return err
 	}
 	state := "connected"
-	select {
-	case <-conn.Done():
+	if ended(conn) {
 		state = "connection lost"
-	default:
 	}
 	sh.printf("%s: %s as %s", redactedURL(sh.address), state, conn.ClientID())
 	for _, filter := range slices.Sorted(maps.Keys(sh.filters)) {

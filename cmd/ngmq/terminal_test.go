@@ -255,3 +255,38 @@ func TestStatusAtTerminal(t *testing.T) {
 	assert.Equal(t, exitUsage, status)
 	assert.Contains(t, text, `ngmq: filter "a/#/b": `)
 }
+
+// A connection that is lost shows, and connect brings it back.
+func TestShellLosesItsConnection(t *testing.T) {
+	b := startLoopback(t)
+	url := "mqtt://" + b.addr
+	s := openTerminal(t, "shell", "--url", url, "-i", "me")
+	s.expect(url + "> ")
+	b.update(func() {
+		for c := range b.conns {
+			c.nc.Close()
+		}
+	})
+	s.expect("connection lost: ")
+	s.enter("status", "connection lost as me")
+	s.enter("connect", "connected as me")
+	s.enter("connect", "connected already")
+	s.typed("\x04")
+	status, _ := s.end()
+	assert.Equal(t, exitOK, status)
+	assert.Len(t, b.connects, 2)
+}
+
+// Messages cannot do anything to the terminal.
+func TestShellShowsControlCharacters(t *testing.T) {
+	b := startLoopback(t)
+	url := "mqtt://" + b.addr
+	s := openTerminal(t, "shell", "--url", url)
+	s.expect(url + "> ")
+	s.enter("sub a", "subscribed")
+	require.Equal(t, result{}, ngmq(t.Context(), "\x1b]0;title\x07\x9bx\xff", append([]string{"pub", "-t", "a", "-s"}, b.host()...)...))
+	s.expect("a .]0;title.")
+	s.typed("\x04")
+	s.end()
+	assert.NotContains(t, s.out.String(), "title\x07")
+}
