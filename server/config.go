@@ -166,6 +166,18 @@ type Config struct {
 	// stream gets a copy of the messages.
 	SingleSubscription bool
 
+	// Datagrams says whether QUIC clients may send messages with QoS 0 in datagrams (RFC
+	// 9221), and get them so: a whole PUBLISH packet in each. A datagram that is lost is
+	// not sent again, and none waits for another one or for a stream; so messages of one
+	// topic may come in another order. What fits in no datagram, or finds too many that
+	// wait, goes on the stream as without; retained messages for a new subscription always
+	// do. From clients the server takes nothing else in a datagram: what is no such packet,
+	// comes before the CONNECT has been accepted, in early data, or from a client that has
+	// to wait (RateWait) is dropped. Stats counts all of it. Default DatagramsOnRequest: no
+	// datagram is sent to a client that has not asked with the User Property
+	// "ngmq-datagrams" = "qos0" in its CONNECT.
+	Datagrams Datagrams
+
 	// LoadBalancer, when set, gives QUIC Connection IDs a form that a load balancer in
 	// front of several servers routes by, so that a client whose address changes stays
 	// with its server (QUIC-LB, see package quiclb). Each server has a ServerID of its

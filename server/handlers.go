@@ -133,6 +133,24 @@ const (
 	DropClient = broker.DropClient // drop the message and disconnect the client (0x97)
 )
 
+// Datagrams says what QUIC datagrams are for, see Config.Datagrams. In flags its values are
+// "on-request", "always" and "off".
+type Datagrams = broker.Datagrams
+
+// Uses of datagrams.
+const (
+	DatagramsOnRequest = broker.DatagramsOnRequest // taken from all clients, sent to those that ask
+	DatagramsAlways    = broker.DatagramsAlways    // sent to all clients whose QUIC takes them
+	DatagramsOff       = broker.DatagramsOff       // neither taken nor sent
+)
+
+// A 5.0 client whose CONNECT has the User Property DatagramProperty with the value
+// DatagramQoS0 asks for messages with QoS 0 in datagrams.
+const (
+	DatagramProperty = broker.DatagramProperty
+	DatagramQoS0     = broker.DatagramQoS0
+)
+
 // RatePolicy says what becomes of a client that sends more than Limits.MaxMessageRate
 // or Limits.MaxByteRate.
 type RatePolicy = broker.RatePolicy

@@ -292,6 +292,7 @@ func (c *Config) brokerConfig() broker.Config {
 		ResponsePrefix:            c.ResponsePrefix,
 		CheckPayloadFormat:        c.CheckPayloadFormat,
 		SingleSubscription:        c.SingleSubscription,
+		Datagrams:                 c.Datagrams,
 		Faults:                    c.Faults,
 		SysInterval:               max(c.SysInterval, 0),
 		Version:                   c.Version,

@@ -68,6 +68,8 @@ func mqttCounters(s server.Stats) []any {
 		"clients_total", s.ClientsTotal, "sessions_resumed", s.SessionsResumed, "takeovers", s.Takeovers,
 		"sessions_expired", s.SessionsExpired, "wills_published", s.WillsPublished,
 		"subscribes_total", s.SubscribesTotal, "unsubscribes_total", s.UnsubscribesTotal,
+		"datagrams_received", s.DatagramsReceived, "datagrams_dropped", s.DatagramsDropped, "datagrams_sent", s.DatagramsSent,
+		"datagrams_lost", s.DatagramsLost, "datagrams_too_large", s.DatagramsTooLarge, "datagrams_full", s.DatagramsFull,
 		"moves", s.Moves, "handler_panics", s.HandlerPanics, "bytes_received", s.BytesReceived, "bytes_sent", s.BytesSent,
 	}
 	for qos := range s.MessagesReceived {

@@ -26,6 +26,7 @@ type Client struct {
 	n          tally
 	dirty      bool // something waits for Flush
 	control    Stream
+	datagrams  *Stream             // of datagrams; nil: none has come
 	conn       *ConnInfo           // of t, once it has been needed
 	info       *ClientInfo         // from CONNECT on
 	aliasBytes int                 // of topic names, by Stream.setAlias on data streams
@@ -43,6 +44,8 @@ type Client struct {
 	version   packet.Version
 	maxPacket int   // the client's Maximum Packet Size
 	keepAlive int64 // nanoseconds, 0 = off
+	// getsDatagrams: messages with QoS 0 may be sent in datagrams.
+	getsDatagrams bool
 	// outAliases belongs to who calls Flush once it is set; nil = none.
 	outAliases *outAliases
 

@@ -131,6 +131,8 @@ type Config struct {
 	// the client has made on another stream, as it does on one stream. Default: each
 	// of the streams gets a copy of the messages.
 	SingleSubscription bool
+	// Datagrams says what QUIC datagrams are for; default DatagramsOnRequest.
+	Datagrams Datagrams
 	// MaxPendingControl limits the encoded control packets (acknowledgements,
 	// PINGRESP) that wait for one connection, in bytes. A client that sends requests
 	// and does not read the answers is disconnected with 0x97. Default 1 MiB.
@@ -235,6 +237,7 @@ func (c *Config) Validate() error {
 	check("MaxOfflineBytes", c.MaxOfflineBytes, 1, 1<<50)
 	check("MaxQueuedAge", int64(c.MaxQueuedAge), int64(time.Millisecond), 1<<32*int64(time.Second))
 	check("QueuePolicy", int64(c.QueuePolicy), 0, int64(numQueuePolicies)-1)
+	check("Datagrams", int64(c.Datagrams), 0, int64(numDatagrams)-1)
 	check("SysInterval", int64(c.SysInterval), int64(time.Second), int64(24*time.Hour))
 	check("MaxPendingControl", int64(c.MaxPendingControl), 1024, many)
 	check("MaxRetainedMessages", int64(c.MaxRetainedMessages), 1, many)

@@ -77,6 +77,7 @@ func (c *Client) negotiate(p *packet.Connect) {
 	if n, ok := p.Properties.Uint(packet.RequestProblemInformation); ok && n == 0 {
 		c.terse = true
 	}
+	c.getsDatagrams = c.wantsDatagrams(p)
 }
 
 // checkConnect refuses what needs no look at the client's identity.

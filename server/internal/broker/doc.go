@@ -40,9 +40,16 @@
 // Receive Maximum are shared so that no stream gets more than it leaves free (outlet.full,
 // outlet.greedy).
 //
+// # Datagrams
+//
+// Messages with QoS 0 may come in QUIC datagrams (Client.Datagram), and go to clients that
+// want it (Config.Datagrams): in place of the stream of their outlet, whose turn and Room
+// they keep, when they fit; else on that stream.
+//
 // # Files
 //
 //	broker.go config.go errors.go stats.go log.go   the broker, its limits and numbers
+//	datagram.go                                     messages in QUIC datagrams
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go auth.go                    a network connection: input, CONNECT, end
 //	stream.go outlet.go inbound.go                  its streams, and what is theirs

@@ -16,6 +16,8 @@ type writer struct {
 	packets int       // others
 	bytes   int
 	drops   []dropped
+
+	datagrams datagrams
 }
 
 // dropped is a message that was given up under the session's lock.
@@ -56,6 +58,9 @@ func (c *Client) Flush(s Sink) {
 func (c *Client) flush(st *Stream, s Sink) {
 	w := writers.Get().(*writer)
 	defer c.endFlush(w)
+	if c.getsDatagrams {
+		w.datagramsTo(s)
+	}
 	visits := retainedVisits
 	for {
 		room := s.Room()
@@ -128,6 +133,15 @@ func (w *writer) encode(s Sink, o *outgoing, st *Stream) {
 		return
 	}
 	w.sent[o.qos]++
+	if !w.datagram(o, c.version) {
+		w.publish(s, o, st)
+	}
+	o.m.Release()
+}
+
+// publish encodes a PUBLISH for a stream.
+func (w *writer) publish(s Sink, o *outgoing, st *Stream) {
+	c := st.c
 	payload := o.m.Payload()
 	if c.outAliases != nil && st.isControl() {
 		c.outAliases.choose(o, c.maxPacket)
@@ -143,7 +157,6 @@ func (w *writer) encode(s Sink, o *outgoing, st *Stream) {
 	if len(w.buf) >= writeSize {
 		w.flush(s)
 	}
-	o.m.Release()
 }
 
 // flush hands what is encoded to the sink.
@@ -176,6 +189,7 @@ func (w *writer) finish(b *Broker) {
 	clear(w.drops)
 	w.drops = w.drops[:0]
 	w.sent, w.packets, w.bytes = [3]uint64{}, 0, 0
+	w.datagrams.count(&b.count)
 	if cap(w.buf) > 4*writeSize {
 		w.buf = make([]byte, 0, writeSize+sharePayload)
 	}

@@ -66,6 +66,13 @@ type Stats struct {
 	MessagesReceived  [3]uint64 // PUBLISH from clients by QoS, resends included
 	MessagesSent      [3]uint64 // PUBLISH to clients by QoS, resends included
 
+	DatagramsReceived uint64 // messages that came in QUIC datagrams
+	DatagramsDropped  uint64 // datagrams from clients that were none, or came when they may not
+	DatagramsSent     uint64 // messages sent in QUIC datagrams
+	DatagramsLost     uint64 // of these, taken for lost
+	DatagramsTooLarge uint64 // messages for which a datagram was too small, sent on a stream
+	DatagramsFull     uint64 // messages for which too many datagrams waited, sent on a stream
+
 	Refused     map[packet.ReasonCode]uint64 // CONNECTs refused, by code
 	Disconnects map[packet.ReasonCode]uint64 // clients gone, by code; UnspecifiedError = connection lost
 	Dropped     map[DropReason]uint64        // messages not delivered or not stored
@@ -81,6 +88,8 @@ type counters struct {
 	subscribes, unsubscribes, panics, bytesIn, bytesOut  atomic.Uint64
 	moves                                                atomic.Uint64
 	messagesIn, messagesOut                              [3]atomic.Uint64
+	datagramsIn, datagramsDropped, datagramsOut          atomic.Uint64
+	datagramsLost, datagramsTooLarge, datagramsFull      atomic.Uint64
 	refused, disconnects                                 [256]atomic.Uint64
 	dropped                                              [numDropReasons]atomic.Uint64
 }
@@ -109,6 +118,12 @@ func (b *Broker) Stats() Stats {
 		HandlerPanics:       n.panics.Load(),
 		BytesReceived:       n.bytesIn.Load(),
 		BytesSent:           n.bytesOut.Load(),
+		DatagramsReceived:   n.datagramsIn.Load(),
+		DatagramsDropped:    n.datagramsDropped.Load(),
+		DatagramsSent:       n.datagramsOut.Load(),
+		DatagramsLost:       n.datagramsLost.Load(),
+		DatagramsTooLarge:   n.datagramsTooLarge.Load(),
+		DatagramsFull:       n.datagramsFull.Load(),
 		Refused:             byCode(&n.refused),
 		Disconnects:         byCode(&n.disconnects),
 		Dropped:             make(map[DropReason]uint64),

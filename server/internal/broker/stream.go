@@ -138,12 +138,17 @@ func (st *Stream) fail(err error) error {
 	switch {
 	case errors.As(err, &malformed):
 		e.Code, e.Reason = malformed.Code, malformed.Reason
+		if st.id == datagramStream {
+			return e
+		}
 	case errors.As(err, &known):
 		e.Code, e.Reason = known.Code, known.Reason
 	}
 	switch e.Code {
 	case packet.MalformedPacket, packet.ProtocolError, packet.PacketTooLarge, packet.TopicAliasInvalid, packet.QuotaExceeded:
-		st.c.b.logStreamReset(st, e)
+		if st.id != datagramStream {
+			st.c.b.logStreamReset(st, e)
+		}
 		return e
 	}
 	return st.c.fail(err)
@@ -180,6 +185,9 @@ func (st *Stream) alias(alias uint32) []byte {
 
 // setAlias makes name what alias means on st.
 func (st *Stream) setAlias(alias uint32, name []byte) error {
+	if st.id == datagramStream {
+		return nil
+	}
 	if st.aliases == nil {
 		st.aliases = make([][]byte, st.c.b.cfg.TopicAliasMaximum)
 	}

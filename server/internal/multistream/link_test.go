@@ -3,6 +3,7 @@
 package multistream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type link struct {
 
 	mu     sync.Mutex
 	opened int // streams that the server has opened
+
+	datagrams chan []byte // that have come
 }
 
 // stream is a QUIC stream as a net.Conn, for mqtttest. What is not read has no credit.
@@ -82,6 +85,20 @@ func (l *link) OnStopSending(s *endpoint.Stream, code uint64) {
 
 // OnStreamClosed implements endpoint.ConnHandler.
 func (l *link) OnStreamClosed(*endpoint.Stream) {}
+
+// OnDatagram implements endpoint.DatagramHandler.
+func (l *link) OnDatagram(data []byte, _ bool) {
+	select {
+	case l.datagrams <- bytes.Clone(data):
+	default:
+	}
+}
+
+// OnDatagramAcked implements endpoint.DatagramHandler.
+func (l *link) OnDatagramAcked(uint64) {}
+
+// OnDatagramLost implements endpoint.DatagramHandler.
+func (l *link) OnDatagramLost(uint64) {}
 
 // OnFlush implements endpoint.ConnHandler.
 func (l *link) OnFlush() {}
@@ -219,7 +236,7 @@ func (st *stream) wait(t testing.TB) error {
 // dialLink connects; no stream is open yet.
 func dialLink(t testing.TB, s *running) *link {
 	t.Helper()
-	l := &link{closed: make(chan struct{})}
+	l := &link{closed: make(chan struct{}), datagrams: make(chan []byte, 1024)}
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
 	cfg := endpoint.DialConfig{TLS: s.trust, Handler: l, OnSession: func(session []byte) { s.session.Store(&session) }}

@@ -88,7 +88,7 @@ func (s *running) startClients(t testing.TB) {
 	var err error
 	s.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.CAFile(), ALPN: []string{"mqtt"}})
 	require.NoError(t, err)
-	s.clients, err = endpoint.New(endpoint.Config{Workers: 1, CloseTimeout: 100 * time.Millisecond})
+	s.clients, err = endpoint.New(endpoint.Config{Workers: 1, CloseTimeout: 100 * time.Millisecond, MaxDatagram: 65535})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)

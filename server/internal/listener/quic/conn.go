@@ -31,6 +31,7 @@ type conn struct {
 	qc      *endpoint.Conn
 	client  *broker.Client
 	control *endpoint.Stream // nil until the client has opened it
+	out     datagramSink     // of control
 	data    []*dataStream    // in the order in which they were opened
 
 	clients []*streamClient // streams that are clients of their own
@@ -87,7 +88,7 @@ func (c *conn) tlsInfo() *broker.TLSInfo {
 func (c *conn) OnStreamOpen(s *endpoint.Stream) {
 	defer c.guard()
 	if s.ID() == controlStream {
-		c.control = s
+		c.control, c.out = s, datagramSink{sink{s, sendBound}}
 		return
 	}
 	c.openData(s)
@@ -249,7 +250,7 @@ func (c *conn) OnFlush() {
 
 func (c *conn) flush() {
 	if c.control != nil {
-		c.client.Flush(sink{c.control, sendBound})
+		c.client.Flush(&c.out)
 	}
 	c.flushData()
 }

@@ -18,6 +18,9 @@
 // client of its own, a streamClient; the connection ends with the last of them and the
 // control stream.
 //
+// Messages with QoS 0 may come in datagrams too, and go to clients that want them there
+// (broker.Datagrams). Streams that are clients of their own have none.
+//
 // Data streams that come before the CONNECT has been accepted are held: they get no
 // credit, so that the windows of the connection bound them. A data stream on which something
 // is wrong is reset, both ways, with the MQTT reason code; the connection and its other

@@ -36,6 +36,7 @@ type Config struct {
 	PreferredAddrs   []netip.AddrPort
 	MaxStreams       int          // bidirectional streams of a client at a time, with the control stream; 0 = the endpoint's default
 	MaxUniStreams    int          // unidirectional ones; 0 = the endpoint's default, negative: none
+	Datagrams        bool         // take QUIC datagrams (RFC 9221), and send them as the broker says
 	StreamClients    bool         // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
 	Logger           *slog.Logger // required
 }
@@ -62,6 +63,9 @@ func Listen(cfg Config) (*Listener, error) {
 		LoadBalancer: cfg.LoadBalancer, DisableActiveMigration: cfg.NoMigration,
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
 		EarlyData: cfg.EarlyData, MaxBidiStreams: cfg.MaxStreams, MaxUniStreams: cfg.MaxUniStreams,
+	}
+	if cfg.Datagrams {
+		c.MaxDatagram = maxDatagram
 	}
 	for _, a := range cfg.Addrs {
 		c.Addrs = append(c.Addrs, a.String())

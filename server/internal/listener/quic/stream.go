@@ -16,6 +16,7 @@ type dataStream struct {
 	c      *conn
 	s      *endpoint.Stream
 	stream *broker.Stream // nil: held until the CONNECT has been accepted
+	out    datagramSink
 
 	begun bool   // its first byte has been looked at; unidirectional: its header
 	head  []byte // of a unidirectional stream, until its header is complete
@@ -28,7 +29,7 @@ type dataStream struct {
 
 // openData makes the data stream of s.
 func (c *conn) openData(s *endpoint.Stream) {
-	d := &dataStream{c: c, s: s}
+	d := &dataStream{c: c, s: s, out: datagramSink{sink{s: s}}}
 	s.UserData = d
 	c.data = append(c.data, d)
 	if c.accepted {
@@ -129,11 +130,17 @@ func (d *dataStream) feed(data []byte) {
 	}
 	err := d.stream.Feed(data)
 	d.c.qc.MarkDirty()
+	if err != nil {
+		d.fail(err)
+	}
+}
+
+// fail ends what is at its end after an error of the broker: the stream or the connection.
+func (d *dataStream) fail(err error) {
 	var e *broker.StreamError
-	switch {
-	case errors.As(err, &e):
+	if errors.As(err, &e) {
 		d.close(uint64(e.Code))
-	case err != nil:
+	} else {
 		d.c.refuse(err)
 	}
 }
@@ -178,9 +185,9 @@ func (d *dataStream) flush(bound int) {
 	if d.gone || d.stream == nil {
 		return
 	}
-	var e *broker.StreamError
-	if errors.As(d.stream.Flush(sink{d.s, bound}), &e) {
-		d.close(uint64(e.Code))
+	d.out.bound = bound
+	if err := d.stream.Flush(&d.out); err != nil {
+		d.fail(err)
 	}
 }
 
