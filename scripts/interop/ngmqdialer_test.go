@@ -10,10 +10,12 @@ import (
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/quic-go/quic-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	ngmq "github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
@@ -112,6 +114,29 @@ func TestPahoMQTTOverQUIC(t *testing.T) {
 	require.NoError(t, wait(within(t, patience), c.Subscribe("paho/quic", 1, onMessage)))
 	require.NoError(t, wait(within(t, patience), c.Publish("paho/quic", 1, false, "hello")))
 	assert.Equal(t, "hello", take(t, got))
+}
+
+// TestStreamsWithServerOfOne: our client wants many streams, and makes do with the one that
+// mochi-mqtt behind quic-go reads.
+func TestStreamsWithServerOfOne(t *testing.T) {
+	s := serveQuicGo(t, "127.0.0.1:0", &quic.Transport{}, &quic.Config{MaxIdleTimeout: idle})
+	got := make(chan string, 9)
+	c, err := ngmq.Dial(within(t, patience), "quic://"+s.Addr().String(), ngmq.Options{
+		TLS: ngmq.TLS{CAFile: broker.ca, ServerName: "localhost"}, Streams: ngmq.StreamPerTopic,
+		OnMessage: func(m ngmq.Message) { got <- m.Topic },
+	})
+	require.NoError(t, err)
+	_, err = c.Subscribe(within(t, patience), packet.Subscription{Filter: "many/#", QoS: 1})
+	require.NoError(t, err)
+	for _, topic := range []string{"many/1", "many/2"} {
+		_, err = c.Publish(within(t, patience), ngmq.Message{Topic: topic, QoS: 1})
+		require.NoError(t, err)
+		assert.Equal(t, topic, take(t, got))
+	}
+	info, err := c.Connection(within(t, patience))
+	require.NoError(t, err)
+	assert.Equal(t, 1, info.Streams)
+	require.NoError(t, c.Disconnect(within(t, patience)))
 }
 
 // take waits for a value.
