@@ -236,6 +236,12 @@ func (st *stream) wait(t testing.TB) error {
 // dialLink connects; no stream is open yet.
 func dialLink(t testing.TB, s *running) *link {
 	t.Helper()
+	return dialTo(t, s, s.Addrs().QUIC[0].String())
+}
+
+// dialTo is dialLink for a server at another address.
+func dialTo(t testing.TB, s *running, addr string) *link {
+	t.Helper()
 	l := &link{closed: make(chan struct{}), datagrams: make(chan []byte, 1024)}
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
@@ -244,7 +250,7 @@ func dialLink(t testing.TB, s *running) *link {
 		cfg.Session = *session
 	}
 	var err error
-	l.conn, err = s.clients.Dial(ctx, s.Addrs().QUIC[0].String(), cfg)
+	l.conn, err = s.clients.Dial(ctx, addr, cfg)
 	require.NoError(t, err)
 	t.Cleanup(l.cut)
 	return l
