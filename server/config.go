@@ -166,6 +166,13 @@ type Config struct {
 	// stream gets a copy of the messages.
 	SingleSubscription bool
 
+	// QoSPriority says in which order a QUIC client gets what waits for it on several data
+	// streams: that with QoS 2 subscriptions, or none, first, then those with QoS 1 at
+	// most, then those with QoS 0. A stream goes by the highest QoS that has been
+	// subscribed to on it; one that always has something to send can keep later ones
+	// waiting. Default: they take turns. The control stream always goes before them, so
+	// that an answer there does not wait for messages elsewhere.
+	QoSPriority bool
 	// Datagrams says whether QUIC clients may send messages with QoS 0 in datagrams (RFC
 	// 9221), and get them so: a whole PUBLISH packet in each. A datagram that is lost is
 	// not sent again, and none waits for another one or for a stream; so messages of one

@@ -53,7 +53,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
-		Datagrams: s.cfg.Datagrams != DatagramsOff,
+		QoSPriority: s.cfg.QoSPriority, Datagrams: s.cfg.Datagrams != DatagramsOff,
 	})
 	if err != nil {
 		tls.Close()

@@ -19,6 +19,7 @@ type pathFlags struct {
 	QuicLBKeyFile      string           `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them. Without it server IDs can be read by everybody."`
 	StreamClients      bool             `help:"Serve QUIC clients for which every stream is an MQTT connection of its own, with its own CONNECT."`
 	SingleSubscription bool             `help:"A QUIC client that subscribes to a filter on a second stream gets the messages there alone, not a copy on each stream."`
+	QosPriority        bool             `name:"qos-priority" help:"On the data streams of a QUIC client, messages of subscriptions with a higher QoS go first. Otherwise the streams take turns. The control stream always goes before them."`
 	Datagrams          server.Datagrams `placeholder:"WHEN" default:"on-request" help:"QoS 0 messages in QUIC datagrams: on-request takes them, and sends them to clients whose CONNECT has the user property ngmq-datagrams=qos0; always sends them to all that take them; off. Default: ${default}."`
 	NoMigration        bool             `help:"Ask QUIC clients not to migrate to another address; one that a NAT gives them is served."`
 	PreferredAddress   []string         `placeholder:"ADDR" help:"Address IP:PORT of this server that QUIC clients are to go to after the handshake, for instance from one that many servers share; one IPv4 and one IPv6."`
@@ -27,7 +28,7 @@ type pathFlags struct {
 // apply puts the flags into c.
 func (f *pathFlags) apply(c *server.Config) error {
 	c.NoMigration, c.PreferredAddrs = f.NoMigration, f.PreferredAddress
-	c.Datagrams = f.Datagrams
+	c.QoSPriority, c.Datagrams = f.QosPriority, f.Datagrams
 	c.StreamClients, c.SingleSubscription = f.StreamClients, f.SingleSubscription
 	if f.QuicLBServerID == "" {
 		if f.QuicLBKeyFile != "" {

@@ -37,6 +37,7 @@ type Stream struct {
 	// Owner only.
 	decoder packet.Decoder
 	aliases [][]byte // topic names by Topic Alias - 1
+	highest int8     // see QoS, and 1 more; 0 = none
 
 	// Of a data stream with subscriptions. Written under Session.mu.
 	out         *outlet // nil = none yet
@@ -104,6 +105,10 @@ func (st *Stream) Closed() {
 	st.decoder, st.aliases = packet.Decoder{}, nil
 	c.wake()
 }
+
+// QoS is the highest QoS of the subscriptions that have been made on the stream; -1: there
+// were none. Owner only.
+func (st *Stream) QoS() int { return int(st.highest) - 1 }
 
 // isControl reports whether st is the control stream.
 func (st *Stream) isControl() bool { return st.id == controlID }

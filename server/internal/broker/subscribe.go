@@ -94,6 +94,7 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 		return g, err
 	}
 	c.b.count.subscribes.Add(1)
+	c.current.highest = max(c.current.highest, int8(sub.qos)+1)
 	return granted{
 		filter: o.Filter, sub: sub, replies: ev.reply, before: c.b.retains.Load(),
 		retained: share == "" && (o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced), // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]

@@ -29,6 +29,8 @@ type link struct {
 	mu     sync.Mutex
 	opened int // streams that the server has opened
 
+	arrived func(s *endpoint.Stream, n int) // called for data, on the worker; nil = nothing
+
 	datagrams chan []byte // that have come
 }
 
@@ -63,6 +65,9 @@ func (l *link) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	var end error
 	if fin {
 		end = io.EOF
+	}
+	if l.arrived != nil {
+		l.arrived(s, len(data))
 	}
 	if st, ok := s.UserData.(*stream); ok {
 		st.arrive(data, end)
@@ -234,7 +239,10 @@ func (st *stream) wait(t testing.TB) error {
 }
 
 // dialLink connects; no stream is open yet.
-func dialLink(t testing.TB, s *running) *link {
+func dialLink(t testing.TB, s *running) *link { return dialLinkAt(t, s, s.Addrs().QUIC[0].String()) }
+
+// dialLinkAt is dialLink to another address, behind which the server is.
+func dialLinkAt(t testing.TB, s *running, addr string) *link {
 	t.Helper()
 	return dialTo(t, s, s.Addrs().QUIC[0].String())
 }

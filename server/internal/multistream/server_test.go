@@ -109,7 +109,12 @@ type client struct {
 // dial opens a connection with its control stream; CONNECT is not sent yet.
 func (s *running) dial(t testing.TB, v packet.Version) *client {
 	t.Helper()
-	l := dialLink(t, s)
+	return clientOn(t, dialLink(t, s), v)
+}
+
+// clientOn is the client on a connection of its own.
+func clientOn(t testing.TB, l *link, v packet.Version) *client {
+	t.Helper()
 	return &client{mqtttest.New(t, l.open(t, false, nil), v), t, l, v}
 }
 

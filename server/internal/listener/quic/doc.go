@@ -18,6 +18,9 @@
 // client of its own, a streamClient; the connection ends with the last of them and the
 // control stream.
 //
+// What is on the control stream is sent before what is on data streams, which take turns,
+// or go by the QoS of their subscriptions (Config.QoSPriority). Datagrams go first.
+//
 // Messages with QoS 0 may come in datagrams too, and go to clients that want them there
 // (broker.Datagrams). Streams that are clients of their own have none.
 //

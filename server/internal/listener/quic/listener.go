@@ -36,6 +36,7 @@ type Config struct {
 	PreferredAddrs   []netip.AddrPort
 	MaxStreams       int          // bidirectional streams of a client at a time, with the control stream; 0 = the endpoint's default
 	MaxUniStreams    int          // unidirectional ones; 0 = the endpoint's default, negative: none
+	QoSPriority      bool         // data streams with subscriptions of higher QoS are sent first
 	Datagrams        bool         // take QUIC datagrams (RFC 9221), and send them as the broker says
 	StreamClients    bool         // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
 	Logger           *slog.Logger // required

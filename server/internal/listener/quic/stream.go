@@ -25,12 +25,17 @@ type dataStream struct {
 	fin  bool   // and that was all
 	owed int    // bytes for which the client has no credit yet
 	gone bool   // to the broker it is closed
+
+	qos int // of broker.Stream.QoS, by which it is placed (Config.QoSPriority)
 }
 
 // openData makes the data stream of s.
 func (c *conn) openData(s *endpoint.Stream) {
-	d := &dataStream{c: c, s: s, out: datagramSink{sink{s: s}}}
+	d := &dataStream{c: c, s: s, out: datagramSink{sink{s: s}}, qos: -1}
 	s.UserData = d
+	if s.Bidi() {
+		_ = s.SetUrgency(dataUrgency) // ErrClosed: then it does not matter
+	}
 	c.data = append(c.data, d)
 	if c.accepted {
 		d.open()
@@ -97,6 +102,7 @@ func (d *dataStream) isClient(data []byte) bool {
 
 // becomeClient puts a streamClient in the place of d.
 func (d *dataStream) becomeClient(data []byte, fin bool) {
+	_ = d.s.SetUrgency(controlUrgency) // ErrClosed: then it does not matter
 	d.c.data = slices.DeleteFunc(d.c.data, func(x *dataStream) bool { return x == d })
 	if m := d.c.openClient(d.s); m != nil {
 		m.onData(data, fin)
@@ -132,6 +138,8 @@ func (d *dataStream) feed(data []byte) {
 	d.c.qc.MarkDirty()
 	if err != nil {
 		d.fail(err)
+	} else if d.c.l.cfg.QoSPriority {
+		d.place()
 	}
 }
 
