@@ -15,19 +15,20 @@ import (
 type behaviour struct {
 	name string
 	run  func(t *testing.T, p *place)
+	once bool // it makes its own path
 	// cell says whether a client has a test, and what is different in it; nil: all have.
 	cell func(h habit) (runs bool, note string)
 }
 
 // behaviours are the rows of the table.
 func behaviours() []behaviour {
-	return slices.Concat(dataBehaviours, endBehaviours, aloneBehaviours)
+	return slices.Concat(dataBehaviours, endBehaviours, aloneBehaviours, earlyBehaviours)
 }
 
 // habits are its columns.
 func habits() []habit {
 	ofX := nanoNNG(dialX)
-	ofX.name += " on x/net/quic"
+	ofX.name, ofX.noMigration = ofX.name+" on x/net/quic", true
 	return []habit{emqtt(dialGo), nanoNNG(dialGo), flowsdk(dialGo), mqttLib(dialGo), ofX}
 }
 
@@ -70,19 +71,28 @@ func (b behaviour) of(h habit) (bool, string) {
 }
 
 // habitsBroker serves the emulated clients, with early data and small packets.
-var habitsBroker = sync.OnceValues(func() (*brokerProcess, error) {
-	if err := makeCerts(); err != nil {
-		return nil, err
-	}
-	b, err := startBroker("--early-data", "on", "--max-packet-size", "1000000")
-	if err == nil {
-		habitsRunning = b
-	}
-	return b, err
-})
+var habitsBroker = sharedBroker(func() []string { return []string{"--early-data", "on", "--max-packet-size", "1000000"} })
 
-// habitsRunning is that broker when a test has started it. TestMain stops it.
-var habitsRunning *brokerProcess
+// sharedBroker is started by the first test that needs it and stopped by TestMain.
+func sharedBroker(args func() []string) func() (*brokerProcess, error) {
+	return sync.OnceValues(func() (*brokerProcess, error) {
+		if err := makeCerts(); err != nil {
+			return nil, err
+		}
+		b, err := startBroker(args()...)
+		if err == nil {
+			shared.Lock()
+			defer shared.Unlock()
+			shared.running = append(shared.running, b)
+		}
+		return b, err
+	})
+}
+
+var shared struct {
+	sync.Mutex
+	running []*brokerProcess
+}
 
 // habitResults are the cells that were run, by client and behaviour.
 var habitResults = struct {
@@ -99,7 +109,7 @@ func TestHabits(t *testing.T) {
 			if runs, _ := row.of(h); !runs {
 				continue
 			}
-			for _, bad := range []bool{false, true} {
+			for _, bad := range row.paths() {
 				t.Run(habitCase(h.name, row.name, bad), func(t *testing.T) {
 					t.Parallel()
 					t.Cleanup(func() { recordHabit(h.name, row.name, !t.Failed()) })
@@ -192,4 +202,12 @@ func habitsTable(result func(client, name string) string) string {
 		fmt.Fprintf(&b, "%d. %s\n", i+1, note)
 	}
 	return b.String()
+}
+
+// paths are those on which a behaviour is tried: a clean one, a bad one.
+func (b behaviour) paths() []bool {
+	if b.once {
+		return []bool{false}
+	}
+	return []bool{false, true}
 }

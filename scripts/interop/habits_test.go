@@ -27,6 +27,8 @@ type habit struct {
 	onControl bool
 	// early: with a ticket it sends its CONNECT as early data.
 	early bool
+	// noMigration: its stack cannot migrate.
+	noMigration bool
 }
 
 // emqtt opens data streams on demand and may publish on any stream.
@@ -256,6 +258,30 @@ func (c *emulated) closedWith(code uint64) {
 	got, err := c.mux.closed(within(c.t, lanePatience))
 	require.NoError(c.t, err)
 	require.Equal(c.t, code, got)
+}
+
+// dismissed wants the server to end the connection with a CONNACK or DISCONNECT of this reason, and the same
+// code. quic-go drops what has not been read when the CONNECTION_CLOSE comes: then the code alone tells.
+func (c *emulated) dismissed(reason byte) {
+	c.t.Helper()
+	for {
+		p, err := c.control.read()
+		if err != nil {
+			break
+		}
+		if p.Type == packets.CONNACK || p.Type == packets.DISCONNECT {
+			require.EqualValues(c.t, reason, reasonOf(p))
+			break
+		}
+	}
+	c.closedWith(uint64(reason))
+}
+
+func reasonOf(p *packets.ControlPacket) byte {
+	if ack, ok := p.Content.(*packets.Connack); ok {
+		return ack.ReasonCode
+	}
+	return p.Content.(*packets.Disconnect).ReasonCode
 }
 
 // remind sends something now and then: a CONNECTION_CLOSE that was lost comes again as the answer only.

@@ -27,10 +27,8 @@ func run(m *testing.M) int {
 	flag.Parse()
 	flag.Set("test.parallel", strconv.Itoa(parallelCells))
 	status := m.Run()
-	for _, b := range []*brokerProcess{b, habitsRunning} {
-		if b != nil {
-			status = max(status, finish(b, status))
-		}
+	for _, b := range append(shared.running, b) {
+		status = max(status, finish(b, status))
 	}
 	text := table.String()
 	if matrix := ranMatrix(); matrix != "" {

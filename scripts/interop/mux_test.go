@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -82,6 +83,21 @@ func dialGoEarly(ctx context.Context, addr string, config *tls.Config) (mux, err
 	return goMux{conn}, nil
 }
 
+// dialGoAt dials with a socket of its own, as migration needs it.
+func dialGoAt(t *testing.T) muxDialer {
+	return func(ctx context.Context, addr string, config *tls.Config) (mux, error) {
+		to, err := net.ResolveUDPAddr("udp", addr)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := quicGoAt(t, "127.0.0.1:0").Dial(ctx, to, config, muxConfig())
+		if err != nil {
+			return nil, err
+		}
+		return goMux{conn}, nil
+	}
+}
+
 func (m goMux) open(ctx context.Context, uni bool) (muxStream, error) {
 	if uni {
 		s, err := m.conn.OpenUniStreamSync(ctx)
@@ -144,6 +160,7 @@ func dialX(ctx context.Context, addr string, config *tls.Config) (mux, error) {
 	}
 	c := xnetConfig()
 	c.TLSConfig = config
+	c.MaxStreamReadBufferSize, c.MaxConnReadBufferSize = 512<<10, 4<<20 // one stream does not use up what the connection has
 	conn, err := e.Dial(ctx, "udp", addr, c)
 	if err != nil {
 		go endEndpoint(e)
