@@ -117,7 +117,7 @@ func keepAliveOnData(t *testing.T, p *place) {
 
 // stalled: a stream is not read, until its windows are full. All that waits for it comes when it is.
 func stalled(t *testing.T, p *place) {
-	const count = 120
+	const count = 80 // 800 KB; the stream's window is 512 KB
 	large := strings.Repeat("x", 10_000)
 	c := p.connect(t, connectOptions{})
 	from := p.plain(t, false, connectOptions{})
@@ -301,7 +301,7 @@ func migrates(t *testing.T, p *place) {
 
 // veryBadPath: every message of every stream arrives, in the order of its stream, once.
 func veryBadPath(t *testing.T, p *place) {
-	const count = 20
+	const count = 10
 	worse := *p
 	worse.bad = true
 	worse.path = path(t, p.broker.quic, Damage{Drop: 0.2, Duplicate: 0.2, Reorder: 0.2})
