@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +26,8 @@ var aloneBehaviours = []behaviour{
 	{name: "DISCONNECT, CONNECTION_CLOSE right behind", run: disconnectAndClose, once: true},
 	{name: "migration during QoS 2", run: migrates, cell: migratesOrRebinds},
 	{name: "loss, reordering, duplication of 20 % each", run: veryBadPath, once: true},
+	{name: "a stream for each PUBLISH, with its FIN", run: streamPerPublish, cell: opensMore},
+	{name: "QoS 0 in datagrams upstream", run: datagramsUp, cell: sendsDatagrams, once: true},
 }
 
 func sameID(t *testing.T, p *place) {
@@ -233,19 +234,26 @@ func disconnectAndClose(t *testing.T, p *place) {
 	will := unique("habits/will")
 	watch := p.watch(t, will, 1)
 	slow := *p
-	var sent atomic.Int64 // datagrams of the client
-	slow.path = path(t, p.broker.quic, Damage{Delay: 20 * time.Millisecond, Filter: func(toServer bool, _ []byte) bool {
-		if toServer {
-			sent.Add(1)
+	reason := strings.Repeat("x", 300) // by which its datagram is known
+	sent := make(chan struct{}, 100)
+	slow.path = path(t, p.broker.quic, Damage{Delay: 20 * time.Millisecond, Filter: func(toServer bool, datagram []byte) bool {
+		if toServer && len(datagram) > len(reason) && len(datagram) < 2*len(reason) {
+			sent <- struct{}{}
 		}
 		return true
 	}})
 	for range 5 {
 		o := connectOptions{will: will, session: newSession()}
 		c := slow.connect(t, o)
-		before := sent.Load()
-		c.control.send(&packets.Disconnect{Properties: &packets.Properties{}})
-		require.Eventually(t, func() bool { return sent.Load() > before }, patience, time.Millisecond)
+		for len(sent) > 0 {
+			<-sent // of the handshake
+		}
+		c.control.send(&packets.Disconnect{Properties: &packets.Properties{ReasonString: reason}})
+		select {
+		case <-sent:
+		case <-time.After(patience):
+			require.Fail(t, "no DISCONNECT")
+		}
 		c.mux.end(0)
 		slow.connect(t, connectOptions{}) // after them on the same path
 		c = p.plain(t, false, o)          // if the connection were still there, its will would be due now
@@ -333,4 +341,63 @@ func veryBadPath(t *testing.T, p *place) {
 	for _, in := range ins {
 		in.ping()
 	}
+}
+
+// streamPerPublish: the client does not wait for anything but streams.
+func streamPerPublish(t *testing.T, p *place) {
+	const count = 60
+	c := p.connect(t, connectOptions{})
+	for qos := range byte(2) { // PUBREL would need the stream
+		topic := unique("habits/each")
+		watch := p.watch(t, topic, qos)
+		var list []*lane
+		var ids []uint16
+		for n := range count {
+			m := c.publication(topic, fmt.Sprint(n), qos)
+			out := c.outs(1)[0]
+			out.send(m)
+			out.s.fin()
+			list, ids = append(list, out), append(ids, m.PacketID)
+			if n >= 10 { // streams come back when they are over
+				list[n-10].accepted(qos, ids[n-10])
+				if p.onData {
+					list[n-10].ended()
+				}
+			}
+		}
+		got := map[string]bool{}
+		for _, payload := range watch.payloads(count) {
+			got[payload] = true
+		}
+		assert.Len(t, got, count)
+		for n := count - 10; n < count; n++ {
+			list[n].accepted(qos, ids[n])
+		}
+		watch.ping()
+	}
+	c.disconnect()
+}
+
+const noteNoDatagrams = "it sends no datagrams"
+
+func sendsDatagrams(h habit) (bool, string) {
+	if !h.datagrams {
+		return false, noteNoDatagrams
+	}
+	return true, ""
+}
+
+// datagramsUp: each datagram is a PUBLISH.
+func datagramsUp(t *testing.T, p *place) {
+	c := p.connect(t, connectOptions{})
+	topic := unique("habits/datagrams")
+	watch := p.watch(t, topic, 0)
+	conn := c.mux.(goMux).conn
+	require.True(t, conn.ConnectionState().SupportsDatagrams.Remote)
+	for n := range 20 {
+		require.NoError(t, conn.SendDatagram(encoded(c.publication(topic, fmt.Sprint(n), 0))))
+		watch.gets(0, topic, fmt.Sprint(n))
+	}
+	c.control.ping()
+	c.disconnect()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+	"github.com/quic-go/quic-go/quicvarint"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,6 +30,8 @@ type habit struct {
 	early bool
 	// noMigration: its stack cannot migrate.
 	noMigration bool
+	// datagrams: it sends QoS 0 in datagrams.
+	datagrams bool
 }
 
 // emqtt opens data streams on demand and may publish on any stream.
@@ -63,13 +66,18 @@ func flowsdk(dial muxDialer) habit {
 	return habit{name: "flowsdk", dial: dial, publishing: (*emulated).data, subscribing: (*emulated).data, onData: true, early: true}
 }
 
-// mqttLib publishes on streams of its own alone, is answered on the control stream and subscribes there.
+// mqttLib publishes on streams of its own alone, every second one with a flow header, is answered on the
+// control stream and subscribes there.
 func mqttLib(dial muxDialer) habit {
 	return habit{
-		name: "mqtt-lib", dial: dial,
+		name: "mqtt-lib", dial: dial, datagrams: true,
 		publishing: func(c *emulated, n int) (list []*lane) {
 			for range n {
-				list = append(list, c.stream(true))
+				l := c.stream(true)
+				if number := uint64(l.s.id() / 4); number%2 == 1 {
+					l.raw(flowHeader(number))
+				}
+				list = append(list, l)
 			}
 			return list
 		},
@@ -80,6 +88,12 @@ func mqttLib(dial muxDialer) habit {
 			return list
 		},
 	}
+}
+
+// flowHeader of client data: the type, the flow id with 0 for the client as its last bit, the expiry interval
+// and the flags.
+func flowHeader(number uint64) []byte {
+	return append(quicvarint.Append(quicvarint.Append([]byte{0x12}, number<<1), 3600), 0)
 }
 
 // place is where clients of one test connect to.

@@ -62,7 +62,7 @@ type goMux struct{ conn *quic.Conn }
 
 // muxConfig of quic-go: 0-RTT is sent when there is a ticket.
 func muxConfig() *quic.Config {
-	return &quic.Config{MaxIdleTimeout: matrixPatience, HandshakeIdleTimeout: matrixPatience}
+	return &quic.Config{MaxIdleTimeout: matrixPatience, HandshakeIdleTimeout: matrixPatience, EnableDatagrams: true}
 }
 
 // dialGo dials with quic-go and waits for the handshake.
