@@ -239,10 +239,7 @@ func (st *stream) wait(t testing.TB) error {
 }
 
 // dialLink connects; no stream is open yet.
-func dialLink(t testing.TB, s *running) *link { return dialLinkAt(t, s, s.Addrs().QUIC[0].String()) }
-
-// dialLinkAt is dialLink to another address, behind which the server is.
-func dialLinkAt(t testing.TB, s *running, addr string) *link {
+func dialLink(t testing.TB, s *running) *link {
 	t.Helper()
 	return dialTo(t, s, s.Addrs().QUIC[0].String())
 }

@@ -59,7 +59,7 @@ func TestControlGoesBeforeDataStreams(t *testing.T) {
 	t.Parallel()
 	s := start(t, server.Config{})
 	p := pathTo(t, s, 0, nil)
-	c := clientOn(t, dialLinkAt(t, s, p.addr()), packet.V50)
+	c := clientOn(t, dialTo(t, s, p.addr()), packet.V50)
 	c.Connect(lasting("c"))
 	const streams, size = 40, 20_000
 	for i := range streams {
@@ -104,7 +104,7 @@ func TestStreamsByQoS(t *testing.T) {
 	end := func(t *testing.T, cfg server.Config) (underWay int, first, last map[int64]int) {
 		s := start(t, cfg)
 		p := pathTo(t, s, 0, nil)
-		c := clientOn(t, dialLinkAt(t, s, p.addr()), packet.V50)
+		c := clientOn(t, dialTo(t, s, p.addr()), packet.V50)
 		c.Connect(lasting("c"))
 		for qos := range byte(3) {
 			c.stream().Subscribe(fmt.Sprint(qos), qos) // streams 4, 8, 12
