@@ -43,8 +43,9 @@ const (
 	// mostDeferred is for how many connections a reader writes after what it has read,
 	// those beyond get goroutines: many receivers are work for all processors.
 	mostDeferred = 16
-	// mostTurns is how often a reader asks one connection for more to write. A client for
-	// which there is always more gets a goroutine.
+	// mostTurns is how often a reader asks one connection for more to write, and how often
+	// it writes to one for which others have more meanwhile. A client for which there is
+	// always more gets a goroutine.
 	mostTurns = 4
 )
 
@@ -81,7 +82,7 @@ func (c *conn) writeDeferred() {
 // turn writes without waiting; when that is not enough, a goroutine takes over. The caller
 // has the duty.
 func (c *conn) turn() {
-	for {
+	for range mostTurns {
 		done, err := c.flushNow()
 		switch {
 		case err != nil:
@@ -94,6 +95,7 @@ func (c *conn) turn() {
 			return
 		}
 	}
+	go c.write()
 }
 
 // write writes until there is nothing more. It has the duty, and keeps it after the end.

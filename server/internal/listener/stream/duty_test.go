@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,8 +30,19 @@ func TestDuty(t *testing.T) {
 	require.True(t, d.take())
 }
 
-// secured is a TLS listener besides l, and how to connect to it.
+// secured is how to connect to a TLS listener of b.
 func secured(t *testing.T, b *broker.Broker) func() net.Conn {
+	t.Helper()
+	l := listenTLS(t, b)
+	return func() net.Conn {
+		conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		require.NoError(t, err)
+		return conn
+	}
+}
+
+// listenTLS is a TLS listener of b.
+func listenTLS(t *testing.T, b *broker.Broker) *Listener {
 	t.Helper()
 	cert, err := devcert.Generate(t.TempDir())
 	require.NoError(t, err)
@@ -47,11 +59,42 @@ func secured(t *testing.T, b *broker.Broker) func() net.Conn {
 		l.Close()
 		assert.NoError(t, <-ended)
 	})
-	return func() net.Conn {
-		conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
-		require.NoError(t, err)
-		return conn
+	return l
+}
+
+// recorded is a connection that keeps what it has read.
+type recorded struct {
+	net.Conn
+	read []byte
+}
+
+func (r *recorded) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.read = append(r.read, p[:n]...)
+	return n, err
+}
+
+// lastRecord is the type of the last TLS record in b.
+func lastRecord(b []byte) (kind byte) {
+	for len(b) >= 5 {
+		kind = b[0]
+		b = b[min(len(b), 5+int(b[3])<<8+int(b[4])):]
 	}
+	return kind
+}
+
+// The end of a TLS connection is told in TLS: without its close_notify the peer has to
+// take it for one that somebody else has cut (RFC 8446 section 6.1).
+func TestCloseNotify(t *testing.T) {
+	const alert = 21
+	l := listenTLS(t, broker.New(broker.Config{AllowAnonymous: true}))
+	raw := &recorded{Conn: dial(t, l)}
+	// TLS 1.2 shows the type of an encrypted record.
+	c := mqtttest.New(t, tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}), packet.V50)
+	c.ConnectAs("c")
+	c.Send(&packet.Disconnect{})
+	c.ExpectEnd()
+	assert.EqualValues(t, alert, lastRecord(raw.read))
 }
 
 // A publisher's reader writes to receivers without waiting for them. One that reads late
@@ -102,6 +145,47 @@ func TestDefer(t *testing.T) {
 			s.ExpectMessage("all", fmt.Sprint(i))
 		}
 	}
+}
+
+// endless is a store in which a walk comes to no end and finds nothing until ended.
+type endless struct {
+	broker.RetainedStore
+	ended *atomic.Bool
+}
+
+func (e endless) Match(string) broker.RetainedWalk { return e }
+func (e endless) Next(int) ([]*broker.Message, int, bool) {
+	return nil, 0, !e.ended.Load()
+}
+func (endless) Stop() {}
+
+// A reader is not kept by another connection for which there is always more to do.
+func TestTurnEnds(t *testing.T) {
+	var ended atomic.Bool
+	l, _ := listen(t, broker.Config{Retained: endless{broker.NewMemoryRetained(), &ended}}, time.Minute)
+	peer, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer peer.Close()
+	raw, err := net.Dial("tcp", peer.Addr().String())
+	require.NoError(t, err)
+	defer raw.Close()
+	c := newConn(l, raw.(*net.TCPConn)) // has the duty
+	defer c.client.Closed(nil)
+	in := (&packet.Connect{ClientID: "c", CleanStart: true}).AppendTo(nil, packet.V50)
+	in = (&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "a"}}}).AppendTo(in, packet.V50)
+	require.NoError(t, c.client.Feed(in))
+	turned := make(chan struct{})
+	go func() {
+		c.turn()
+		close(turned)
+	}()
+	select {
+	case <-turned:
+	case <-time.After(mqtttest.Patience):
+		assert.Fail(t, "the reader writes on")
+	}
+	ended.Store(true)
+	assert.Eventually(t, c.duty.take, mqtttest.Patience, time.Millisecond)
 }
 
 // What a peer makes TLS say without reading it is bounded.

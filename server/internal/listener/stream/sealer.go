@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 const (
@@ -48,6 +49,17 @@ func (s *sealer) keep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keeping = true
+}
+
+// SetWriteDeadline implements net.Conn for the TLS connection, which allows no writes after
+// its close_notify: that is kept, and is still to be written.
+func (s *sealer) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keeping {
+		return nil
+	}
+	return s.socket.SetWriteDeadline(t)
 }
 
 // Write implements net.Conn for the TLS connection. Any goroutine.
