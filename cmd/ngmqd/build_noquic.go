@@ -4,3 +4,6 @@ package main
 
 // libraries says that there are none.
 func libraries() string { return "without QUIC (build tag noquic)" }
+
+// nativeHeap is 0: there is none.
+func nativeHeap() int64 { return 0 }

@@ -13,3 +13,6 @@ import (
 func libraries() string {
 	return fmt.Sprintf("ngtcp2 %s\n%s", ngtcp2.Version(), crypto.OpenSSLVersion())
 }
+
+// nativeHeap is the memory of QUIC connections, in bytes.
+func nativeHeap() int64 { return ngtcp2.HeapBytes() }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ func logOnSignal(log *slog.Logger, srv *server.Server) (stop func()) {
 		defer close(done)
 		for range signals {
 			logCounters(log, slog.LevelInfo, srv)
+			logMemory(log)
 		}
 	}()
 	return func() {
@@ -57,6 +59,16 @@ func logCounters(log *slog.Logger, level slog.Level, srv *server.Server) {
 		log.Log(ctx, level, "counters quic closes", closes...)
 		log.Log(ctx, level, "counters quic drops", drops...)
 	}
+}
+
+// logMemory logs what the process holds, in bytes: go_heap is what is in use, for which it
+// collects garbage first; native_heap is of QUIC connections outside of it.
+func logMemory(log *slog.Logger) {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	log.Info("counters memory", "go_heap", stats.HeapAlloc, "go_system", stats.Sys,
+		"native_heap", nativeHeap(), "goroutines", runtime.NumGoroutine())
 }
 
 // mqttCounters are the broker's counters as attributes of a log line. Of those by code

@@ -88,7 +88,7 @@ const description = `MQTT server over QUIC, TCP, TLS, WebSocket and Unix sockets
 
 An address for TCP, TLS or WebSocket may name the networks of proxies, which begin each connection with a PROXY protocol header: 0.0.0.0:1883?proxy=10.0.0.0/8&proxy=192.168.1.2.
 
-SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs all counters, a line per group; at the end they are logged at debug level.`
+SIGINT and SIGTERM end it within 5 seconds, a second one at once. SIGUSR1 logs all counters and what memory is in use, a line per group; at the end the counters are logged at debug level.`
 
 // flagDefaults are the defaults that help texts show.
 var flagDefaults = kong.Vars{
