@@ -2,7 +2,7 @@
 #
 # Variables: ARGS (run), FUZZTIME (fuzz, per target: 30s, 5m; unset: 10 minutes in all), COUNT (bench repetitions),
 # RUN (a test name pattern), REPEATS, ROWS, PEERS and IDLE (bench-peers: rounds, row numbers, servers, connections of the
-# idle rows), MANY (bench-many: connections),
+# idle rows), MANY (bench-many: connections), DURATION, CLIENTS, SEED and SOAK (soak: time, clients, what they do, flags),
 # SYSTEM_LIBS (1: the system's OpenSSL and ngtcp2 or failure; 0: the pinned copy; unset: the system's if new enough),
 # THIRD_PARTY_CACHE (a folder of release tarballs to look in first), OPENSSL_VERSION and NGTCP2_VERSION (another version
 # than the pinned one: third_party/pins.other has them), LDFLAGS (build: further flags of go's linker).
@@ -19,6 +19,10 @@ ROWS     ?=
 PEERS    ?=
 IDLE     ?= 5000
 MANY     ?= 20000
+DURATION ?= 10m
+CLIENTS  ?= 2000
+SEED     ?= 1
+SOAK     ?=
 RUN      ?= .
 
 # Every Go command that may compile C runs with the native libraries in sight.
@@ -114,6 +118,10 @@ test-system: ## tests of the root module and of scripts/outside with the librari
 
 test-versions: deps-build ## the same with other versions of the libraries: VERSIONS="3.6.3/1.24.0 ..." (OpenSSL/ngtcp2)
 	@scripts/test_versions.sh $(VERSIONS)
+
+.PHONY: soak
+soak: build ## clients of all kinds come, go, move and lose packets; every message is counted: DURATION=10m CLIENTS=2000 SEED=1
+	@$(NATIVE) cd scripts/soak && go run . -ngmqd ../../bin/ngmqd -duration '$(DURATION)' -clients '$(CLIENTS)' -seed '$(SEED)' $(SOAK)
 
 .PHONY: race
 race: native ## all tests under the race detector
