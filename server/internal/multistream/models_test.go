@@ -140,6 +140,27 @@ func TestStreamClients(t *testing.T) {
 }
 
 // A stream's client counts like any other, and goes with the connection.
+// Streams that are clients of their own are no data streams, and a client that is gone has
+// none, whatever its connection opens.
+func TestStreamsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t, server.Config{StreamClients: true})
+	c, _ := s.connect(t, "first")
+	own := c.stream()
+	own.ConnectAs("own")
+	assert.Zero(t, s.Stats().Streams)
+	data := c.stream()
+	data.Ping()
+	assert.EqualValues(t, 1, s.Stats().Streams)
+	c.Send(&packet.Disconnect{})
+	s.eventually(t, "the client is gone", func(x server.Stats) bool { return x.Clients == 1 })
+	late := c.l.open(t, false, encode(&packet.Pingreq{}))
+	own.Ping()
+	late.Close()
+	own.Ping()
+	assert.Zero(t, s.Stats().Streams)
+}
+
 func TestStreamClientsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t, server.Config{StreamClients: true, Limits: server.Limits{MaxConnections: 2}})

@@ -37,7 +37,7 @@ func (c *conn) openData(s *endpoint.Stream) {
 		_ = s.SetUrgency(dataUrgency) // ErrClosed: then it does not matter
 	}
 	c.data = append(c.data, d)
-	if c.accepted {
+	if c.accepted && !c.over {
 		d.open()
 	}
 }
@@ -102,6 +102,7 @@ func (d *dataStream) isClient(data []byte) bool {
 
 // becomeClient puts a streamClient in the place of d.
 func (d *dataStream) becomeClient(data []byte, fin bool) {
+	d.end()
 	_ = d.s.SetUrgency(controlUrgency) // ErrClosed: then it does not matter
 	d.c.data = slices.DeleteFunc(d.c.data, func(x *dataStream) bool { return x == d })
 	if m := d.c.openClient(d.s); m != nil {
