@@ -118,6 +118,6 @@ func TestEarlyDataIntoTheVoid(t *testing.T) {
 	defer silent.Close()
 	began := time.Now()
 	reconnect(t, c, accept, packet.Connack{})
-	assert.Less(t, time.Since(began), 500*time.Millisecond)
+	assert.Less(t, time.Since(began), 2*time.Second, "the head start, and what a busy machine adds")
 	require.NoError(t, c.Close())
 }

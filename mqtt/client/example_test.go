@@ -62,7 +62,7 @@ func Example_alwaysConnected() {
 // inProcess is a client of a server in this process; with a URL in Servers in place of Dial it is one
 // of any server.
 func inProcess(o client.Options) (*client.Client, func()) {
-	s, err := server.New(server.Config{QUIC: []string{server.Off}})
+	s, err := server.New(server.Config{QUIC: []string{server.Off}, TCP: []string{"127.0.0.1:0"}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -54,12 +54,12 @@ func (l *link) feed() {
 	ctx := context.Background() // l.done ends every wait
 	err := l.resend(ctx)
 	for err == nil {
-		x := l.c.session.first()
+		x, pub := l.c.session.first()
 		if x == nil {
 			err = l.wait(ctx, l.c.session.queue.filled)
 			continue
 		}
-		err = l.feedOne(ctx, x)
+		err = l.feedOne(ctx, x, pub)
 	}
 	l.c.session.wakeFeeder()
 	var lost *ConnectionLostError
@@ -68,9 +68,10 @@ func (l *link) feed() {
 	}
 }
 
-// feedOne sends the first message of the queue.
-func (l *link) feedOne(ctx context.Context, x *exchange) error {
-	if err := l.limits.check(x.pub, l.version); err != nil {
+// feedOne sends the first message of the queue. What may change of x, when another
+// connection's feeder was faster, is left to the session.
+func (l *link) feedOne(ctx context.Context, x *exchange, pub *packet.Publish) error {
+	if err := l.limits.check(pub, l.version); err != nil {
 		l.c.session.refuse(x, err)
 		return nil
 	}
@@ -84,7 +85,7 @@ func (l *link) feedOne(ctx context.Context, x *exchange) error {
 			return err
 		}
 	}
-	a := l.laneFor(x.pending.topic, x.stream, x.qos)
+	a := l.laneFor(string(pub.Topic), x.stream, x.qos)
 	if a == l.lane || x.qos == 0 { // a stream that stands still must not hold up the others
 		if err := a.out.hasRoom(ctx, a); err != nil && !errors.Is(err, errLaneEnded) {
 			return err
@@ -106,14 +107,15 @@ func (l *link) restoreSubscriptions() {
 
 // subscribeAgain restores one subscription, without waiting for the answer.
 func (l *link) subscribeAgain(a *lane, sub subscribed) error {
-	x := &exchange{kind: packet.SUBSCRIBE, pending: newPending("")}
+	pending := newPending("")
+	x := &exchange{kind: packet.SUBSCRIBE, pending: pending}
 	a, err := l.c.session.begin(a, x)
 	if err != nil {
 		return err
 	}
 	l.c.session.moved(sub.Filter, a)
 	a.out.putNow(&packet.Subscribe{PacketID: x.id, Properties: sub.props, Subscriptions: []packet.Subscription{sub.Subscription}})
-	go l.awaitRestored(x.pending, sub.Filter)
+	go l.awaitRestored(pending, sub.Filter)
 	return nil
 }
 

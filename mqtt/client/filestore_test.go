@@ -247,6 +247,7 @@ func TestKilledProgram(t *testing.T) {
 	}
 	c := queued(t, url, file)
 	require.NoError(t, c.Start())
+	require.NoError(t, c.AwaitConnection(within(t)))
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("%d-%d", os.Getpid(), i)
 		p, err := c.PublishAsync(within(t), Message{Topic: name, QoS: byte(1 + i%2)})

@@ -29,7 +29,7 @@ const (
 	defaultPingTimeout    = 10 * time.Second
 	defaultMaxInflight    = 1024 // more than a bandwidth-delay product needs, little memory
 
-	inboxSize       = 1024    // messages waiting for OnMessage
+	inboxSize       = 128     // messages waiting for OnMessage; some 100 bytes each, per connection
 	outboxSize      = 1 << 20 // bytes waiting to be written before senders have to wait
 	readSize        = 32 << 10
 	closeTimeout    = time.Second // waits at the end: for OnMessage, for the server's end of stream

@@ -83,12 +83,12 @@ func (l *link) publish(ctx context.Context, p *packet.Publish, stream string) (*
 		return nil, err
 	}
 	x := newPublish(p)
-	pending := x.pending
+	pending, pub := x.pending, x.pub
 	a, err := l.c.session.begin(l.laneFor(pending.topic, stream, p.QoS), x)
 	if err == nil {
-		err = a.out.put(ctx, a, x.pub)
+		err = a.out.put(ctx, a, pub)
 		if errors.Is(err, errLaneEnded) && l.c.session.movedFrom(x, a) {
-			err = l.out.put(ctx, l.lane, x.pub)
+			err = l.out.put(ctx, l.lane, pub)
 		} else if errors.Is(err, errLaneEnded) {
 			err = nil // takeOver sends it
 		}

@@ -72,10 +72,16 @@ func (q *queue) release(x *exchange) {
 	if x.qos == 0 {
 		q.qos0--
 	}
-	if q.room != nil {
+	if q.room != nil && q.roomy() {
 		close(q.room)
 		q.room = nil
 	}
+}
+
+// roomy says that those who wait for room should try again: all of them do, so not for
+// each single message.
+func (q *queue) roomy() bool {
+	return q.count <= q.limit.Messages-max(q.limit.Messages/8, 1) && q.bytes <= q.limit.Bytes-q.limit.Bytes/8
 }
 
 func (q *queue) signal() {
@@ -113,14 +119,15 @@ func (s *session) wakeFeeder() {
 	s.queue.signal()
 }
 
-// first is the message that is to be sent next; nil when there is none.
-func (s *session) first() *exchange {
+// first is the message that is to be sent next, with its PUBLISH, which has no identifier
+// yet; nil when there is none.
+func (s *session) first() (*exchange, *packet.Publish) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue.waiting) == 0 {
-		return nil
+		return nil, nil
 	}
-	return s.queue.waiting[0]
+	return s.queue.waiting[0], s.queue.waiting[0].pub
 }
 
 // take makes the first message x one that is sent on lane a. send is called when the

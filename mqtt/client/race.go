@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (c *Client) race(ctx context.Context, urls []string) (won *dialed, rest []s
 		errs = append(errs, d.err)
 		r.next()
 	}
-	return nil, nil, errors.Join(errs...)
+	return nil, nil, cmp.Or(errors.Join(errs...), ctx.Err())
 }
 
 // next dials one more, if there is one and there is time.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -45,6 +46,17 @@ func TestRaceGoesOnAfterRefusal(t *testing.T) {
 	welcome(accept, packet.Connack{})
 	require.NoError(t, receive(t, result))
 	assert.Equal(t, url, c.worked)
+}
+
+// TestRaceWithoutTime: nobody starts, which is an error too.
+func TestRaceWithoutTime(t *testing.T) {
+	c, err := New(Options{Servers: []string{url0}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	won, _, err := c.race(ctx, c.opts.Servers)
+	assert.Nil(t, won)
+	assert.ErrorIs(t, err, context.Canceled)
 }
 
 func TestFallbackServers(t *testing.T) {

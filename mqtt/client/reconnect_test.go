@@ -80,10 +80,10 @@ func TestDisconnectWhileConnecting(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
 	s := accept()
+	expect[*packet.Connect](s)
 	waiting := async(func() error { return c.AwaitConnection(within(t)) })
 	require.NoError(t, c.Disconnect(within(t)))
 	assert.ErrorIs(t, receive(t, waiting), ErrNotConnected)
-	expect[*packet.Connect](s)
 	s.expectEnd()
 	assert.ErrorIs(t, c.Disconnect(within(t)), ErrNotConnected)
 }
@@ -359,4 +359,30 @@ func TestPendingWait(t *testing.T) {
 	assert.Equal(t, packet.ReasonCode(1), code)
 	assert.Equal(t, []packet.ReasonCode{1}, p.Codes())
 	<-p.Done()
+}
+
+// TestQueueWakesInGroups: those who wait for room all try again, so not for each message that leaves.
+func TestQueueWakesInGroups(t *testing.T) {
+	s := newSession(true)
+	s.queue.init(Queue{Messages: 16, Bytes: 1 << 20})
+	var first []*exchange
+	for range 16 {
+		x := newPublish(&packet.Publish{Topic: []byte("a"), QoS: 1})
+		room, err := s.enqueue(x)
+		require.NoError(t, err)
+		require.Nil(t, room)
+		first = append(first, x)
+	}
+	room, err := s.enqueue(newPublish(&packet.Publish{Topic: []byte("a"), QoS: 1}))
+	require.NoError(t, err)
+	require.NotNil(t, room)
+	for i, open := range []bool{false, true} {
+		s.refuse(first[i], ErrNotSupported)
+		select {
+		case <-room:
+			assert.True(t, open, i)
+		default:
+			assert.False(t, open, i)
+		}
+	}
 }

@@ -23,7 +23,7 @@ import (
 func TestSCRAMWithServer(t *testing.T) {
 	credential, err := scram.NewCredential("pencil", 0)
 	require.NoError(t, err)
-	s, err := server.New(server.Config{QUIC: []string{server.Off}, Authenticators: []server.Authenticator{server.SCRAM(scram.Users{"user": credential})}})
+	s, err := server.New(server.Config{QUIC: []string{server.Off}, TCP: []string{"127.0.0.1:0"}, Authenticators: []server.Authenticator{server.SCRAM(scram.Users{"user": credential})}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -50,7 +50,7 @@ func TestServerRestarts(t *testing.T) {
 	require.NoError(t, err)
 	addr := "127.0.0.1:0"
 	run := func() (stop func()) {
-		s, err := server.New(server.Config{QUIC: []string{addr}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
+		s, err := server.New(server.Config{QUIC: []string{addr}, TCP: []string{server.Off}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
 		require.NoError(t, err)
 		addr = s.Addrs().QUIC[0].String()
 		ctx, cancel := context.WithCancel(context.Background())

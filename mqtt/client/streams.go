@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"net"
 	"slices"
@@ -154,6 +155,13 @@ func (l *link) answersOnStream(ctx context.Context) bool {
 	a.nc.Close()
 	if err != nil {
 		l.c.opts.Logger.Debug("the server answers on no further stream", "error", err)
+		if errors.Is(err, errLaneEnded) {
+			err = l.lane.ask(ctx) // is it the stream alone?
+		}
+		var lost *ConnectionLostError
+		if errors.As(err, &lost) {
+			<-l.done // at once: Connect has to see it
+		}
 		return false
 	}
 	l.c.rememberSingle(l.server, false)

@@ -26,7 +26,7 @@ func serve(t *testing.T) client.Options {
 	t.Helper()
 	cert, err := crypto.GenerateDevCert(t.TempDir())
 	require.NoError(t, err)
-	s, err := server.New(server.Config{QUIC: []string{"127.0.0.1:0"}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
+	s, err := server.New(server.Config{QUIC: []string{"127.0.0.1:0"}, TCP: []string{server.Off}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -124,7 +124,8 @@ func (c *Client) request(ctx context.Context, filters []string, pick func(*link)
 // request sends one on this lane.
 func (a *lane) request(ctx context.Context, kind packet.Type, build func(id uint16) packet.Packet) (answer, error) {
 	l := a.link
-	x := &exchange{kind: kind, pending: newPending("")}
+	pending := newPending("")
+	x := &exchange{kind: kind, pending: pending}
 	a, err := l.c.session.begin(a, x)
 	if err != nil {
 		return answer{}, err
@@ -138,10 +139,10 @@ func (a *lane) request(ctx context.Context, kind packet.Type, build func(id uint
 		l.c.session.forget(x)
 		return answer{}, err
 	}
-	if _, err := x.pending.Wait(ctx); err != nil {
+	if _, err := pending.Wait(ctx); err != nil {
 		return answer{}, err
 	}
-	return x.pending.answer, nil
+	return pending.answer, nil
 }
 
 func checkFilters(filters []string) error {
