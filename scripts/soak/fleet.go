@@ -23,6 +23,9 @@ const (
 	atOnce    = 32 // connections that are made at a time in the beginning
 	// poolSize is how many clients have places on the same shared connection.
 	poolSize = 4 * int(kinds)
+	// natKeepAlive is after what silence a client over QUIC sends a PING: behind a NAT that has
+	// given it another address the server cannot reach it before.
+	natKeepAlive = 2 * time.Second
 	// rebindEvery is how often a NAT gives some client another address.
 	rebindEvery = 2 * time.Second
 )
@@ -103,7 +106,7 @@ func (f *fleet) openTLS() (err error) {
 
 func (f *fleet) openNetwork() error {
 	for i := range endpoints {
-		e, err := endpoint.New(endpoint.Config{Workers: workers})
+		e, err := endpoint.New(endpoint.Config{Workers: workers, KeepAlive: natKeepAlive})
 		if err != nil {
 			return err
 		}

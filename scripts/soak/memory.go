@@ -9,8 +9,11 @@ import (
 // What the server may hold, beyond what it had at its start, when all clients are gone.
 // Measured: see doc.go.
 const (
-	goSlack    = 12 << 20 // bytes of Go heap: pools, and maps, which do not shrink
-	cSlack     = 1 << 20  // bytes of ngtcp2's heap
+	// goSlack and goPerClient bound the Go heap, in bytes: pools, and maps, which do not shrink.
+	goSlack     = 8 << 20
+	goPerClient = 4 << 10
+	// cSlack bounds ngtcp2's heap, in bytes: buffers of the workers, which have grown.
+	cSlack     = 1 << 20
 	goroutines = 4
 	files      = 4
 	// rssSlack and rssPerClient bound what the allocators keep of what was in use, in bytes.
@@ -34,7 +37,7 @@ type bound struct {
 // bounds are those after the load, for a server with start before it.
 func bounds(start map[string]float64, clients int) []bound {
 	all := []bound{
-		{"go_heap", start["go_heap"] + goSlack}, {"native_heap", start["native_heap"] + cSlack},
+		{"go_heap", start["go_heap"] + goSlack + goPerClient*float64(clients)}, {"native_heap", start["native_heap"] + cSlack},
 		{"goroutines", start["goroutines"] + goroutines}, {"files", start["files"] + files},
 		{"rss", start["rss"] + rssSlack + rssPerClient*float64(clients)},
 	}
