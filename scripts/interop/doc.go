@@ -9,7 +9,8 @@
 // behind x/net/quic, the tool against a mosquitto broker too. TestMatrix runs the usual QUIC interop cases
 // between package endpoint and each of the QUIC stacks, in both directions. TestHabits has
 // clients that spread their packets over several streams, each as a client in use does (emqtt, NanoNNG,
-// flowsdk, mqtt-lib), written on quic-go and x/net/quic with paho's packets, TestStreamClients those for
+// flowsdk, mqtt-lib), written on quic-go, x/net/quic and quiche
+// (quiche/streams.mjs) with paho's packets, TestStreamClients those for
 // which a stream is a connection (comqtt). At the end three tables are
 // printed: client x case, case x stack, the second as in README.md (TestReadme), and behaviour x client with
 // several streams; they are written

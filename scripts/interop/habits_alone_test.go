@@ -145,9 +145,14 @@ func stalled(t *testing.T, p *place) {
 
 const noteFive = "its five streams are all it has"
 
+const noteQuicheLimit = "@matrixai/quic opens no more streams once one has been refused"
+
 func opensMore(h habit) (bool, string) {
-	if h.afterConnect != nil {
+	switch {
+	case h.afterConnect != nil:
 		return false, noteFive
+	case h.quiche:
+		return false, noteQuicheLimit
 	}
 	return true, ""
 }
@@ -263,7 +268,7 @@ func disconnectAndClose(t *testing.T, p *place) {
 	watch.ping()
 }
 
-const noteRebinds = "x/net/quic has no migration: a NAT gives it another port"
+const noteRebinds = "this stack has no migration: a NAT gives it another port"
 
 func migratesOrRebinds(h habit) (bool, string) {
 	if h.noMigration {

@@ -30,6 +30,8 @@ type habit struct {
 	early bool
 	// noMigration: its stack cannot migrate.
 	noMigration bool
+	// quiche: it is on quiche, which hands out no tickets.
+	quiche bool
 	// datagrams: it sends QoS 0 in datagrams.
 	datagrams bool
 }

@@ -46,12 +46,15 @@ func resetCode(t *testing.T, err error) uint64 {
 	t.Helper()
 	var ofGo *quic.StreamError
 	var ofX xquic.StreamError
+	var ofQuiche quicheReset
 	switch {
 	case errors.As(err, &ofGo):
 		require.True(t, ofGo.Remote)
 		return uint64(ofGo.ErrorCode)
 	case errors.As(err, &ofX):
 		return uint64(ofX)
+	case errors.As(err, &ofQuiche):
+		return uint64(ofQuiche)
 	}
 	require.Fail(t, "want a reset of the stream", "got %v", err)
 	return 0

@@ -50,3 +50,9 @@ func quicheTo(addr string) dialer {
 		return c, nil
 	}
 }
+
+// TestQuicheHabits: a client with several streams, as emqtt uses them.
+func TestQuicheHabits(t *testing.T) {
+	npmInstall(t, "quiche")
+	runHabits(t, habits()[len(habits())-1:])
+}
