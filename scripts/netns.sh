@@ -4,7 +4,7 @@
 #   scripts/netns.sh check        says on stderr what this machine lacks for them, with status 1
 #   scripts/netns.sh run [FLAGS]  checks, then go test with FLAGS; the namespaces are removed in any case
 #
-# Needs root, ip, tc, nft and conntrack (scripts/deps.sh netns), and a kernel with veth, tbf and nf_tables with NAT.
+# Needs root, ip, tc, nft and conntrack (scripts/deps.sh netns), and a kernel with veth, TUN, tbf and nf_tables with NAT.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/netns"
 PATH=$PATH:/usr/sbin:/sbin
@@ -33,6 +33,7 @@ check() {
   ../deps.sh netns || stop "scripts/deps.sh netns failed"
   try "namespaces (ip netns add)" ip netns add "$prefix-check"
   try "veth pairs" ip -n "$prefix-check" link add one type veth peer name two
+  try "TUN devices" ip -n "$prefix-check" tuntap add name three mode tun
   try "tc tbf" ip netns exec "$prefix-check" tc qdisc add dev one root tbf rate 1mbit burst 8kb limit 100kb
   try "nftables with numgen and ECN" nft_try "add table inet t
 add chain inet t c { type filter hook forward priority 0; }

@@ -10,6 +10,9 @@
 // them: loss by nft, rate by tbf, NAT rebinding, MTU, uplinks. For migration the
 // test binary plays both ends with package endpoint (-role).
 //
+// For latencies under loss beside TCP a relay between TUN devices is the path: it takes time
+// without tc netem, which not every kernel has.
+//
 // scripts/netns.sh runs the tests, says why when it can not, and removes the
 // namespaces in any case.
 package netns

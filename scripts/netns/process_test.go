@@ -114,13 +114,19 @@ func (p *process) forget() { p.update(func() { p.lines = nil }) }
 // finish waits for the end of a program that has to succeed.
 func (p *process) finish() {
 	p.t.Helper()
+	p.ends(patience)
+}
+
+// ends is finish for a program that may take longer.
+func (p *process) ends(limit time.Duration) {
+	p.t.Helper()
 	p.in.Close()
 	done := make(chan error, 1)
 	go func() { done <- p.cmd.Wait() }()
 	select {
 	case err := <-done:
 		require.NoError(p.t, err, "%v: %s", p.cmd.Args, p.errors.String())
-	case <-time.After(patience):
+	case <-time.After(limit):
 		require.FailNow(p.t, "does not end", "%v", p.cmd.Args)
 	}
 }

@@ -24,12 +24,12 @@ import (
 // The test binary starts itself in a namespace as a server or a client of package
 // endpoint: -role NAME -dir DIR -addr ADDR.
 var (
-	role = flag.String("role", "", "play this role instead of running tests: echo, mover, follower")
+	role = flag.String("role", "", "play this role instead of running tests: echo, mover, follower, relay")
 	dir  = flag.String("dir", "", "directory of the development certificate")
 	addr = flag.String("addr", "", "address of the server")
 )
 
-var roles = map[string]func() error{"echo": echo, "mover": mover, "follower": follower}
+var roles = map[string]func() error{"echo": echo, "mover": mover, "follower": follower, "relay": relay}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
