@@ -85,6 +85,7 @@ func Dial(ctx context.Context, url string, opts Options) (*Client, error) {
 		return nil, err
 	}
 	if _, err := c.Connect(ctx); err != nil {
+		c.Close() // Queue.File is free for the next attempt
 		return nil, err
 	}
 	return c, nil

@@ -181,6 +181,15 @@ func TestFileQueueCutOff(t *testing.T) {
 	assert.ErrorContains(t, err, "ClientID")
 }
 
+// A Dial that fails leaves the file to the next one.
+func TestDialThatFailsLeavesTheFile(t *testing.T) {
+	opts := Options{ClientID: "me", Reconnect: true, Queue: Queue{File: filepath.Join(t.TempDir(), "queue")}}
+	for range 2 {
+		_, err := Dial(within(t), url0, opts)
+		assert.ErrorContains(t, err, "refused")
+	}
+}
+
 const url0 = "mqtt://127.0.0.1:1"
 
 // TestFileQueueIsCompacted: the file does not grow with what has been delivered.
