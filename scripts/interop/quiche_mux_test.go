@@ -158,9 +158,15 @@ func (m *quicheMux) open(ctx context.Context, uni bool) (muxStream, error) {
 	}
 }
 
+// end waits for the end of the process.
 func (m *quicheMux) end(code uint64) {
 	m.say(0, 'c', uint32(code), nil)
 	m.p.in.Close()
+	select {
+	case <-m.p.ended:
+	case <-time.After(2 * time.Second):
+		m.p.cmd.Process.Kill()
+	}
 }
 
 func (m *quicheMux) closed(ctx context.Context) (uint64, error) {
