@@ -21,6 +21,8 @@ func (f *target) connect(c *console, address string, o client.Options) (*client.
 	switch {
 	case err == nil:
 		return conn, nil
+	case errors.Is(c.Err(), context.DeadlineExceeded): // -W
+		return nil, &failed{exitTimeout, fmt.Errorf("no connection in time: %w%s", err, f.connectHint(err))}
 	case c.Err() != nil:
 		return nil, errInterrupted
 	}

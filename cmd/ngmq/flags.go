@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -48,13 +49,23 @@ func (p *problems) check(wrong bool, text string) {
 	}
 }
 
-// readable finds files that cannot be opened.
-func (p *problems) readable(files ...string) {
-	for _, file := range files {
-		if _, err := os.Stat(file); file != "" && err != nil {
-			*p = append(*p, err)
-		}
+// readable finds a file that cannot be opened.
+func (p *problems) readable(flag, file string) (text []byte) {
+	if file == "" {
+		return nil
 	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		*p = append(*p, fmt.Errorf("%s: %w", flag, err))
+	}
+	return text
+}
+
+// certificates finds a file that can be opened and has none.
+func (p *problems) certificates(flag, file string) {
+	text := p.readable(flag, file)
+	p.check(text != nil && !x509.NewCertPool().AppendCertsFromPEM(text),
+		flag+": "+file+" has no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
 }
 
 // validate finds what kong cannot know.
@@ -64,7 +75,9 @@ func (f *target) validate(c *console) problems {
 	}
 	var wrong problems
 	wrong.check((f.Cert == "") != (f.Key == ""), "--cert and --key go together")
-	wrong.readable(f.CAFile, f.Cert, f.Key)
+	wrong.certificates("--cafile", f.CAFile)
+	wrong.certificates("--cert", f.Cert)
+	wrong.readable("--key", f.Key)
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
 	return wrong
@@ -93,6 +106,9 @@ func splitTopic(address string) (server, topic string, err error) {
 	u, err := url.Parse(inTopics.Replace(address))
 	if err != nil {
 		return "", "", fmt.Errorf("--url: %w", err)
+	}
+	if u.Scheme == "" {
+		return "", "", fmt.Errorf("--url: %q says not which protocol: put quic://, mqtt:// or mqtts:// before it", address)
 	}
 	topic = strings.TrimPrefix(u.Path, "/")
 	u.Path, u.RawPath = "", ""

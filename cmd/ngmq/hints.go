@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
@@ -15,14 +19,22 @@ import (
 var mosquittoOnly = []string{"-A", "-S", "--capath", "--ciphers", "--keyform", "--proxy", "--psk", "--psk-identity",
 	"--tls-alpn", "--tls-engine", "--tls-engine-kpass-sha1", "--tls-version"}
 
-// useHint says where to read about wrong use.
-func useHint(args []string, err error) string {
-	for _, flag := range mosquittoOnly {
-		if slices.Contains(args, flag) && strings.Contains(err.Error(), "unknown flag "+flag) {
-			return ": mosquitto has " + flag + ", ngmq has not: leave it out"
-		}
+// unknownShort is what kong says about a short flag: its suggestions are all there are.
+var unknownShort = regexp.MustCompile(`^(unknown flag (-\w)), did you mean .*`)
+
+// wrongUse is an error of the command line with the way out.
+func wrongUse(err error) string {
+	text := unknownShort.ReplaceAllString(err.Error(), "$1")
+	flag, unknown := strings.CutPrefix(text, "unknown flag ")
+	if flag, _, _ = strings.Cut(flag, ","); unknown && slices.Contains(mosquittoOnly, flag) {
+		return text + ": mosquitto has " + flag + ", ngmq has not: leave it out"
 	}
-	return " (see ngmq --help)"
+	command := "ngmq"
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) && parsing.Context.Selected() != nil {
+		command += " " + manualName(parsing.Context.Selected())
+	}
+	return text + " (see " + command + " --help)"
 }
 
 // refusalHint says what to do about a refused connection.
@@ -47,9 +59,17 @@ func (f *target) connectHint(err error) string {
 	if strings.Contains(text, "certificate") && !f.Insecure {
 		return f.certificateHint(text)
 	}
+	var name *net.DNSError
+	var malformed *packet.Error
 	switch {
 	case handshakeTimeout(err), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
 		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
+	case errors.As(err, &name):
+		return "\n  is " + name.Name + " the right name, and does this machine have a network?"
+	case errors.As(err, &malformed):
+		return "\n  what answers does not speak MQTT: is this the port of the server, and the protocol of this port?"
+	case strings.Contains(text, "404 not found"):
+		return "\n  most servers, ngmqd too, have MQTT at the path /mqtt"
 	case errors.Is(err, syscall.EMFILE):
 		return "\n  the system allows this process no more sockets: raise the limit with ulimit -n"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -37,7 +37,7 @@ const (
 	exitTimeout  = 27 // sub -W
 )
 
-const description = `MQTT client for QUIC, TCP and TLS.
+const description = `MQTT client for QUIC, TCP, TLS, WebSocket and Unix sockets.
 
 Exit status: 0 done, 1 wrong use, 5 refused by the broker, 7 connection lost, 14 cannot connect, 27 timeout (sub -W). ngmq help COMMAND tells more.`
 
@@ -54,6 +54,7 @@ type cli struct {
 	Manual     helpCommand       `cmd:"" name:"help" help:"Show the manual of a command: description, flags, examples, exit status."`
 	Version    showVersion       `cmd:"" help:"Show the versions of ngmq, ngtcp2 and OpenSSL, or that QUIC is not in this build."`
 	Help       helpFlag          `help:"Show help (-h is the host)."`
+	AskVersion versionFlag       `name:"version" help:"The same as the command version."`
 }
 
 // helpFlag is kong's help flag without its short form: -h is the host, as
@@ -67,6 +68,15 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	}
 	ctx.Exit(exitOK)
 	return nil
+}
+
+// versionFlag is --version of mosquitto's clients, for every command.
+type versionFlag bool
+
+// BeforeReset shows the versions instead of running a command.
+func (versionFlag) BeforeReset(ctx *kong.Context) error {
+	defer ctx.Exit(exitOK)
+	return showVersion{}.Run(&console{stdout: ctx.Stdout})
 }
 
 // console is what a command talks to.
@@ -101,7 +111,7 @@ func run(c *console, args []string) int {
 		return exit
 	}
 	if err != nil {
-		c.warnf("%v%s", err, useHint(args, err))
+		c.warnf("%s", wrongUse(err))
 		return exitUsage
 	}
 	return status(c, ctx.Run(c))

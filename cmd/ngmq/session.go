@@ -96,7 +96,7 @@ func (f *connection) options(c *console) client.Options {
 	o.Version, o.ClientID, o.ResumeSession, o.SessionExpiry = packet.Version(f.Protocol), f.clientID(), f.Persist, f.sessionExpiry()
 	o.KeepAlive, o.MaxInflight = time.Duration(f.KeepAlive)*time.Second, f.MaxInflight
 	o.Reconnect, o.Fallback = f.Reconnect, f.Fallback
-	if f.Reconnect {
+	if f.Reconnect && !f.Debug { // the log has it with -d
 		o.OnError = func(err error) { c.warnf("%v", err) }
 	}
 	if f.KeepAlive == 0 {

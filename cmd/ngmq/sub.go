@@ -91,10 +91,13 @@ func outcome(c *console, ctx context.Context, err error) error {
 	switch {
 	case c.Err() != nil:
 		return nil
-	case ctx.Err() != nil:
-		return &failed{exitTimeout, nil}
+	case ctx.Err() == nil:
+		return err
 	}
-	return err
+	if late := (*failed)(nil); errors.As(err, &late) && late.status == exitTimeout {
+		return late
+	}
+	return &failed{exitTimeout, nil}
 }
 
 // run connects, subscribes and waits for the end. The context of c ends with -W.
@@ -103,12 +106,9 @@ func (s *subCommand) run(c *console, address string, out *printer) error {
 	lost := make(chan error, 1)
 	o := s.options(c)
 	o.OnMessage = r.receive
-	o.OnConnectionLost = func(err error) {
-		if s.Reconnect {
-			c.warnf("connection lost: %v", err)
-			return
-		}
-		lost <- err
+	o.OnConnectionLost = func(err error) { lost <- err }
+	if s.Reconnect {
+		tellReconnects(c, &o)
 	}
 	conn, err := s.connect(c, address, o)
 	if err != nil {
@@ -126,6 +126,21 @@ func (s *subCommand) run(c *console, address string, out *printer) error {
 		return &failed{exitLost, fmt.Errorf("connection lost: %w", err)}
 	case <-c.Done():
 		return c.Err()
+	}
+}
+
+// tellReconnects tells the user when the connection is lost and when it is back.
+func tellReconnects(c *console, o *client.Options) {
+	away := false // the client calls both functions by one goroutine
+	o.OnConnectionLost = func(err error) {
+		away = true
+		c.warnf("connection lost: %v", err)
+	}
+	o.OnConnected = func(packet.Connack) {
+		if away {
+			c.warnf("connected again")
+		}
+		away = false
 	}
 }
 

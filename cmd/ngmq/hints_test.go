@@ -1,0 +1,44 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWrongUseNamesTheCommand(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.pem")
+	require.NoError(t, os.WriteFile(none, []byte("no certificate"), 0o600))
+	for line, want := range map[string]string{
+		"pub -t a -m x -A 127.0.0.1":           "ngmq: unknown flag -A: mosquitto has -A, ngmq has not: leave it out\n",
+		"sub -t a -J":                          "ngmq: unknown flag -J (see ngmq sub --help)\n",
+		"bench conn --cout 1":                  "(see ngmq bench conn --help)\n",
+		"pub -t a -m x --cafile " + none:       "--cafile: " + none + " has no certificate in PEM form",
+		"pub -t a -m x --cafile " + none + "x": "--cafile: open " + none + "x",
+		"pub -t a -m x --url 127.0.0.1":        `--url: "127.0.0.1" says not which protocol: put quic://`,
+	} {
+		got := ngmq(t.Context(), "", strings.Fields(line)...)
+		assert.Equal(t, exitUsage, got.status, line)
+		assert.Contains(t, got.stderr, want, line)
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	assert.Equal(t, ngmq(t.Context(), "", "version"), ngmq(t.Context(), "", "--version"))
+	assert.Equal(t, ngmq(t.Context(), "", "version"), ngmq(t.Context(), "", "pub", "--version"))
+}
+
+// sub -W says so when it has not even connected.
+func TestTimeoutWithoutConnection(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	got := ngmq(t.Context(), "", "sub", "-t", "a", "-W", "0.05", "--url", "mqtt://"+silent.Addr().String())
+	assert.Equal(t, exitTimeout, got.status)
+	assert.Contains(t, got.stderr, "no connection in time")
+}
