@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -106,6 +107,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Description(description),
 		flagDefaults,
 		kong.DefaultEnvars("NGMQ"),
+		kong.Help(printHelp),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exit = status }),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
@@ -117,7 +119,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case exit >= 0: // --help has been shown
 		return exit
 	case err != nil:
-		fmt.Fprintf(stderr, "ngmqd: %s; see ngmqd --help\n", err)
+		fmt.Fprintf(stderr, "ngmqd: %s; see %s --help\n", err, strings.TrimSpace("ngmqd "+selected(err)))
 		return 1
 	}
 	if cmd.Command() == "serve" {
@@ -160,7 +162,7 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 		Version: "ngmqd " + ownVersion(),
 	}
 	if err := errors.Join(c.Path.apply(&cfg), c.Protocol.apply(&cfg)); err != nil {
-		return err
+		return fmt.Errorf("cannot start:\n%w%s", errors.Join(err, cfg.Validate()), flagsUnderMake())
 	}
 	srv, err := server.New(cfg)
 	if err != nil {

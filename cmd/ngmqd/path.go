@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,12 +11,16 @@ import (
 	"github.com/ngmq/ngmq/server"
 )
 
+// defaultNonce is --quic-lb-nonce, in bytes: 2^64 Connection IDs before one of a server can
+// come twice.
+const defaultNonce = 8
+
 // pathFlags are the flags about the ways of QUIC clients to the server: streams, load
 // balancers and addresses that change.
 type pathFlags struct {
 	QuicLBServerID     string           `name:"quic-lb-server-id" placeholder:"HEX" help:"Server ID, 1 to 15 bytes, that a load balancer finds in QUIC Connection IDs (QUIC-LB), different at each server. Default: none, Connection IDs are not for load balancers."`
 	QuicLBConfig       uint8            `name:"quic-lb-config" placeholder:"N" default:"0" help:"Config rotation bits of QUIC-LB, 0 to 6. Default: ${default}."`
-	QuicLBNonce        int              `name:"quic-lb-nonce" placeholder:"BYTES" default:"8" help:"Length of the nonce of QUIC-LB, 4 to 18 bytes. Default: ${default}."`
+	QuicLBNonce        int              `name:"quic-lb-nonce" placeholder:"BYTES" help:"Length of the nonce of QUIC-LB, 4 to 18 bytes. Default: 8."`
 	QuicLBKeyFile      string           `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them. Without it server IDs can be read by everybody."`
 	StreamClients      bool             `help:"Serve QUIC clients for which every stream is an MQTT connection of its own, with its own CONNECT."`
 	SingleSubscription bool             `help:"A QUIC client that subscribes to a filter on a second stream gets the messages there alone, not a copy on each stream."`
@@ -31,8 +36,8 @@ func (f *pathFlags) apply(c *server.Config) error {
 	c.QoSPriority, c.Datagrams = f.QosPriority, f.Datagrams
 	c.StreamClients, c.SingleSubscription = f.StreamClients, f.SingleSubscription
 	if f.QuicLBServerID == "" {
-		if f.QuicLBKeyFile != "" {
-			return errors.New("--quic-lb-key-file: needs --quic-lb-server-id")
+		if f.QuicLBKeyFile != "" || f.QuicLBConfig != 0 || f.QuicLBNonce != 0 {
+			return errors.New("--quic-lb-config, --quic-lb-nonce, --quic-lb-key-file: have no effect without --quic-lb-server-id; give one")
 		}
 		return nil
 	}
@@ -41,7 +46,7 @@ func (f *pathFlags) apply(c *server.Config) error {
 		return fmt.Errorf("--quic-lb-server-id: %w; use two hexadecimal digits per byte, such as 0a01", err)
 	}
 	key, err := readKey(f.QuicLBKeyFile)
-	c.LoadBalancer = &server.LoadBalancer{ID: f.QuicLBConfig, ServerID: id, NonceLen: f.QuicLBNonce, Key: key}
+	c.LoadBalancer = &server.LoadBalancer{ID: f.QuicLBConfig, ServerID: id, NonceLen: cmp.Or(f.QuicLBNonce, defaultNonce), Key: key}
 	return err
 }
 
@@ -52,7 +57,7 @@ func readKey(name string) ([]byte, error) {
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--quic-lb-key-file: %w", err)
+		return nil, fmt.Errorf("--quic-lb-key-file: %w; make it with openssl rand -hex 16", err)
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) == 0 {

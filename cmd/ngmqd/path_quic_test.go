@@ -31,7 +31,8 @@ func TestPathFlags(t *testing.T) {
 	require.NoError(t, os.WriteFile(key, []byte("no key"), 0o600))
 	for want, f := range map[string]pathFlags{
 		"two hexadecimal digits per byte": {QuicLBServerID: "xyz"},
-		"needs --quic-lb-server-id":       {QuicLBKeyFile: key},
+		"without --quic-lb-server-id":     {QuicLBKeyFile: key},
+		"have no effect":                  {QuicLBConfig: 3},
 		"openssl rand -hex 16":            {QuicLBServerID: "01", QuicLBKeyFile: key},
 		"no such file":                    {QuicLBServerID: "01", QuicLBKeyFile: key + "2"},
 	} {

@@ -43,7 +43,7 @@ func (c *credential) Run(stdin io.Reader, stdout io.Writer) error {
 func readUsers(name string) (scram.Users, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--scram-users: %w", err)
+		return nil, fmt.Errorf("--scram-users: %w; make its lines with ngmqd credential USER", err)
 	}
 	users := scram.Users{}
 	for i, line := range strings.Split(string(text), "\n") {
