@@ -20,6 +20,7 @@ func (f *target) connect(c *console, address string, o client.Options) (*client.
 	conn, err := client.Dial(c, address, o)
 	switch {
 	case err == nil:
+		f.log(c).Debug("connected", "server", redactedURL(conn.Stats().Server), "session_present", conn.Connack().SessionPresent)
 		return conn, nil
 	case errors.Is(c.Err(), context.DeadlineExceeded): // -W
 		return nil, &failed{exitTimeout, fmt.Errorf("no connection in time: %w%s", err, f.connectHint(err))}

@@ -148,9 +148,17 @@ func (f *target) options(c *console) client.Options {
 		o.Password = []byte(f.Password)
 	}
 	if f.Debug {
-		o.Logger = slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.Logger = f.log(c)
 	}
 	return o
+}
+
+// log is where -d shows what happens.
+func (f *target) log(c *console) *slog.Logger {
+	if !f.Debug {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // warn tells what the user should know about the flags.

@@ -42,3 +42,11 @@ func TestTimeoutWithoutConnection(t *testing.T) {
 	assert.Equal(t, exitTimeout, got.status)
 	assert.Contains(t, got.stderr, "no connection in time")
 }
+
+// -d names the server that was reached, without its password.
+func TestDebugNamesTheServer(t *testing.T) {
+	b := startLoopback(t)
+	got := ngmq(t.Context(), "", "pub", "-d", "-m", "x", "--url", "mqtt://me:secret@"+b.addr+"/a")
+	assert.Equal(t, exitOK, got.status)
+	assert.Contains(t, got.stderr, "msg=connected server=mqtt://me:xxxxx@"+b.addr)
+}

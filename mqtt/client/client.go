@@ -201,7 +201,6 @@ func (c *Client) connectOver(ctx context.Context, d *dialed) (*link, error) {
 	}
 	c.note(d.url)
 	c.opts.Metrics.Connected(redacted(d.url), time.Since(d.began))
-	c.opts.Logger.Debug("mqtt connection begins", "server", redacted(d.url), "session_present", ack.SessionPresent)
 	return l, nil
 }
 
