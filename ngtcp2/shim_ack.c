@@ -94,23 +94,19 @@ void shim_ack_written(shim_conn *c, const ngtcp2_conn_info *info) {
 }
 
 // shim_ack_expiry: with nothing in flight there is no other timer of ngtcp2 that
-// could not wait as long.
+// could not wait as long. Its own for the ACK may be off: a pause that ended after it
+// was due has cancelled it (shim_now).
 uint64_t shim_ack_expiry(shim_conn *c, uint64_t expiry) {
-  const ngtcp2_transport_params *p;
+  const ngtcp2_transport_params *p = ngtcp2_conn_get_local_transport_params2(c->conn);
   ngtcp2_conn_info info;
-  uint64_t until;
+  uint64_t delay = c->ack.quick ? QUICK : p->max_ack_delay / HOLD_DEN * HOLD_NUM;
+  uint64_t until = c->ack.since + delay;
   if (c->ack.state != HELD) {
     return expiry;
   }
-  if (c->ack.quick) {
-    until = c->ack.since + QUICK;
-    return expiry < until ? expiry : until;
-  }
   ngtcp2_conn_get_conn_info2(c->conn, &info);
-  if (info.bytes_in_flight > 0) {
-    return expiry;
+  if (info.bytes_in_flight == 0 && !c->ack.quick) {
+    return until;
   }
-  p = ngtcp2_conn_get_local_transport_params2(c->conn);
-  until = c->ack.since + p->max_ack_delay / HOLD_DEN * HOLD_NUM;
-  return expiry > until ? expiry : until;
+  return expiry < until ? expiry : until;
 }

@@ -1,0 +1,36 @@
+package ngtcp2
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// An acknowledgement that waits has a deadline, also when its timer was due while a pause
+// between bursts ended: the caller may read first and look at the clock then.
+func TestAckThatWaitsHasADeadline(t *testing.T) {
+	p := connect(t, options{sset: func(s *Settings) { s.AckThresh = 100 }})
+	id := p.c.open()
+	p.c.write(id, []byte("first"), false)
+	p.runFor(2 * time.Second)
+
+	const apart = testDelay * 4 / 5
+	p.c.write(id, []byte("a"), false)
+	p.flush(p.c)
+	p.now = p.now.Add(apart)
+	p.c.write(id, []byte("b"), false)
+	p.flush(p.c)
+	p.now = p.now.Add(testDelay - apart)
+	since := p.now
+	p.s.write(id, make([]byte, 5000), false) // a pause follows, longer than ngtcp2's delay of ACKs
+	p.flush(p.s)
+	p.deliver(p.c, p.s)
+	p.flush(p.s)
+	assert.Equal(t, "firsta", string(p.s.data[id]))
+	p.now = since.Add(apart)
+	p.deliver(p.c, p.s)
+	p.flush(p.s)
+	assert.Equal(t, "firstab", string(p.s.data[id]))
+	assert.LessOrEqual(t, p.s.conn.Expiry(), since.Add(DefaultTransportParams().MaxAckDelay))
+}
