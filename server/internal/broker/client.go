@@ -56,6 +56,7 @@ type Client struct {
 	closing atomic.Bool             // the connection is over; written under mu
 	streams atomic.Int32            // data streams that are open
 	timer   timer                   // CONNECT deadline, then keep alive
+	routing sync.Mutex              // held by the owner while it routes a message, see forward
 
 	mu       sync.Mutex
 	last     []byte // the packet after which nothing may be sent [MQTT-3.14.4-1]

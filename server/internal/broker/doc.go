@@ -94,7 +94,8 @@
 // shares.mu, then timers.mu, shareGroup.mu and the locks of topic.Tree and of a store. Client.mu and
 // addresses.mu are taken alone. Never two Session.mu or two Client.mu at a time.
 // No lock is held while a handler, Transport or Sink is called, or while a message is
-// routed. So a takeover between two owners cannot deadlock, and a slow receiver
+// routed, but Client.routing of its publisher, outside of all others: a takeover waits for
+// that, with no lock. So a takeover between two owners cannot deadlock, and a slow receiver
 // never holds up a publisher: its queue fills, and what is beyond the limit is dropped
 // and counted.
 package broker

@@ -64,9 +64,13 @@ type transport struct {
 	closed bool
 	code   packet.ReasonCode
 	info   ConnInfo
+	onWake func() // set before the first message; nil: nothing
 }
 
 func (t *transport) Wake() {
+	if t.onWake != nil {
+		t.onWake()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.wakes++

@@ -48,17 +48,31 @@ func (c *Client) onPublish(p *packet.Publish) error {
 		return c.refusePublish(p, err)
 	}
 	defer m.Release()
-	if p.QoS == 2 {
-		if err := c.session.remember(c, p.PacketID); err != nil {
-			return err
+	receivers, err := c.forward(m, p.PacketID)
+	if err != nil {
+		return err
+	}
+	return c.ackPublish(p, receivers)
+}
+
+// forward routes m, one of QoS 1 or 2 only if c has its session still, and notes one of QoS 2:
+// all that in one step for a takeover, which waits for it. So what the client sends again on
+// its next connection is not ahead of what came before it [MQTT-4.6.0-5], nor does any of it
+// come late.
+func (c *Client) forward(m *Message, id uint16) (receivers int, err error) {
+	c.routing.Lock()
+	defer c.routing.Unlock()
+	if m.qos > 0 {
+		if err := c.session.remember(c, id, m.qos); err != nil {
+			return 0, err
 		}
 	}
 	if c.deferrer != nil && c.b.handlerOrder.Load() == 0 {
 		m.feeder = c
 	}
-	receivers := c.b.route(m)
+	receivers = c.b.route(m)
 	m.feeder = nil
-	return c.ackPublish(p, receivers)
+	return receivers, nil
 }
 
 // wellFormed reports whether a payload is UTF-8 when its Payload Format Indicator says
@@ -155,7 +169,7 @@ func transient(err error) bool {
 // its PUBREL, a QoS 2 message sent again is not looked at again [MQTT-4.3.3-10].
 func (c *Client) swallow(p *packet.Publish) error {
 	if p.QoS == 2 {
-		if err := c.session.remember(c, p.PacketID); err != nil {
+		if err := c.session.remember(c, p.PacketID, p.QoS); err != nil {
 			return err
 		}
 	}
@@ -177,16 +191,18 @@ func (s *Session) knows(c *Client, p *packet.Publish) (bool, error) {
 	return known, nil
 }
 
-// remember notes the packet identifier of an accepted QoS 2 message. When the session
+// remember notes the packet identifier of an accepted message, if it has QoS 2. When the session
 // has been taken over meanwhile the message must not be delivered: the client sends
 // it again on its new connection.
-func (s *Session) remember(c *Client, id uint16) error {
+func (s *Session) remember(c *Client, id uint16, qos byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != c {
 		return errTakenOver
 	}
-	s.in.add(c.current.id, id)
+	if qos == 2 {
+		s.in.add(c.current.id, id)
+	}
 	return nil
 }
 

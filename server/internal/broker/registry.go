@@ -25,6 +25,7 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 	if before.client != nil {
 		b.count.takeovers.Add(1)
 		before.client.kick(packet.SessionTakenOver, "another connection with this client identifier")
+		before.client.finishRouting()
 	}
 	before.free()
 	c.session.rehome()
@@ -39,6 +40,13 @@ func (b *Broker) attach(c *Client, p *attachment) (present bool, err error) {
 		b.callSession(c.info.ID, SessionCreated)
 	}
 	return present, nil
+}
+
+// finishRouting waits until the message that c may be routing is with all its receivers. c has
+// lost its session, and routes no further one of QoS 1 or 2.
+func (c *Client) finishRouting() {
+	c.routing.Lock()
+	defer c.routing.Unlock()
 }
 
 // claim finds the session, ends it, makes it and gives it to c in one step under b.mu;

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -365,6 +366,43 @@ func TestTakeoverDuringPublish(t *testing.T) {
 	fresh.send(&packet.Publish{Topic: []byte("t"), QoS: 2, PacketID: 1, Dup: true})
 	expect[*packet.Pubrec](fresh)
 	expect[*packet.Publish](s)
+}
+
+// A takeover while the old connection delivers a message waits for it: what the client sends
+// next on the new one comes after.
+func TestTakeoverWaitsForMessage(t *testing.T) {
+	for _, qos := range []byte{1, 2} {
+		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
+			w := newWorld(t)
+			old := w.connect(packet.V50, "pub", expiry(100))
+			sub := w.connect(packet.V50, "sub")
+			sub.subscribe(2, "t")
+			delivering, release, connected := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			sub.tr.onWake = sync.OnceFunc(func() { close(delivering); <-release })
+			sent := make(chan struct{})
+			go func() {
+				old.send(pub("t", "1", qos, 1))
+				close(sent)
+			}()
+			<-delivering
+			next := w.dial(packet.V50)
+			go func() {
+				next.send(&packet.Connect{ClientID: "pub", Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, 100)})
+				close(connected)
+			}()
+			require.Eventually(t, func() bool { old.tr.mu.Lock(); defer old.tr.mu.Unlock(); return old.tr.closed }, 10*time.Second, time.Millisecond)
+			select {
+			case <-connected:
+				assert.Fail(t, "the session is taken over while a message is on its way")
+			case <-time.After(30 * time.Millisecond):
+			}
+			close(release)
+			<-connected
+			<-sent
+			next.send(pub("t", "2", qos, 2))
+			assert.Equal(t, []string{"1", "2"}, payloads(sub.take()))
+		})
+	}
 }
 
 // A takeover with Clean Start in the middle of a SUBSCRIBE leaves no subscription of
