@@ -30,6 +30,7 @@ type Client struct {
 	conn       *ConnInfo           // of t, once it has been needed
 	info       *ClientInfo         // from CONNECT on
 	aliasBytes int                 // of topic names, by Stream.setAlias on data streams
+	begun      int                 // of all Stream.begun, in bytes
 	terse      bool                // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
 	answer     packet.Properties   // of the Connect handler, for the CONNACK
 	auth       *authentication     // nil without enhanced authentication
@@ -144,7 +145,7 @@ func (c *Client) feed(st *Stream, chunk []byte, n int) (err error) {
 	for !c.closing.Load() {
 		p, err := st.decoder.Next()
 		if p == nil && err == nil {
-			return nil
+			return st.wait()
 		}
 		if err == nil {
 			err = c.handle(p)

@@ -38,6 +38,7 @@ type Stream struct {
 	decoder packet.Decoder
 	aliases [][]byte // topic names by Topic Alias - 1
 	highest int8     // see QoS, and 1 more; 0 = none
+	begun   int      // bytes of a packet that is not complete; of a data stream
 
 	// Of a data stream with subscriptions. Written under Session.mu.
 	out         *outlet // nil = none yet
@@ -58,6 +59,11 @@ func (e *StreamError) Error() string { return "stream: " + e.Reason }
 // aliases that it sets on data streams: as much as 16 of the longest ones on the control
 // stream.
 const maxStreamAliases = 1 << 20
+
+// incompletePackets is how many packets of MaxPacketSize, in bytes, may be there in part on
+// the data streams of a client together: a few large ones at a time are what streams are
+// for, one on each of them would be a lot of memory.
+const incompletePackets = 4
 
 // OpenStream makes a data stream. The CONNECT of the client has been accepted (see Info);
 // until then the owner holds back what comes on other streams. id is not 0 and no other
@@ -102,6 +108,7 @@ func (st *Stream) Closed() {
 	for _, name := range st.aliases {
 		c.aliasBytes -= len(name)
 	}
+	c.begun -= st.begun
 	st.decoder, st.aliases = packet.Decoder{}, nil
 	c.wake()
 }
@@ -132,6 +139,20 @@ func (st *Stream) carries(t packet.Type) error {
 		}
 	}
 	return &Error{Code: packet.ProtocolError, Reason: t.String() + " is not legal on this stream"}
+}
+
+// wait counts the part that is here of a packet that is not complete.
+func (st *Stream) wait() error {
+	if st.isControl() || st.id == datagramStream {
+		return nil
+	}
+	c, n := st.c, st.decoder.Buffered()
+	c.begun += n - st.begun
+	st.begun = n
+	if n > 0 && c.begun > incompletePackets*c.b.cfg.MaxPacketSize {
+		return st.fail(&Error{Code: packet.QuotaExceeded, Reason: "too much of packets that are not complete on data streams"})
+	}
+	return nil
 }
 
 // fail is what Feed gives for an error of a data stream: a *StreamError for what is wrong

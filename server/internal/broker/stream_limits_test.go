@@ -100,6 +100,32 @@ func aliased(topic string, alias uint16) *packet.Publish {
 	return p
 }
 
+// What a client begins on many streams and does not complete is bounded, the one that goes
+// beyond it is reset, and the others go on.
+func TestIncompletePacketsOfStreams(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxPacketSize = 1000 })
+	c := w.connect(packet.V50, "c")
+	whole := (&packet.Publish{Topic: []byte("t"), Payload: make([]byte, 900)}).AppendTo(nil, packet.V50)
+	var lanes []*lane
+	for i := range 4 {
+		l := c.open(int64(4 + 4*i))
+		require.NoError(t, l.st.Feed(whole[:890]))
+		lanes = append(lanes, l)
+	}
+	much := c.open(100)
+	var e *StreamError
+	require.NoError(t, much.st.Feed(whole[:400]))
+	require.ErrorAs(t, much.st.Feed(whole[400:890]), &e)
+	assert.Equal(t, packet.QuotaExceeded, e.Code)
+	much.st.Closed()
+	for _, l := range lanes {
+		require.NoError(t, l.st.Feed(whole[890:]))
+	}
+	c.send(&packet.Pingreq{})
+	require.Len(t, c.take(), 1)
+	assert.Zero(t, c.c.begun)
+}
+
 func TestAliasesOfStreams(t *testing.T) {
 	w := newWorld(t)
 	s := w.connect(packet.V50, "s")
