@@ -166,6 +166,9 @@ type Config struct {
 	// stream gets a copy of the messages.
 	SingleSubscription bool
 
+	// CongestionControl is what the server sends to QUIC clients by; default
+	// CongestionCubic.
+	CongestionControl CongestionControl
 	// QoSPriority says in which order a QUIC client gets what waits for it on several data
 	// streams: that with QoS 2 subscriptions, or none, first, then those with QoS 1 at
 	// most, then those with QoS 0. A stream goes by the highest QoS that has been

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/ngmq/ngmq/crypto"
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/listener/quic"
 )
@@ -19,6 +20,10 @@ func checkQUIC([]string) error { return nil }
 
 var retryPolicies = [numRetryPolicies]endpoint.RetryPolicy{
 	RetryAuto: endpoint.RetryAuto, RetryNever: endpoint.RetryNever, RetryAlways: endpoint.RetryAlways,
+}
+
+var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
+	CongestionCubic: ngtcp2.CCCubic, CongestionBBR: ngtcp2.CCBBR, CongestionReno: ngtcp2.CCReno,
 }
 
 // quicServer is the QUIC listener with the TLS context that it works with.
@@ -53,7 +58,8 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
-		QoSPriority: s.cfg.QoSPriority, Datagrams: s.cfg.Datagrams != DatagramsOff,
+		CongestionControl: congestionControls[s.cfg.CongestionControl],
+		QoSPriority:       s.cfg.QoSPriority, Datagrams: s.cfg.Datagrams != DatagramsOff,
 	})
 	if err != nil {
 		tls.Close()

@@ -192,6 +192,9 @@ func (c Config) checkNumbers() error {
 	if c.Retry >= numRetryPolicies {
 		errs = append(errs, &ConfigError{Field: "Retry", Value: c.Retry.String(), Problem: "unknown", Remedy: "use RetryAuto, RetryNever or RetryAlways"})
 	}
+	if c.CongestionControl >= numCongestionControls {
+		errs = append(errs, &ConfigError{Field: "CongestionControl", Value: c.CongestionControl.String(), Problem: "unknown", Remedy: "use CongestionCubic, CongestionBBR or CongestionReno"})
+	}
 	if c.EarlyData >= numEarlyData {
 		errs = append(errs, &ConfigError{Field: "EarlyData", Value: c.EarlyData.String(), Problem: "unknown", Remedy: "use EarlyDataOff, EarlyDataOn or EarlyDataSingleUse"})
 	}

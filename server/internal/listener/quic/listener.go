@@ -13,6 +13,7 @@ import (
 
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 	"github.com/ngmq/ngmq/server/internal/broker"
@@ -20,26 +21,27 @@ import (
 
 // Config is the configuration of a Listener.
 type Config struct {
-	Broker           *broker.Broker
-	TLS              *crypto.Context  // server role, ALPN "mqtt"; stays the caller's
-	Addrs            []netip.AddrPort // UDP addresses to listen on
-	Workers          int              // event loops, 0 = one per core
-	Retry            endpoint.RetryPolicy
-	Qlog             endpoint.Qlog  // nil = none
-	LogQUIC          bool           // ngtcp2's own log to Logger
-	EarlyData        bool           // take early data; TLS has to allow it too
-	MaxConnections   int            // 0 = the endpoint's default
-	HandshakeTimeout time.Duration  // 0 = the endpoint's default
-	IdleTimeout      time.Duration  // offered; 0 = the endpoint's default
-	LoadBalancer     *quiclb.Config // form of Connection IDs; nil = the endpoint's own
-	NoMigration      bool
-	PreferredAddrs   []netip.AddrPort
-	MaxStreams       int          // bidirectional streams of a client at a time, with the control stream; 0 = the endpoint's default
-	MaxUniStreams    int          // unidirectional ones; 0 = the endpoint's default, negative: none
-	QoSPriority      bool         // data streams with subscriptions of higher QoS are sent first
-	Datagrams        bool         // take QUIC datagrams (RFC 9221), and send them as the broker says
-	StreamClients    bool         // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
-	Logger           *slog.Logger // required
+	Broker            *broker.Broker
+	TLS               *crypto.Context  // server role, ALPN "mqtt"; stays the caller's
+	Addrs             []netip.AddrPort // UDP addresses to listen on
+	Workers           int              // event loops, 0 = one per core
+	Retry             endpoint.RetryPolicy
+	Qlog              endpoint.Qlog  // nil = none
+	LogQUIC           bool           // ngtcp2's own log to Logger
+	EarlyData         bool           // take early data; TLS has to allow it too
+	MaxConnections    int            // 0 = the endpoint's default
+	HandshakeTimeout  time.Duration  // 0 = the endpoint's default
+	IdleTimeout       time.Duration  // offered; 0 = the endpoint's default
+	LoadBalancer      *quiclb.Config // form of Connection IDs; nil = the endpoint's own
+	NoMigration       bool
+	PreferredAddrs    []netip.AddrPort
+	MaxStreams        int                      // bidirectional streams of a client at a time, with the control stream; 0 = the endpoint's default
+	MaxUniStreams     int                      // unidirectional ones; 0 = the endpoint's default, negative: none
+	CongestionControl ngtcp2.CongestionControl // of what is sent to clients; the zero value is CCReno
+	QoSPriority       bool                     // data streams with subscriptions of higher QoS are sent first
+	Datagrams         bool                     // take QUIC datagrams (RFC 9221), and send them as the broker says
+	StreamClients     bool                     // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
+	Logger            *slog.Logger             // required
 }
 
 // closeTimeout is how long a closed connection waits until the peer has acknowledged
@@ -65,6 +67,7 @@ func Listen(cfg Config) (*Listener, error) {
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
 		EarlyData: cfg.EarlyData, MaxBidiStreams: cfg.MaxStreams, MaxUniStreams: cfg.MaxUniStreams,
 	}
+	c.Settings = cfg.settings
 	if cfg.Datagrams {
 		c.MaxDatagram = maxDatagram
 	}
@@ -81,6 +84,9 @@ func Listen(cfg Config) (*Listener, error) {
 	l.ep = ep
 	return l, nil
 }
+
+// settings are those of the transport of each connection.
+func (c *Config) settings(s *ngtcp2.Settings) { s.CCAlgo = c.CongestionControl }
 
 // Addrs are the addresses that the listener is bound to.
 func (l *Listener) Addrs() []netip.AddrPort {

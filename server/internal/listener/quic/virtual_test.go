@@ -49,7 +49,7 @@ const (
 )
 
 // newVirtual makes a network whose ways take delay. Nothing is lost at first.
-func newVirtual(t *testing.T, delay time.Duration) *virtual {
+func newVirtual(t *testing.T, delay time.Duration, cfg Config) *virtual {
 	t.Helper()
 	dev, err := devcert.Generate(t.TempDir())
 	require.NoError(t, err)
@@ -61,8 +61,9 @@ func newVirtual(t *testing.T, delay time.Duration) *virtual {
 	require.NoError(t, err)
 	t.Cleanup(v.tls.Close)
 	v.b = broker.New(broker.Config{AllowAnonymous: true})
-	l := &Listener{cfg: Config{Broker: v.b, Logger: slog.New(slog.DiscardHandler)}}
-	v.nodes[server] = v.node("10.0.0.1:14567", endpoint.Config{TLS: serverTLS, Handler: l, Addrs: []string{"10.0.0.1:14567"}})
+	cfg.Broker, cfg.Logger = v.b, slog.New(slog.DiscardHandler)
+	l := &Listener{cfg: cfg}
+	v.nodes[server] = v.node("10.0.0.1:14567", endpoint.Config{TLS: serverTLS, Handler: l, Settings: cfg.settings, Addrs: []string{"10.0.0.1:14567"}})
 	v.nodes[client] = v.node("10.0.0.2:4000", endpoint.Config{})
 	return v
 }
