@@ -29,8 +29,6 @@ type link struct {
 	mu     sync.Mutex
 	opened int // streams that the server has opened
 
-	arrived func(s *endpoint.Stream, n int) // called for data, on the worker; nil = nothing
-
 	datagrams chan []byte // that have come
 }
 
@@ -65,9 +63,6 @@ func (l *link) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	var end error
 	if fin {
 		end = io.EOF
-	}
-	if l.arrived != nil {
-		l.arrived(s, len(data))
 	}
 	if st, ok := s.UserData.(*stream); ok {
 		st.arrive(data, end)

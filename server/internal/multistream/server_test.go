@@ -233,3 +233,9 @@ func texts(messages []*packet.Publish) (list []string) {
 	}
 	return list
 }
+
+// eventually waits until the server's numbers are right.
+func (s *running) eventually(t testing.TB, what string, ok func(server.Stats) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool { return ok(s.Stats()) }, mqtttest.Patience, time.Millisecond, what)
+}

@@ -147,6 +147,7 @@ type subscriber struct {
 	v       *virtual
 	conn    *endpoint.Conn
 	control *virtualStream
+	bytes   int // that have come on all streams
 }
 
 // virtualStream is a stream of a subscriber.
@@ -155,6 +156,7 @@ type virtualStream struct {
 	decoder *packet.Decoder
 	stalled bool // what comes gets no credit and is not looked at
 	bytes   int
+	last    int // subscriber.bytes when the last of it came
 	got     map[packet.Type]int
 	took    map[string][]time.Duration // by topic: the latency of each message
 }
@@ -193,9 +195,11 @@ func (st *virtualStream) send(p packet.Packet) {
 }
 
 // subscribe subscribes on a stream.
-func (c *subscriber) subscribe(st *virtualStream, filter string) {
+func (c *subscriber) subscribe(st *virtualStream, filter string) { c.subscribeAt(st, filter, 0) }
+
+func (c *subscriber) subscribeAt(st *virtualStream, filter string, qos byte) {
 	n := st.got[packet.SUBACK]
-	st.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: filter}}})
+	st.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: filter, QoS: qos}}})
 	c.v.until("SUBACK", func() bool { return st.got[packet.SUBACK] == n+1 })
 }
 
@@ -210,6 +214,8 @@ func (v *virtual) publish(topic string, size int) {
 func (c *subscriber) OnStreamData(s *endpoint.Stream, data []byte, _ bool) {
 	st := s.UserData.(*virtualStream)
 	st.bytes += len(data)
+	c.bytes += len(data)
+	st.last = c.bytes
 	if st.stalled {
 		return
 	}
