@@ -101,9 +101,9 @@ type Config struct {
 	CertUsername CertUsername
 
 	// DataDir is the directory for what outlives the process: the development CA
-	// and certificate (dev-ca.crt, dev.crt, dev.key). It is made when missing.
-	// Empty: nothing is written, and the development certificate is a new one at
-	// each start.
+	// and certificate (dev-ca.crt, dev.crt, dev.key), and the secret by which a server
+	// that was killed tells its QUIC clients so when it is back (quic-reset.key). It is
+	// made when missing. Empty: nothing is written, and both are new ones at each start.
 	DataDir string
 
 	// AllowAnonymous admits clients without credentials on addresses that other

@@ -53,7 +53,8 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 	}
 	l, err := quic.Listen(quic.Config{
 		Broker: s.broker, TLS: tls, Addrs: addrs, Logger: s.log,
-		Workers: s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
+		ResetSecret: s.resetSecret(),
+		Workers:     s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,

@@ -26,6 +26,7 @@ type Config struct {
 	Addrs             []netip.AddrPort // UDP addresses to listen on
 	Workers           int              // event loops, 0 = one per core
 	Retry             endpoint.RetryPolicy
+	ResetSecret       []byte         // of stateless reset tokens; nil = random
 	Qlog              endpoint.Qlog  // nil = none
 	LogQUIC           bool           // ngtcp2's own log to Logger
 	EarlyData         bool           // take early data; TLS has to allow it too
@@ -61,7 +62,7 @@ type Listener struct {
 func Listen(cfg Config) (*Listener, error) {
 	l := &Listener{cfg: cfg}
 	c := endpoint.Config{
-		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers,
+		TLS: cfg.TLS, Handler: l, Workers: cfg.Workers, ResetSecret: cfg.ResetSecret,
 		MaxConns: cfg.MaxConnections, HandshakeTimeout: cfg.HandshakeTimeout, IdleTimeout: cfg.IdleTimeout,
 		LoadBalancer: cfg.LoadBalancer, DisableActiveMigration: cfg.NoMigration,
 		CloseTimeout: closeTimeout, Retry: cfg.Retry, Logger: cfg.Logger, Qlog: cfg.Qlog, LogQUIC: cfg.LogQUIC,
