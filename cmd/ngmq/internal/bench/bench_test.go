@@ -154,7 +154,7 @@ func TestInterrupted(t *testing.T) {
 		r, err := New(ctx, cfg)
 		require.NoError(t, err)
 		go func() {
-			for r.Progress().Received < 100 && ctx.Err() == nil {
+			for r.Progress().Measured == 0 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
 			cancel()
