@@ -157,6 +157,9 @@ func TestInterrupted(t *testing.T) {
 			for r.Progress().Measured == 0 && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
+			for n := r.Progress().Received; r.Progress().Received < n+100 && ctx.Err() == nil; {
+				time.Sleep(time.Millisecond)
+			}
 			cancel()
 		}()
 		report, err := r.Do(ctx)
