@@ -46,7 +46,7 @@ type quicTransport interface {
 	datagram(b []byte, otherwise, done func())
 }
 
-// ErrNotQUIC: this needs a connection over QUIC.
+// ErrNotQUIC says that the call needs a connection over QUIC.
 var ErrNotQUIC = errors.New("client: the connection is not over QUIC")
 
 // Connection describes the present connection; ErrNotConnected when there is none.

@@ -102,8 +102,8 @@ func TestFileQueueSessionLost(t *testing.T) {
 		expect[*packet.Publish](s)
 	}
 	s.nc.Close()
-	s, _ = welcome(accept, packet.Connack{ReasonCode: packet.ServerBusy})
-	s, _ = welcome(accept, packet.Connack{})
+	welcome(accept, packet.Connack{ReasonCode: packet.ServerBusy})
+	welcome(accept, packet.Connack{})
 	require.NoError(t, c.AwaitConnection(within(t)))
 	require.NoError(t, c.Close())
 

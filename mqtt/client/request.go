@@ -25,7 +25,7 @@ func (r *requests) init() {
 	r.open, r.setup = map[uint64]chan Message{}, make(chan struct{}, 1)
 }
 
-// ErrNoResponseTopic: a message to respond to has no Response Topic.
+// ErrNoResponseTopic says that a message to respond to has no Response Topic.
 var ErrNoResponseTopic = errors.New("client: the message is no request: it has no Response Topic")
 
 // Request publishes m with a Response Topic and Correlation Data (MQTT 5.0 section

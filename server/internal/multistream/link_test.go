@@ -165,7 +165,7 @@ func (st *stream) notify() {
 // Read implements net.Conn.
 func (st *stream) Read(p []byte) (int, error) {
 	for {
-		n, err, wait := st.poll(p)
+		n, wait, err := st.poll(p)
 		if n > 0 {
 			st.l.conn.Post(func() { st.s.Consume(n) })
 		}
@@ -182,7 +182,7 @@ func (st *stream) Read(p []byte) (int, error) {
 	}
 }
 
-func (st *stream) poll(p []byte) (n int, err error, wait time.Duration) {
+func (st *stream) poll(p []byte) (n int, wait time.Duration, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	n = copy(p, st.in)
@@ -190,7 +190,7 @@ func (st *stream) poll(p []byte) (n int, err error, wait time.Duration) {
 	if n == 0 {
 		err = st.end
 	}
-	return n, err, time.Until(st.deadline)
+	return n, time.Until(st.deadline), err
 }
 
 // Write implements net.Conn.
