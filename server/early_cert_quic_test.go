@@ -95,7 +95,7 @@ func TestEarlyDataUnderAnotherClientCA(t *testing.T) {
 	cfg.ClientCert, cfg.ClientCAFile = server.ClientCertRequired, newClientCA(t).file
 	stranger := start(t, cfg)
 	conn, c = r.dial(stranger.Addrs().QUIC[0].String())
-	c.Send(&packet.Connect{ClientID: "c", CleanStart: true})
+	conn.Write((&packet.Connect{ClientID: "c", CleanStart: true}).AppendTo(nil, packet.V50)) // may be too late already
 	_, err := c.Read()
 	assert.ErrorContains(t, err, "TLS alert 48", "unknown_ca")
 	assert.Empty(t, asked)
@@ -122,7 +122,7 @@ func TestEarlyDataOfARevokedCertificate(t *testing.T) {
 		<-asked
 	}
 	conn, c := r.dial(addr)
-	c.Send(&packet.Connect{ClientID: "c", CleanStart: true})
+	conn.Write((&packet.Connect{ClientID: "c", CleanStart: true}).AppendTo(nil, packet.V50)) // may be too late already
 	_, err := c.Read()
 	assert.ErrorContains(t, err, "TLS alert 44", "certificate_revoked")
 	assert.Empty(t, asked)
