@@ -29,7 +29,7 @@ main() {
 run_inside() {
   mount --bind "$(go env GOROOT)" "$1/usr/local/go"
   mount --bind "$(go env GOMODCACHE)" "$1/gomod"
-  mount --bind /dev "$1/dev"
+  mount --rbind /dev "$1/dev" # with devpts: tests use terminals
   mount -t proc proc "$1/proc"
   chroot "$1" env -i HOME=/root PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     GOMODCACHE=/gomod GOPROXY=off SYSTEM_LIBS=1 \

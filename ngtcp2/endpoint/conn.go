@@ -32,7 +32,8 @@ type ConnHandler interface {
 	// OnStreamReset: the peer abandoned its side of s (RESET_STREAM).
 	OnStreamReset(s *Stream, code uint64)
 	// OnStopSending: the peer wants no more of this side's data on s; it has
-	// been reset and what was queued is released.
+	// been reset and what was queued is released. Before ngtcp2 1.24 the next
+	// write notices it, with code 0 (ngtcp2.ReportsStopSending).
 	OnStopSending(s *Stream, code uint64)
 	// OnStreamClosed: both sides of s are finished. s is not used afterwards.
 	OnStreamClosed(s *Stream)

@@ -120,7 +120,9 @@ func TestFurtherStreamEndsAlone(t *testing.T) {
 	assert.ErrorIs(t, closed.Close(), net.ErrClosed)
 	select {
 	case code := <-r.stopped:
-		assert.Equal(t, CodeDropped, code)
+		if ngtcp2.ReportsStopSending() { // else the next write notices, and does not know the code
+			assert.Equal(t, CodeDropped, code)
+		}
 	case <-closed.Closed(): // the peer's FIN was faster
 	case <-time.After(waitLimit):
 		require.Fail(t, "nothing happened")
