@@ -150,7 +150,7 @@ func damaged(t *testing.T, s *running, bytes []byte, code packet.ReasonCode) {
 	data.Ping()
 	data.Raw(bytes)
 	assert.Equal(t, reset{uint64(code)}, raw(data).wait(t))
-	assert.EqualValues(t, code, <-raw(data).stopped)
+	raw(data).expectStopped(t, code)
 	other.Publish("t", "still here", 1)
 	other.ExpectMessage("t", "still here")
 	c.Ping()

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/mqtt/packet"
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
@@ -207,6 +210,31 @@ func (st *stream) Close() error {
 
 // abort resets the stream, both ways.
 func (st *stream) abort(code uint64) { st.l.on(func() { st.s.Refuse(code) }) }
+
+// stopReading sends STOP_SENDING, and makes the server answer where only its next write finds that.
+func (st *stream) stopReading(code uint64) {
+	st.l.on(func() { st.s.StopReading(code) })
+	if !ngtcp2.ReportsStopSending() {
+		_, _ = st.Write(encode(&packet.Pingreq{}))
+	}
+}
+
+// expectStopped waits until the server has sent STOP_SENDING with a code.
+func (st *stream) expectStopped(t testing.TB, code packet.ReasonCode) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		if !ngtcp2.ReportsStopSending() { // then a write finds it, without the code
+			_, err := st.Write([]byte{0})
+			return err != nil
+		}
+		select {
+		case got := <-st.stopped:
+			return assert.EqualValues(t, code, got)
+		default:
+			return false
+		}
+	}, mqtttest.Patience, time.Millisecond, "the stream was not stopped")
+}
 
 func (st *stream) SetReadDeadline(at time.Time) error {
 	st.mu.Lock()

@@ -79,13 +79,7 @@ func TestWhatIsWrongOnAUnidirectionalStream(t *testing.T) {
 	c, _ := s.connect(t, "c")
 	for name, bad := range cases {
 		t.Run(name, func(t *testing.T) {
-			uni := c.l.open(t, true, bad.bytes)
-			select {
-			case code := <-uni.stopped:
-				assert.EqualValues(t, bad.code, code)
-			case <-time.After(mqtttest.Patience):
-				require.Fail(t, "the stream was not stopped")
-			}
+			c.l.open(t, true, bad.bytes).expectStopped(t, bad.code)
 			c.Ping()
 		})
 	}

@@ -22,7 +22,7 @@ import (
 // ways are how a client may end a stream.
 var ways = map[string]func(*stream){
 	"gracefully":    func(st *stream) { st.Close() },
-	"abort receive": func(st *stream) { st.l.on(func() { st.s.StopReading(5) }) },
+	"abort receive": func(st *stream) { st.stopReading(5) },
 	"abort send":    func(st *stream) { st.l.on(func() { st.s.Reset(5) }) },
 	"abort both":    func(st *stream) { st.abort(5) },
 }
