@@ -102,8 +102,13 @@ type DisconnectEvent = broker.DisconnectEvent
 type SubscribeEvent = broker.SubscribeEvent
 
 // PublishEvent is a message from Client: a Publication with the methods Text (the
-// payload as a string) and JSON (decodes it).
+// payload as a string) and JSON (decodes it). Stream is the id of the QUIC stream that brought
+// it: 0 for the control stream, for other transports and for wills, DatagramStream for a
+// datagram. How many streams the client has is in Server.Lookup.
 type PublishEvent = broker.PublishEvent
+
+// DatagramStream is PublishEvent.Stream of a message in a QUIC datagram.
+const DatagramStream = broker.DatagramStream
 
 // Publication is a message as programs see it: Topic, Payload, QoS, Retain, Expiry
 // (0 = for ever) and the Properties that are forwarded to 5.0 subscribers.

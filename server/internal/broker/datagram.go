@@ -63,8 +63,8 @@ type DatagramSink interface {
 	Datagram(p []byte) bool
 }
 
-// datagramStream is the id of what datagrams come on.
-const datagramStream int64 = -2
+// DatagramStream is the id of what datagrams come on, see PublishEvent.
+const DatagramStream int64 = -2
 
 // Datagram takes a datagram of the client: a whole PUBLISH packet with QoS 0. Anything
 // else is dropped and counted, and so is everything that comes before the CONNECT has been
@@ -77,7 +77,7 @@ func (c *Client) Datagram(p []byte, early bool) error {
 		return nil
 	}
 	if c.datagrams == nil {
-		c.datagrams = &Stream{c: c, id: datagramStream, uni: true}
+		c.datagrams = &Stream{c: c, id: DatagramStream, uni: true}
 	}
 	d := &c.datagrams.decoder
 	d.Init(uint32(c.b.cfg.MaxPacketSize))

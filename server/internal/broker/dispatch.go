@@ -36,9 +36,10 @@ func (b *Broker) HandlePublish(filter string, fn PublishHandler) error {
 	return nil
 }
 
-// inspect shows m to the handlers and gives the message to deliver. It takes over the
-// caller's reference; with an error there is nothing left to release.
-func (b *Broker) inspect(info *ClientInfo, m *Message) (*Message, error) {
+// inspect shows m, which came on a stream with the id given, to the handlers and gives the
+// message to deliver. It takes over the caller's reference; with an error there is nothing left
+// to release.
+func (b *Broker) inspect(info *ClientInfo, stream int64, m *Message) (*Message, error) {
 	if b.handlerOrder.Load() == 0 {
 		return m, nil
 	}
@@ -48,7 +49,7 @@ func (b *Broker) inspect(info *ClientInfo, m *Message) (*Message, error) {
 	}
 	defer m.Release()
 	slices.SortFunc(handlers, func(a, b handler) int { return cmp.Compare(a.order, b.order) })
-	ev := &PublishEvent{Client: info, Publication: b.publication(m)}
+	ev := &PublishEvent{Client: info, Stream: stream, Publication: b.publication(m)}
 	expiry := ev.Expiry
 	for _, h := range handlers {
 		if err := b.Protect("publish handler", func() error { return h.call(ev) }); err != nil {

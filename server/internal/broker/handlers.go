@@ -127,6 +127,11 @@ func (e *SubscribeEvent) Reply(p Publication) {
 // PublishEvent is a message on its way to the subscribers.
 type PublishEvent struct {
 	Client *ClientInfo // the publisher
+	// Stream is the id of the QUIC stream that brought the message (RFC 9000 section 2.1). It
+	// is 0 for the control stream, whichever that is of a client that has one stream alone,
+	// for a message over another transport and for a will, and DatagramStream for a message
+	// in a datagram. Ids are those of one connection: the next one has them anew.
+	Stream int64
 	Publication
 }
 

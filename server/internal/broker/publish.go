@@ -42,7 +42,7 @@ func (c *Client) onPublish(p *packet.Publish) error {
 		c.b.count.dropped[DropHandler].Add(1)
 		return c.refusePublish(p, err)
 	}
-	m, err := c.b.inspect(c.info, c.newMessage(name, p))
+	m, err := c.b.inspect(c.info, c.current.id, c.newMessage(name, p))
 	if err != nil {
 		c.b.count.dropped[DropHandler].Add(1)
 		return c.refusePublish(p, err)

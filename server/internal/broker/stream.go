@@ -143,7 +143,7 @@ func (st *Stream) carries(t packet.Type) error {
 
 // wait counts the part that is here of a packet that is not complete.
 func (st *Stream) wait() error {
-	if st.isControl() || st.id == datagramStream {
+	if st.isControl() || st.id == DatagramStream {
 		return nil
 	}
 	c, n := st.c, st.decoder.Buffered()
@@ -164,7 +164,7 @@ func (st *Stream) fail(err error) error {
 	switch {
 	case errors.As(err, &malformed):
 		e.Code, e.Reason = malformed.Code, malformed.Reason
-		if st.id == datagramStream {
+		if st.id == DatagramStream {
 			return e
 		}
 	case errors.As(err, &known):
@@ -172,7 +172,7 @@ func (st *Stream) fail(err error) error {
 	}
 	switch e.Code {
 	case packet.MalformedPacket, packet.ProtocolError, packet.PacketTooLarge, packet.TopicAliasInvalid, packet.QuotaExceeded:
-		if st.id != datagramStream {
+		if st.id != DatagramStream {
 			st.c.b.logStreamReset(st, e)
 		}
 		return e
@@ -211,7 +211,7 @@ func (st *Stream) alias(alias uint32) []byte {
 
 // setAlias makes name what alias means on st.
 func (st *Stream) setAlias(alias uint32, name []byte) error {
-	if st.id == datagramStream {
+	if st.id == DatagramStream {
 		return nil
 	}
 	if st.aliases == nil {

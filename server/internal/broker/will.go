@@ -56,7 +56,7 @@ func (b *Broker) sendWill(w *will) {
 	if w.expires {
 		w.m.expires = w.m.arrived + int64(w.expiry)*int64(time.Second)
 	}
-	m, err := b.inspect(w.info, w.m)
+	m, err := b.inspect(w.info, controlID, w.m)
 	if err != nil {
 		b.count.dropped[DropHandler].Add(1)
 		return
