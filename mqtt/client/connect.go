@@ -97,6 +97,7 @@ func (l *link) exchangeConnect(connect *packet.Connect) (*packet.Connack, error)
 			return nil, fmt.Errorf("waiting for CONNACK: %w", err)
 		}
 		l.c.opts.Metrics.Received(p.Type(), p.Size(l.version))
+		l.c.opts.OnPacket(false, p)
 		switch p := p.(type) {
 		case *packet.Connack:
 			if p.ReasonCode == packet.Success {
@@ -123,6 +124,7 @@ func (l *link) exchangeConnect(connect *packet.Connect) (*packet.Connack, error)
 func (l *link) write(p packet.Packet) error {
 	b := p.AppendTo(nil, l.version)
 	l.c.opts.Metrics.Sent(p.Type(), len(b))
+	l.c.opts.OnPacket(true, p)
 	_, err := l.nc.Write(b)
 	return err
 }

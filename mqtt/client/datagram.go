@@ -31,7 +31,7 @@ func (l *link) sendQoS0(ctx context.Context, p *packet.Publish, stream string) e
 		return ctx.Err()
 	}
 	wire := encoded(p.AppendTo(nil, l.version))
-	l.c.opts.Metrics.Sent(packet.PUBLISH, len(wire))
+	a.out.note(p, len(wire))
 	l.touch(&l.sent)
 	otherwise := func() { a.out.putNow(wire) } // too large, or too many
 	l.nc.(quicTransport).datagram(wire, otherwise, func() { <-l.datagrams })

@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/keylog"
@@ -44,7 +43,16 @@ func (o *dialer) dial(ctx context.Context, srv server, early bool) (net.Conn, er
 	case "unix":
 		return new(net.Dialer).DialContext(ctx, "unix", srv.addr)
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+	return o.tcp().DialContext(ctx, "tcp", srv.addr)
+}
+
+// tcp is what opens TCP connections.
+func (o *dialer) tcp() *net.Dialer {
+	d := new(net.Dialer)
+	if o.LocalAddr.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.LocalAddr, 0))
+	}
+	return d
 }
 
 // sessionKey is where sessions of a server are kept.
@@ -61,7 +69,7 @@ func (o *dialer) dialWebSocket(ctx context.Context, srv server) (nc net.Conn, er
 	if srv.scheme == "wss" {
 		nc, err = o.dialTLS(ctx, srv)
 	} else {
-		nc, err = new(net.Dialer).DialContext(ctx, "tcp", srv.addr)
+		nc, err = o.tcp().DialContext(ctx, "tcp", srv.addr)
 	}
 	if err != nil {
 		return nil, err
@@ -81,9 +89,12 @@ func (o *dialer) dialWebSocket(ctx context.Context, srv server) (nc net.Conn, er
 
 func (o *dialer) dialTLS(ctx context.Context, srv server) (net.Conn, error) {
 	t := &o.TLS
-	config, err := t.config(srv.host)
+	config, err := t.Config(srv.host)
 	if err != nil {
 		return nil, err
+	}
+	if srv.scheme == "tls" {
+		config.NextProtos = t.ALPN
 	}
 	if !t.NoResumption {
 		config.ClientSessionCache = o.sessions
@@ -96,38 +107,8 @@ func (o *dialer) dialTLS(ctx context.Context, srv server) (net.Conn, error) {
 		defer f.Close() // the handshake alone writes
 		config.KeyLogWriter = f
 	}
-	d := tls.Dialer{Config: config}
+	d := tls.Dialer{NetDialer: o.tcp(), Config: config}
 	return d.DialContext(ctx, "tcp", srv.addr)
-}
-
-// config is the configuration of TLS over TCP.
-func (t *TLS) config(host string) (*tls.Config, error) {
-	c := &tls.Config{ServerName: t.serverName(host), InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("client: TLS.CAFile: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("client: TLS.CAFile %s holds no certificate in PEM format", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("client: TLS.CertFile, TLS.KeyFile: %w", err)
-		}
-		c.Certificates = []tls.Certificate{cert}
-	}
-	return c, nil
-}
-
-func (t *TLS) serverName(host string) string {
-	if t.ServerName != "" {
-		return t.ServerName
-	}
-	return host
 }
 
 // redacted is a URL without its password.

@@ -41,15 +41,12 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	tls, err := crypto.NewContext(crypto.Config{
-		Role: crypto.Client, ALPN: []string{alpn}, CAFile: o.TLS.CAFile,
-		CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, InsecureSkipVerify: o.TLS.Insecure, KeyLogFile: o.TLS.KeyLogFile,
-	})
+	tls, err := o.TLS.QUICContext()
 	if err != nil {
 		return nil, err
 	}
 	defer tls.Close() // the connection keeps what it needs
-	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, Logger: o.Logger, Qlog: qlog})
+	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog})
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +65,26 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
 	go c.release(e)
 	return c, nil
+}
+
+// QUICContext is what t means for QUIC: a context of the client role, which the caller closes.
+// A program built with the tag noquic has no such method.
+func (t *TLS) QUICContext() (*crypto.Context, error) {
+	c := crypto.Config{
+		Role: crypto.Client, ALPN: t.ALPN, CAFile: t.CAFile,
+		CertFile: t.CertFile, KeyFile: t.KeyFile, InsecureSkipVerify: t.Insecure, KeyLogFile: t.KeyLogFile,
+	}
+	if len(c.ALPN) == 0 {
+		c.ALPN = []string{alpn}
+	}
+	if t.CADir != "" {
+		roots, err := t.RootCAs()
+		if err != nil {
+			return nil, err
+		}
+		c.CAFile, c.CAPEM = "", roots
+	}
+	return crypto.NewContext(c)
 }
 
 // resumption is how to take up what an earlier connection has left, and to keep what this

@@ -94,7 +94,7 @@
 //	OnMessage, handlers of Handle          called by one goroutine, one message after the other
 //	OnConnected, OnConnectionLost,
 //	OnDelivered, OnError                   called by one goroutine, in the order of events
-//	Metrics                                called by several goroutines; returns at once
+//	Metrics, OnPacket                      called by several goroutines; return at once
 //	Queue.File, TLS.SessionFile            the first one belongs to one Client until Close, the
 //	                                       second one may be shared, the last writer counts
 //	outbox                                 appended by any goroutine, written by the writer

@@ -230,3 +230,35 @@ func TestMetricsAndStats(t *testing.T) {
 	assert.Equal(t, p.Size(packet.V50), m.bytes["sent PUBLISH"])
 	assert.Equal(t, 4, m.bytes["received PUBACK"])
 }
+
+func TestOnPacket(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	note := func(sent bool, p packet.Packet) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, map[bool]string{true: "sent ", false: "received "}[sent]+p.Type().String())
+	}
+	c, s, _ := connected(t, Options{OnPacket: note}, packet.Connack{})
+	result := async(func() error { _, err := c.Publish(within(t), Message{Topic: "a", QoS: 2}); return err })
+	p := expect[*packet.Publish](s)
+	s.send(&packet.Pubrec{PacketID: p.PacketID})
+	expect[*packet.Pubrel](s)
+	s.send(&packet.Pubcomp{PacketID: p.PacketID})
+	require.NoError(t, receive(t, result))
+	require.NoError(t, c.Disconnect(within(t)))
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, []string{"sent CONNECT", "received CONNACK", "sent PUBLISH", "received PUBREC", "sent PUBREL", "received PUBCOMP", "sent DISCONNECT"}, seen)
+}
+
+// A datagram that does not fit goes on a stream, and has been counted before.
+func TestPacketsCountOnce(t *testing.T) {
+	m := &counted{bytes: map[string]int{}}
+	o := newOutbox(packet.V50, &Options{Metrics: m, OnPacket: func(bool, packet.Packet) {}})
+	p := &packet.Publish{Topic: []byte("a")}
+	o.note(p, p.Size(packet.V50))
+	o.putNow(encoded(p.AppendTo(nil, packet.V50)))
+	assert.Equal(t, []string{"sent PUBLISH"}, m.events)
+	assert.NotEmpty(t, o.buf)
+}

@@ -23,7 +23,7 @@ type lane struct {
 
 func newLane(l *link, nc net.Conn) *lane {
 	a := &lane{
-		link: l, nc: nc, out: newOutbox(l.version, l.c.opts.Metrics),
+		link: l, nc: nc, out: newOutbox(l.version, &l.c.opts),
 		dec: packet.NewDecoder(l.c.opts.MaxPacketSize), chunk: make([]byte, readSize),
 		aliases: map[uint16]string{}, ended: make(chan struct{}),
 	}
@@ -76,6 +76,7 @@ func (a *lane) handleAll() error {
 			return err
 		}
 		a.link.c.opts.Metrics.Received(p.Type(), p.Size(a.link.version))
+		a.link.c.opts.OnPacket(false, p)
 		if err := a.handle(p); err != nil {
 			return err
 		}

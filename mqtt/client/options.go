@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -88,6 +89,10 @@ type Options struct {
 	// empty: for a server in the same process (server.Server.Dial) or a transport that
 	// this package does not know. The client closes the connection.
 	Dial func(context.Context) (net.Conn, error)
+	// LocalAddr is the address of this host to connect from, one of an interface. Only
+	// servers of its family can be reached then. Not for Unix sockets. Default: the address
+	// that the system routes from.
+	LocalAddr netip.Addr
 
 	// Version of the protocol: packet.V50 (default), V311 or V31.
 	Version packet.Version
@@ -191,6 +196,11 @@ type Options struct {
 	// QlogDir, when not empty, is the directory for a qlog file per QUIC connection,
 	// ODCID_client.sqlog. It is made with mode 0700 when missing.
 	QlogDir string
+	// OnPacket sees each packet that is handed to the connection (sent) or that came, for
+	// debugging; nil = nobody. Several goroutines call it, with locks of the client held: it
+	// must return at once, call no method of the client, and keep nothing of the packet,
+	// which belongs to the client. Will, password and payloads are in there.
+	OnPacket func(sent bool, p packet.Packet)
 	// Metrics is told what happens; nil = nobody.
 	Metrics Metrics
 	// Logger takes debug lines and the warnings about TLS.Insecure and TLS.KeyLogFile; nil = none.
@@ -202,6 +212,9 @@ type TLS struct {
 	// CAFile names a PEM file with the certificate authorities to trust. Default:
 	// those of the system.
 	CAFile string
+	// CADir names a directory with such files, which are trusted beside CAFile. Files without
+	// a certificate are left aside, and the names of the others do not matter.
+	CADir string
 	// CertFile and KeyFile name the PEM files of a client certificate.
 	CertFile, KeyFile string
 	// ServerName is verified and sent as SNI. Default: the host of the URL.
@@ -209,6 +222,14 @@ type TLS struct {
 	// Insecure accepts any server certificate: whoever is in between can read and
 	// change everything. For tests only.
 	Insecure bool
+	// MinVersion is tls.VersionTLS12, the default, or tls.VersionTLS13. QUIC has TLS 1.3.
+	MinVersion uint16
+	// CipherSuites of TLS 1.2 that are offered, e.g. tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256.
+	// Those of TLS 1.3, and so of QUIC, cannot be chosen. Default: those of crypto/tls.
+	CipherSuites []uint16
+	// ALPN are the application protocols that are offered, the preferred first (RFC 7301).
+	// Default: "mqtt" over QUIC, which needs one, and none over TLS. Not for WebSocket.
+	ALPN []string
 	// EarlyData sends the CONNECT with the first packets of a resumed QUIC connection.
 	EarlyData EarlyData
 	// SessionFile, when not empty, keeps sessions for the next program; default: in memory,
@@ -284,19 +305,6 @@ func (o *Options) validateSession() error {
 	return errors.Join(errs...)
 }
 
-func (t *TLS) validate() error {
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		return errors.New("client: Options.TLS needs both CertFile and KeyFile, or none")
-	}
-	if t.EarlyData > EarlyDataOn {
-		return fmt.Errorf("client: Options.TLS.EarlyData %d is unknown: use EarlyDataOff, EarlyDataAuto or EarlyDataOn", t.EarlyData)
-	}
-	if t.NoResumption && (t.EarlyData != EarlyDataOff || t.SessionFile != "") {
-		return errors.New("client: Options.TLS.EarlyData and SessionFile have no effect with NoResumption")
-	}
-	return nil
-}
-
 // withDefaults is a copy with every default filled in.
 func (o Options) withDefaults() Options {
 	o.Servers = slices.Clone(o.Servers)
@@ -326,6 +334,9 @@ func (o Options) withDefaults() Options {
 	}
 	o.Backoff, o.Queue = o.Backoff.withDefaults(), o.Queue.withDefaults()
 	o.MaxStreams = cmp.Or(o.MaxStreams, DefaultMaxStreams)
+	if o.OnPacket == nil {
+		o.OnPacket = func(bool, packet.Packet) {}
+	}
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
 	}

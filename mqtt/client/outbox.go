@@ -13,7 +13,7 @@ import (
 // so that many small packets become one write.
 type outbox struct {
 	version packet.Version
-	metrics Metrics
+	opts    *Options
 
 	mu       sync.Mutex
 	buf      []byte        // to be written
@@ -27,8 +27,8 @@ type outbox struct {
 	packetSize int // the server's Maximum Packet Size
 }
 
-func newOutbox(v packet.Version, metrics Metrics) *outbox {
-	return &outbox{version: v, metrics: metrics, aliases: map[string]uint16{}, filled: make(chan struct{}, 1), progress: make(chan struct{})}
+func newOutbox(v packet.Version, opts *Options) *outbox {
+	return &outbox{version: v, opts: opts, aliases: map[string]uint16{}, filled: make(chan struct{}, 1), progress: make(chan struct{})}
 }
 
 // put appends a packet. When outboxSize bytes are waiting it waits for a write,
@@ -78,11 +78,20 @@ func (o *outbox) append(p packet.Packet) {
 	} else {
 		o.buf = p.AppendTo(o.buf, o.version)
 	}
-	o.metrics.Sent(p.Type(), len(o.buf)-before)
+	o.note(p, len(o.buf)-before)
 	select {
 	case o.filled <- struct{}{}:
 	default:
 	}
+}
+
+// note tells those who want to know that p has been handed to the connection.
+func (o *outbox) note(p packet.Packet, size int) {
+	if _, again := p.(encoded); again { // a datagram that did not fit has been told of
+		return
+	}
+	o.opts.Metrics.Sent(p.Type(), size)
+	o.opts.OnPacket(true, p)
 }
 
 // aliasRoom is more than a Topic Alias adds to a packet, in bytes.

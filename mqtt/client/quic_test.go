@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -202,4 +203,18 @@ func TestDialerQUIC(t *testing.T) {
 		_, err = s.nc.Read(b)
 		assert.Error(t, err)
 	}
+}
+
+func TestQUICOptions(t *testing.T) {
+	url, ca, accept := listenQUIC(t, "x-mqtt")
+	local := netip.MustParseAddr("127.0.0.1")
+	o := Options{Servers: []string{url}, LocalAddr: local, TLS: TLS{CADir: filepath.Dir(ca), ALPN: []string{"x-mqtt"}}}
+	c, err := New(o)
+	require.NoError(t, err)
+	s, _ := reconnect(t, c, accept, packet.Connack{})
+	assert.Equal(t, local, netip.MustParseAddrPort(s.nc.RemoteAddr().String()).Addr())
+	require.NoError(t, c.Close())
+	o.LocalAddr = netip.IPv6Loopback()
+	_, err = Dial(within(t), url, o)
+	assert.ErrorContains(t, err, "another address family")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -68,6 +69,10 @@ type Config struct {
 	Addrs []string
 	// Handler gets the connections of the server role. Needed with Addrs.
 	Handler Handler
+	// LocalAddr is the address of this host that outgoing connections are made from; one
+	// of an interface. Only servers of its family can be reached then. Default: the
+	// address that the system routes from.
+	LocalAddr netip.Addr
 	// Workers is the number of event loops; 0 = GOMAXPROCS, at most 256.
 	Workers int
 	// Retry is the address validation policy; default RetryNever.

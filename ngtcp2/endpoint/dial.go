@@ -179,9 +179,20 @@ func (e *Endpoint) localFor(w *worker, remote netip.AddrPort) (netip.AddrPort, e
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
+	if at := s.LocalAddr(); !at.Addr().IsUnspecified() {
+		return at, sameFamily(at.Addr(), remote.Addr())
+	}
 	if remote.Addr().Is6() && !s.DualStack() {
 		return netip.AddrPort{}, errors.New("this system has no IPv6")
 	}
 	ip, err := udp.Source(remote)
 	return netip.AddrPortFrom(numericZone(ip), s.LocalAddr().Port()), err
+}
+
+// sameFamily refuses a remote address that cannot be reached from local.
+func sameFamily(local, remote netip.Addr) error {
+	if local.Unmap().Is4() == remote.Is4() {
+		return nil
+	}
+	return fmt.Errorf("Config.LocalAddr %s is of another address family", local)
 }

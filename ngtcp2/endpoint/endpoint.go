@@ -125,9 +125,12 @@ func (e *Endpoint) open(cfg udp.Config) (*udp.Socket, error) {
 	return s, err
 }
 
-// openAny opens a socket at a port of the system's choice: dual stack where the
-// system has IPv6.
+// openAny opens a socket at a port of the system's choice: at Config.LocalAddr, or dual
+// stack where the system has IPv6.
 func (e *Endpoint) openAny() (*udp.Socket, error) {
+	if a := e.cfg.LocalAddr; a.IsValid() {
+		return e.open(udp.Config{Addr: netip.AddrPortFrom(a, 0).String(), Errors: true})
+	}
 	if s, err := e.open(udp.Config{Addr: "[::]:0", Errors: true}); err == nil {
 		return s, nil
 	}
