@@ -89,6 +89,7 @@ func (c *Client) flush(st *Stream, s Sink) {
 	}
 	w.finish(c.b)
 	if visits <= 0 { // more in a later turn
+		st.waiting.Store(true)
 		c.wake()
 	}
 }
@@ -195,9 +196,9 @@ func (w *writer) finish(b *Broker) {
 	}
 }
 
-// reply queues a control packet on the stream that has asked for it. What would make the packet too large for the client and
-// is not needed is left out; a packet that is too large without it ends the
-// connection, because the client waits for it. Owner only.
+// reply queues a control packet on the stream that has asked for it. What would make the
+// packet too large for the client and is not needed is left out; a packet that is too large
+// without it ends the connection, because the client waits for it. Owner only.
 func (c *Client) reply(p packet.Packet) error {
 	if !c.shorten(p) {
 		return &Error{Code: packet.PacketTooLarge, Reason: p.Type().String() + " is larger than the client's Maximum Packet Size"}

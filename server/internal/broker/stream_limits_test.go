@@ -223,6 +223,23 @@ func TestRetainedOnStreams(t *testing.T) {
 	assert.Equal(t, 1000+before, total, "those in flight have come again")
 }
 
+// The search for retained messages goes on on a data stream too, when a turn finds none.
+func TestRetainedOnStreamAfterManyOthers(t *testing.T) {
+	w := newWorld(t)
+	for n := range 3 * retainedVisits {
+		require.NoError(t, w.Publish(Publication{Topic: fmt.Sprint("a/", n, "/no"), Payload: []byte("x"), Retain: true}))
+	}
+	require.NoError(t, w.Publish(Publication{Topic: "z/1/yes", Payload: []byte("x"), Retain: true}))
+	c := w.connect(packet.V50, "c")
+	a := c.open(4)
+	a.send(&packet.Subscribe{PacketID: 5, Subscriptions: []packet.Subscription{{Filter: "+/+/yes"}}})
+	var got []*packet.Publish
+	for range 5 { // turns
+		got = append(got, messagesIn(a.take())...)
+	}
+	assert.Len(t, got, 1)
+}
+
 // A client that ends its session leaves nothing of its streams.
 func TestStreamsOfASessionThatEnds(t *testing.T) {
 	w := newWorld(t)
