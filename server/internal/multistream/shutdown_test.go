@@ -182,6 +182,7 @@ func TestTakeover(t *testing.T) {
 			publish := func(c *mqtttest.Client) {
 				from.Publish(t.Name(), "x", qos)
 				c.ExpectMessage(t.Name(), "x")
+				c.Ping() // the acknowledgement has arrived
 			}
 			publish(data)
 			secure := s.over(t, "tls")
