@@ -148,7 +148,7 @@ func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
 	cfg := bench.Config{
 		Server: server, TLS: o.TLS, Username: o.Username, Password: o.Password, Version: packet.Version(b.Protocol),
 		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive,
-		Warmup: b.Warmup, Duration: b.Duration, Netem: netem.Params(b.Netem), Logger: o.Logger,
+		Warmup: b.Warmup, Duration: b.Duration, CongestionControl: o.CongestionControl, Netem: netem.Params(b.Netem), Logger: o.Logger,
 	}
 	if b.KeepAlive == 0 {
 		cfg.KeepAlive = -1

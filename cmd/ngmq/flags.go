@@ -27,13 +27,14 @@ type target struct {
 	Password string `short:"P" aliases:"pw" placeholder:"PASSWORD" group:"Server" help:"Password."`
 	NoDelay  bool   `name:"nodelay" group:"Server" help:"Send small packets at once: this is always so here, as mosquitto does when asked."`
 
-	CAFile     string `name:"cafile" placeholder:"FILE" group:"TLS and QUIC" help:"CA certificates to trust, PEM. Default: those of the system."`
-	OSCerts    bool   `name:"tls-use-os-certs" group:"TLS and QUIC" help:"Use TLS and trust the CA certificates of the system."`
-	Cert       string `placeholder:"FILE" group:"TLS and QUIC" help:"Client certificate, PEM."`
-	Key        string `placeholder:"FILE" group:"TLS and QUIC" help:"Key of the client certificate, PEM."`
-	ServerName string `name:"servername" placeholder:"NAME" group:"TLS and QUIC" help:"Name that the server's certificate must have. Default: the host."`
-	Insecure   bool   `group:"TLS and QUIC" help:"Accept ANY server certificate. For tests only."`
-	KeyLogFile string `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
+	CAFile            string                   `name:"cafile" placeholder:"FILE" group:"TLS and QUIC" help:"CA certificates to trust, PEM. Default: those of the system."`
+	OSCerts           bool                     `name:"tls-use-os-certs" group:"TLS and QUIC" help:"Use TLS and trust the CA certificates of the system."`
+	Cert              string                   `placeholder:"FILE" group:"TLS and QUIC" help:"Client certificate, PEM."`
+	Key               string                   `placeholder:"FILE" group:"TLS and QUIC" help:"Key of the client certificate, PEM."`
+	ServerName        string                   `name:"servername" placeholder:"NAME" group:"TLS and QUIC" help:"Name that the server's certificate must have. Default: the host."`
+	Insecure          bool                     `group:"TLS and QUIC" help:"Accept ANY server certificate. For tests only."`
+	KeyLogFile        string                   `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
+	CongestionControl client.CongestionControl `placeholder:"HOW" default:"cubic" group:"TLS and QUIC" help:"How to send over QUIC paths that may be full: cubic, bbr (faster where packets are lost for other reasons), or reno. The server has its own. (${default})"`
 
 	QlogDir string `placeholder:"DIR" group:"Output" help:"Write a qlog file of a QUIC connection into DIR."`
 	Debug   bool   `short:"d" group:"Output" help:"Show what happens."`
@@ -142,7 +143,7 @@ func (f *target) options(c *console) client.Options {
 		Username: f.Username,
 		TLS: client.TLS{CAFile: f.CAFile, CertFile: f.Cert, KeyFile: f.Key, ServerName: f.ServerName,
 			Insecure: f.Insecure, KeyLogFile: f.KeyLogFile},
-		QlogDir: f.QlogDir,
+		CongestionControl: f.CongestionControl, QlogDir: f.QlogDir,
 	}
 	if f.Password != "" {
 		o.Password = []byte(f.Password)

@@ -48,7 +48,8 @@ func (p *pingCommand) Run(c *console) error {
 		id = "ngmq-ping"
 	}
 	connect := server.Connect(packet.Version(p.Protocol), id, o.Username, o.Password)
-	prober, err := probe.New(probe.Config{Server: server, TLS: o.TLS, Connect: connect, QlogDir: p.QlogDir, Logger: o.Logger})
+	prober, err := probe.New(probe.Config{Server: server, TLS: o.TLS, Connect: connect,
+		CongestionControl: o.CongestionControl, QlogDir: p.QlogDir, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

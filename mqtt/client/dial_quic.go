@@ -26,6 +26,10 @@ const (
 	quicCloseTimeout = 4 * time.Second
 )
 
+var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
+	CongestionCubic: ngtcp2.CCCubic, CongestionBBR: ngtcp2.CCBBR, CongestionReno: ngtcp2.CCReno,
+}
+
 // quicConn is a QUIC connection with an endpoint of its own.
 type quicConn struct {
 	*endpoint.StreamConn
@@ -46,7 +50,7 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 		return nil, err
 	}
 	defer tls.Close() // the connection keeps what it needs
-	e, err := endpoint.New(endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog})
+	e, err := endpoint.New(o.endpoint(qlog))
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +89,12 @@ func (t *TLS) QUICContext() (*crypto.Context, error) {
 		c.CAFile, c.CAPEM = "", roots
 	}
 	return crypto.NewContext(c)
+}
+
+// endpoint is how to make what a connection runs on.
+func (o *dialer) endpoint(qlog endpoint.Qlog) endpoint.Config {
+	return endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog,
+		Settings: func(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }}
 }
 
 // resumption is how to take up what an earlier connection has left, and to keep what this

@@ -20,9 +20,10 @@ type Dialer struct {
 	// TLS says how servers are verified; see [Options.TLS]. With EarlyDataOn the client's
 	// first write goes with the first packets; EarlyDataAuto is off here.
 	TLS TLS
-	// QlogDir and Logger are those of [Options].
-	QlogDir string
-	Logger  *slog.Logger
+	// CongestionControl, QlogDir and Logger are those of [Options].
+	CongestionControl CongestionControl
+	QlogDir           string
+	Logger            *slog.Logger
 
 	once   sync.Once
 	dialer dialer
@@ -45,8 +46,8 @@ func (d *Dialer) Dial(ctx context.Context, url string) (net.Conn, error) {
 }
 
 func (d *Dialer) prepare() {
-	o := Options{TLS: d.TLS, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
+	o := Options{TLS: d.TLS, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
 	log := func(err error) { o.Logger.Warn("mqtt dialer", "error", err) }
 	sessions, err := openSessions(d.TLS.SessionFile, log)
-	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), err)
+	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), d.CongestionControl.validate(), err)
 }

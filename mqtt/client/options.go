@@ -171,6 +171,8 @@ type Options struct {
 	// Wi-Fi to Ethernet for instance: to the address that the system now routes from.
 	// Linux only; elsewhere, or in one's own way, see Rebind.
 	FollowNetwork bool
+	// CongestionControl is what the client sends over QUIC by; default CongestionCubic.
+	CongestionControl CongestionControl
 
 	// TLS is used by quic://, mqtts://, ssl:// and wss://.
 	TLS TLS
@@ -248,7 +250,7 @@ type TLS struct {
 
 // Validate returns all that is wrong, joined.
 func (o *Options) Validate() error {
-	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect()}
+	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect(), o.CongestionControl.validate()}
 	for name, d := range map[string]time.Duration{"PingTimeout": o.PingTimeout, "ConnectTimeout": o.ConnectTimeout} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))

@@ -86,6 +86,8 @@ type Config struct {
 	Warmup      time.Duration // not counted, once all are connected
 	Duration    time.Duration // of what is counted; 0 = until Messages, or the context ends
 
+	CongestionControl client.CongestionControl // of QUIC
+
 	Netem  netem.Params // a path made worse on purpose
 	Logger *slog.Logger // of the sockets and failed clients; nil: none
 }

@@ -38,7 +38,8 @@ func newQUICDialer(server remote.Server, cfg *Config) (dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients, Logger: cfg.Logger})
+	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients,
+		Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger})
 	if err != nil {
 		tls.Close()
 		return nil, err

@@ -40,6 +40,9 @@ type Config struct {
 	Server  remote.Server
 	TLS     client.TLS
 	Connect *packet.Connect
+
+	CongestionControl client.CongestionControl // of QUIC
+
 	QlogDir string       // for a qlog file per QUIC connection; empty: none
 	Logger  *slog.Logger // nil: none
 }

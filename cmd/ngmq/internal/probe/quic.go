@@ -30,7 +30,7 @@ func newQUICDialer(cfg Config) (*quicDialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := endpoint.Config{Workers: 1, Logger: cfg.Logger}
+	config := endpoint.Config{Workers: 1, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger}
 	var e *endpoint.Endpoint
 	if cfg.QlogDir != "" {
 		config.Qlog, err = endpoint.QlogDir(cfg.QlogDir)

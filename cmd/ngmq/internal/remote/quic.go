@@ -5,6 +5,7 @@ package remote
 import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/ngtcp2"
 )
 
 // QUICContext is the TLS context for QUIC connections, which the caller closes.
@@ -13,4 +14,12 @@ func QUICContext(t *client.TLS) (*crypto.Context, error) {
 		Role: crypto.Client, ALPN: []string{ALPN}, CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile,
 		InsecureSkipVerify: t.Insecure, KeyLogFile: t.KeyLogFile,
 	})
+}
+
+// QUICSettings puts the congestion control into the settings of a connection.
+func QUICSettings(cc client.CongestionControl) func(*ngtcp2.Settings) {
+	algo := map[client.CongestionControl]ngtcp2.CongestionControl{
+		client.CongestionCubic: ngtcp2.CCCubic, client.CongestionBBR: ngtcp2.CCBBR, client.CongestionReno: ngtcp2.CCReno,
+	}[cc]
+	return func(s *ngtcp2.Settings) { s.CCAlgo = algo }
 }

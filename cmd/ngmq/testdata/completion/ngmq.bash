@@ -25,6 +25,7 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
@@ -38,7 +39,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   sub)
     case $prev in
@@ -60,6 +61,7 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
@@ -73,7 +75,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   rr)
     case $prev in
@@ -94,6 +96,7 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
@@ -107,7 +110,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   ping)
     case $prev in
@@ -127,9 +130,10 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet" -- "$cur"))
+    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet" -- "$cur"))
     ;;
   bench)
     case $prev in
@@ -156,6 +160,7 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --topic|-t) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
@@ -166,7 +171,7 @@ _ngmq() {
     --max-inflight|-M) return ;;
     --rounds) return ;;
     esac
-    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
+    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
     ;;
   shell)
     case $prev in
@@ -182,6 +187,7 @@ _ngmq() {
     --key) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --congestion-control) return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
@@ -195,7 +201,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   gencert)
     case $prev in

@@ -57,6 +57,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
@@ -133,6 +134,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
@@ -208,6 +210,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
@@ -267,6 +270,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
@@ -312,6 +316,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
@@ -361,6 +366,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
       '*--debug[Show what happens]' \
       '*-d[Show what happens]' \
