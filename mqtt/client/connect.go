@@ -32,14 +32,13 @@ func (o *Options) connect(srv server) *packet.Connect {
 	if p.Version == packet.V31 && p.ClientID == "" {
 		p.ClientID = randomIDPrefix // only for Validate: withDefaults chooses one
 	}
-	p.Properties = o.connectProperties()
+	if p.Version == packet.V50 {
+		p.Properties = o.askForDatagrams(o.connectProperties(), srv)
+	}
 	return p
 }
 
 func (o *Options) connectProperties() packet.Properties {
-	if o.version() != packet.V50 {
-		return nil
-	}
 	var p packet.Properties
 	if o.SessionExpiry > 0 {
 		p = packet.AppendUint32(p, packet.SessionExpiryInterval, o.SessionExpiry)

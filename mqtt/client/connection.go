@@ -31,6 +31,21 @@ type QUICInfo struct {
 
 	PacketsSent, PacketsReceived, PacketsLost uint64
 	BytesSent, BytesReceived                  uint64
+
+	// Datagrams are counted with Options.Datagrams.
+	Datagrams DatagramInfo
+}
+
+// DatagramInfo counts messages of QoS 0 in QUIC datagrams.
+type DatagramInfo struct {
+	// Sent by the client, and of these Lost: the transport takes them for lost.
+	Sent, Lost uint64
+	// TooLarge messages fitted in no datagram, and QueueFull ones found too many waiting:
+	// they went on a stream.
+	TooLarge, QueueFull uint64
+	// Received from the server, and Dropped ones of these: the program did not keep up, or
+	// they held no whole PUBLISH of QoS 0 with its topic.
+	Received, Dropped uint64
 }
 
 // quicTransport is a network connection over QUIC.
@@ -40,10 +55,14 @@ type quicTransport interface {
 	// rebind moves to a local address; the zero value is where the system routes from.
 	// immediate: the present one is gone.
 	rebind(ctx context.Context, local netip.AddrPort, immediate bool) error
-	// takesDatagrams says whether the server does; datagram sends b as one, or calls
-	// otherwise when that cannot be, on the worker, and done at last.
+	// takesDatagrams says whether the server does; datagram sends b as one, if that can be,
+	// and calls done on the worker.
 	takesDatagrams(ctx context.Context) bool
-	datagram(b []byte, otherwise, done func())
+	datagram(b []byte, done func(sent bool))
+	// received are the datagrams that have come; nil without Options.Datagrams. drop counts
+	// one that nothing can be done with.
+	received() <-chan []byte
+	drop()
 }
 
 // ErrNotQUIC says that the call needs a connection over QUIC.

@@ -6,8 +6,28 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// maxDatagrams bounds those that wait for the QUIC connection; beyond that Publish waits.
-const maxDatagrams = 256
+const (
+	// maxDatagrams bounds those that wait for the QUIC connection, beyond which Publish waits,
+	// and those that have come and wait for being read, beyond which they are dropped.
+	maxDatagrams = 256
+	// datagramProperty and datagramQoS0 are the User Property of CONNECT that asks a server of
+	// this project for messages of QoS 0 in datagrams (server.DatagramProperty).
+	datagramProperty = "ngmq-datagrams"
+	datagramQoS0     = "qos0"
+)
+
+// askForDatagrams adds the wish to the properties of a CONNECT.
+func (o *Options) askForDatagrams(p packet.Properties, srv server) packet.Properties {
+	if !o.Datagrams || srv.scheme != "quic" {
+		return p
+	}
+	for key := range p.UserProperties() {
+		if string(key) == datagramProperty {
+			return p // the program has its own
+		}
+	}
+	return packet.AppendUserProperty(p, datagramProperty, datagramQoS0)
+}
 
 // useDatagrams finds out whether QoS 0 may go in datagrams.
 func (l *link) useDatagrams(ctx context.Context) {
@@ -33,8 +53,12 @@ func (l *link) sendQoS0(ctx context.Context, p *packet.Publish, stream string) e
 	wire := encoded(p.AppendTo(nil, l.version))
 	a.out.note(p, len(wire))
 	l.touch(&l.sent)
-	otherwise := func() { a.out.putNow(wire) } // too large, or too many
-	l.nc.(quicTransport).datagram(wire, otherwise, func() { <-l.datagrams })
+	l.nc.(quicTransport).datagram(wire, func(sent bool) {
+		if !sent { // too large, or too many
+			a.out.putNow(wire)
+		}
+		<-l.datagrams
+	})
 	return nil
 }
 
@@ -44,3 +68,44 @@ type encoded []byte
 func (e encoded) Type() packet.Type                            { return packet.Type(e[0] >> 4) }
 func (e encoded) Size(packet.Version) int                      { return len(e) }
 func (e encoded) AppendTo(dst []byte, _ packet.Version) []byte { return append(dst, e...) }
+
+// startDatagrams has those of the server read.
+func (l *link) startDatagrams() {
+	if q, ok := l.nc.(quicTransport); ok && q.received() != nil {
+		l.lanes.readers.Go(func() { l.readDatagrams(q) })
+	}
+}
+
+// readDatagrams delivers what comes in datagrams until the connection ends.
+func (l *link) readDatagrams(q quicTransport) {
+	var dec packet.Decoder
+	for {
+		select {
+		case b := <-q.received():
+			l.touch(&l.received)
+			if p := l.decodeDatagram(&dec, b); p != nil {
+				l.c.opts.Metrics.Received(packet.PUBLISH, len(b))
+				l.c.opts.OnPacket(false, p)
+				l.receive(delivery{lane: l.lane, message: received(p, string(p.Topic))})
+			} else {
+				q.drop()
+			}
+		case <-l.done:
+			return
+		}
+	}
+}
+
+// decodeDatagram is the message in a datagram; nil when that is not one PUBLISH of QoS 0. A
+// Topic Alias means nothing here: the PUBLISH that set it may not have come yet.
+func (l *link) decodeDatagram(dec *packet.Decoder, b []byte) *packet.Publish {
+	dec.Init(l.c.opts.MaxPacketSize)
+	dec.SetVersion(l.version)
+	dec.Feed(b)
+	p, err := dec.Next()
+	pub, ok := p.(*packet.Publish)
+	if err != nil || !ok || pub.QoS > 0 || len(pub.Topic) == 0 || dec.Buffered() > 0 {
+		return nil
+	}
+	return pub
+}

@@ -26,16 +26,26 @@ func (a *lane) handlePublish(p *packet.Publish) error {
 	if p.QoS == 2 {
 		d.known = !l.c.session.arrive(p.PacketID)
 	}
-	d.message = Message{
+	d.message = received(p, name)
+	l.receive(d)
+	return nil
+}
+
+// received is the message of a PUBLISH from the server.
+func received(p *packet.Publish, name string) Message {
+	return Message{
 		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.PacketID,
 		Properties: p.Properties.AppendExcept(nil, packet.TopicAlias),
 	}
+}
+
+// receive puts a delivery into the inbox, when there is room.
+func (l *link) receive(d delivery) {
 	select {
 	case l.inbox <- d:
 	case <-l.done:
 		l.drop(d)
 	}
-	return nil
 }
 
 // resolve gives the topic name, by alias if need be (MQTT 5.0 section 3.3.2.3.4).

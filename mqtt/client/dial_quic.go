@@ -33,6 +33,7 @@ var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
 // quicConn is a QUIC connection with an endpoint of its own.
 type quicConn struct {
 	*endpoint.StreamConn
+	*datagrams
 	ended chan struct{}
 }
 
@@ -50,12 +51,13 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 		return nil, err
 	}
 	defer tls.Close() // the connection keeps what it needs
-	e, err := endpoint.New(o.endpoint(qlog))
+	data := newDatagrams(o.Datagrams)
+	e, err := endpoint.New(o.endpoint(qlog, data))
 	if err != nil {
 		return nil, err
 	}
 	config := o.resumption(srv, early)
-	config.TLS = tls
+	config.TLS, config.Datagrams = tls, data
 	conn, err := e.DialConn(ctx, srv.addr, config)
 	if errors.Is(err, ngtcp2.ErrSessionInvalid) { // made under other CAs, for instance
 		o.sessions.forget(o.sessionKey(srv))
@@ -66,7 +68,7 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 		go shutdown(e)
 		return nil, err
 	}
-	c := &quicConn{StreamConn: conn, ended: make(chan struct{})}
+	c := &quicConn{StreamConn: conn, datagrams: data, ended: make(chan struct{})}
 	go c.release(e)
 	return c, nil
 }
@@ -92,8 +94,8 @@ func (t *TLS) QUICContext() (*crypto.Context, error) {
 }
 
 // endpoint is how to make what a connection runs on.
-func (o *dialer) endpoint(qlog endpoint.Qlog) endpoint.Config {
-	return endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog,
+func (o *dialer) endpoint(qlog endpoint.Qlog, data *datagrams) endpoint.Config {
+	return endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, MaxDatagram: data.limit(), LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog,
 		Settings: func(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }}
 }
 
@@ -128,7 +130,7 @@ func (c *quicConn) info(ctx context.Context) (*QUICInfo, error) {
 			Resumed: state.Resumed, EarlyData: state.EarlyData, RTT: i.SmoothedRTT, MinRTT: i.MinRTT,
 			CongestionWindow: i.CWND, BytesInFlight: i.BytesInFlight,
 			PacketsSent: i.PktSent, PacketsReceived: i.PktRecv, PacketsLost: i.PktLost,
-			BytesSent: i.BytesSent, BytesReceived: i.BytesRecv,
+			BytesSent: i.BytesSent, BytesReceived: i.BytesRecv, Datagrams: c.datagrams.info(),
 		}
 	})
 	select {
@@ -144,31 +146,6 @@ func (c *quicConn) info(ctx context.Context) (*QUICInfo, error) {
 // rebind migrates (quicTransport).
 func (c *quicConn) rebind(ctx context.Context, local netip.AddrPort, immediate bool) error {
 	return c.Conn().Migrate(ctx, endpoint.Migration{Local: local, Immediate: immediate})
-}
-
-// takesDatagrams asks the transport (quicTransport).
-func (c *quicConn) takesDatagrams(ctx context.Context) bool {
-	result := make(chan bool, 1)
-	c.Conn().Post(func() { result <- c.Conn().MaxDatagramSize() > 0 })
-	select {
-	case yes := <-result:
-		return yes
-	case <-c.Closed():
-	case <-ctx.Done():
-	}
-	return false
-}
-
-// datagram sends b as a DATAGRAM frame (quicTransport).
-func (c *quicConn) datagram(b []byte, otherwise, done func()) {
-	conn := c.Conn()
-	conn.Post(func() {
-		if conn.SendDatagram(b, 0) != nil {
-			otherwise()
-		}
-		conn.MarkDirty()
-		done()
-	})
 }
 
 // openQlog is what makes the qlog files in dir; nil without a directory.

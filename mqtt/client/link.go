@@ -62,6 +62,7 @@ func newLink(c *Client, nc net.Conn) *link {
 func (l *link) start(before *link) {
 	l.touch(&l.sent)
 	l.touch(&l.received)
+	l.startDatagrams()
 	go l.read()
 	go l.lane.write()
 	go l.deliver(before)

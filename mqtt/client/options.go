@@ -164,8 +164,10 @@ type Options struct {
 	MaxStreams int
 
 	// Datagrams sends QoS 0 messages in QUIC datagrams (RFC 9221) to a server that takes
-	// them, when they fit: what is lost is not sent again, and holds nothing up. Their
-	// order does not hold. Default: on streams.
+	// them, when they fit, and with 5.0 asks the server for the same: what is lost is not
+	// sent again, and holds nothing up. Their order does not hold. What does not fit goes
+	// on a stream; QUICInfo counts that. MQTT knows no datagrams: of other servers than
+	// ngmqd expect that they drop them. Default: on streams.
 	Datagrams bool
 	// FollowNetwork moves a QUIC connection when the network of this host changes, from
 	// Wi-Fi to Ethernet for instance: to the address that the system now routes from.

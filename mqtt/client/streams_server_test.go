@@ -24,15 +24,23 @@ const patience = 10 * time.Second
 // serve is a server of ours on QUIC, and the options of a client that trusts it.
 func serve(t *testing.T) client.Options {
 	t.Helper()
+	_, o := serveWith(t, server.Config{})
+	return o
+}
+
+// serveWith is serve with more to say about the server.
+func serveWith(t *testing.T, cfg server.Config) (*server.Server, client.Options) {
+	t.Helper()
 	cert, err := crypto.GenerateDevCert(t.TempDir())
 	require.NoError(t, err)
-	s, err := server.New(server.Config{QUIC: []string{"127.0.0.1:0"}, TCP: []string{server.Off}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
+	cfg.QUIC, cfg.TCP, cfg.CertFile, cfg.KeyFile = []string{"127.0.0.1:0"}, []string{server.Off}, cert.CertFile, cert.KeyFile
+	s, err := server.New(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	t.Cleanup(func() { cancel(); assert.NoError(t, <-ended) })
-	return client.Options{
+	return s, client.Options{
 		Servers: []string{"quic://" + s.Addrs().QUIC[0].String()},
 		TLS:     client.TLS{CAFile: cert.CAFile},
 	}

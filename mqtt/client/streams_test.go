@@ -218,6 +218,36 @@ func TestDatagrams(t *testing.T) {
 	}
 }
 
+// TestDatagramsThatAreNoMessages: only one whole PUBLISH of QoS 0 with its topic counts, and no more than
+// the program keeps up with.
+func TestDatagramsThatAreNoMessages(t *testing.T) {
+	wire := func(packets ...packet.Packet) (b []byte) {
+		for _, p := range packets {
+			b = p.AppendTo(b, packet.V50)
+		}
+		return b
+	}
+	good := &packet.Publish{Topic: []byte("a"), Payload: []byte("b")}
+	aliased := packet.AppendUint16(nil, packet.TopicAlias, 1)
+	l := &link{c: &Client{}, version: packet.V50}
+	var dec packet.Decoder
+	for name, b := range map[string][]byte{
+		"empty": nil, "half": wire(good)[:4], "garbage": []byte("datagram"), "two": wire(good, good),
+		"QoS 1":       wire(&packet.Publish{Topic: []byte("a"), QoS: 1, PacketID: 1}),
+		"no PUBLISH":  wire(&packet.Disconnect{}),
+		"alias alone": wire(&packet.Publish{Properties: aliased}),
+	} {
+		assert.Nil(t, l.decodeDatagram(&dec, b), name)
+		assert.Equal(t, "b", string(l.decodeDatagram(&dec, wire(good)).Payload), "after "+name)
+	}
+	assert.NotNil(t, l.decodeDatagram(&dec, wire(&packet.Publish{Topic: []byte("a"), Properties: aliased})))
+	d := newDatagrams(true)
+	for range maxDatagrams + 2 {
+		d.OnDatagram(wire(good), false)
+	}
+	assert.Equal(t, DatagramInfo{Received: maxDatagrams + 2, Dropped: 2}, d.info())
+}
+
 // TestFollowNetwork: the connection goes to where the system routes from, when that has changed.
 func TestFollowNetwork(t *testing.T) {
 	c := manyStreams(t, &streamServer{}, Options{FollowNetwork: true})

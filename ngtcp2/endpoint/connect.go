@@ -16,6 +16,9 @@ type DialConfig struct {
 	ServerName string
 	// Handler gets the connection's callbacks. Needed.
 	Handler ConnHandler
+	// Datagrams, when set, gets the datagrams of a DialConn (Config.MaxDatagram turns them
+	// on). With Dial it has no effect: there Handler implements DatagramHandler.
+	Datagrams DatagramHandler
 	// Ready, when set, is called on the worker when the handshake has completed, or
 	// before it begins when early data can be sent, and before any method of Handler:
 	// the place to open streams.

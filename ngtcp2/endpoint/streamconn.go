@@ -472,6 +472,12 @@ func (e *Endpoint) DialConn(ctx context.Context, addr string, cfg DialConfig) (*
 	s := newStreamConn()
 	var opened error
 	cfg.Handler = streamHandler{s}
+	if cfg.Datagrams != nil {
+		cfg.Handler = struct {
+			streamHandler
+			DatagramHandler
+		}{streamHandler{s}, cfg.Datagrams}
+	}
 	cfg.Ready = func(c *Conn) {
 		s.attach(c)
 		s.stream, opened = c.OpenStream()

@@ -183,3 +183,31 @@ func caseSessionUnordered(t *testing.T, s stack) {
 	assert.Equal(t, want, got)
 	nothingMore(t, second)
 }
+
+// TestOurClientAsksForDatagrams: a server that knows none is not troubled by the wish, and gets the stream.
+func TestOurClientAsksForDatagrams(t *testing.T) {
+	server := serveQuicGo(t, "127.0.0.1:0", &quic.Transport{}, &quic.Config{MaxIdleTimeout: idle})
+	url, in := "quic://"+server.Addr().String(), make(chan ngmq.Message, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := ngmq.Dial(ctx, url, ngmq.Options{
+		TLS: ngmq.TLS{CAFile: broker.ca, ServerName: "localhost"}, Datagrams: true,
+		OnMessage: func(m ngmq.Message) { in <- m },
+	})
+	require.NoError(t, err)
+	defer c.Close()
+	topic := unique("interop/datagram")
+	_, err = c.Subscribe(ctx, packet.Subscription{Filter: topic})
+	require.NoError(t, err)
+	_, err = c.Publish(ctx, ngmq.Message{Topic: topic, Payload: []byte("on the stream")})
+	require.NoError(t, err)
+	select {
+	case m := <-in:
+		assert.Equal(t, "on the stream", string(m.Payload))
+	case <-ctx.Done():
+		require.FailNow(t, "nothing came")
+	}
+	info, err := c.Connection(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, info.QUIC.Datagrams)
+}

@@ -1,0 +1,98 @@
+//go:build !noquic
+
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/ngmq/ngmq/ngtcp2"
+)
+
+// largestDatagram is the limit of the DATAGRAM frames that are taken, in bytes: whatever fits
+// a packet (RFC 9221 section 3).
+const largestDatagram = 65535
+
+// datagrams are those of one QUIC connection; it is its endpoint.DatagramHandler. A
+// connection without them has one that is never called.
+type datagrams struct {
+	came                            chan []byte // nil: none are taken
+	sent, lost, tooLarge, queueFull atomic.Uint64
+	receivedCount, dropped          atomic.Uint64
+}
+
+func newDatagrams(on bool) *datagrams {
+	d := &datagrams{}
+	if on {
+		d.came = make(chan []byte, maxDatagrams)
+	}
+	return d
+}
+
+// limit is Config.MaxDatagram of the endpoint.
+func (d *datagrams) limit() int {
+	if d.came == nil {
+		return 0
+	}
+	return largestDatagram
+}
+
+// OnDatagram hands a copy to the reader, which must not hold the worker up.
+func (d *datagrams) OnDatagram(b []byte, _ bool) {
+	d.receivedCount.Add(1)
+	select {
+	case d.came <- bytes.Clone(b):
+	default:
+		d.dropped.Add(1)
+	}
+}
+
+// OnDatagramAcked is nothing to QoS 0.
+func (d *datagrams) OnDatagramAcked(uint64) {}
+
+// OnDatagramLost counts.
+func (d *datagrams) OnDatagramLost(uint64) { d.lost.Add(1) }
+
+// received and drop are those of quicTransport.
+func (d *datagrams) received() <-chan []byte { return d.came }
+func (d *datagrams) drop()                   { d.dropped.Add(1) }
+
+func (d *datagrams) info() DatagramInfo {
+	return DatagramInfo{
+		Sent: d.sent.Load(), Lost: d.lost.Load(), TooLarge: d.tooLarge.Load(), QueueFull: d.queueFull.Load(),
+		Received: d.receivedCount.Load(), Dropped: d.dropped.Load(),
+	}
+}
+
+// takesDatagrams asks the transport (quicTransport).
+func (c *quicConn) takesDatagrams(ctx context.Context) bool {
+	result := make(chan bool, 1)
+	c.Conn().Post(func() { result <- c.Conn().MaxDatagramSize() > 0 })
+	select {
+	case yes := <-result:
+		return yes
+	case <-c.Closed():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// datagram sends b as a DATAGRAM frame (quicTransport).
+func (c *quicConn) datagram(b []byte, done func(sent bool)) {
+	conn := c.Conn()
+	conn.Post(func() {
+		err := conn.SendDatagram(b, 0)
+		switch {
+		case err == nil:
+			c.sent.Add(1)
+		case errors.Is(err, ngtcp2.ErrDatagramTooLarge):
+			c.tooLarge.Add(1)
+		case errors.Is(err, ngtcp2.ErrDatagramQueueFull):
+			c.queueFull.Add(1)
+		}
+		done(err == nil)
+		conn.MarkDirty()
+	})
+}
