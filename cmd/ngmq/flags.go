@@ -81,6 +81,8 @@ func (f *target) validate(c *console) problems {
 	wrong.readable("--key", f.Key)
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
+	wrong.check((f.CAFile != "" || f.Cert != "") && plaintext(f.URL),
+		"--cafile and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out")
 	return wrong
 }
 
@@ -135,6 +137,12 @@ func (f *target) hostURL() string {
 func encrypted(address string) bool {
 	scheme, _, _ := strings.Cut(address, ":")
 	return slices.Contains([]string{"quic", "mqtts", "ssl", "wss"}, scheme)
+}
+
+// plaintext says whether a URL leads through a network in clear text.
+func plaintext(address string) bool {
+	scheme, _, _ := strings.Cut(address, ":")
+	return slices.Contains([]string{"mqtt", "tcp", "ws"}, scheme)
 }
 
 // options are the flags as the client library wants them.

@@ -218,6 +218,17 @@ func TestCannotConnect(t *testing.T) {
 	assert.Contains(t, got.stderr, "not verified")
 }
 
+// A CA file does not make mqtt:// a TLS connection: nothing is sent in clear text to somebody who thinks so.
+func TestCAFileWithoutTLS(t *testing.T) {
+	cert, err := devcert.Generate(t.TempDir())
+	require.NoError(t, err)
+	for _, command := range []string{"pub -t a -m b", "sub -t a", "ping", "bench conn"} {
+		got := ngmq(t.Context(), "", append(strings.Fields(command), "-L", "mqtt://127.0.0.1:1", "--cafile", cert.CAFile)...)
+		assert.Equal(t, exitUsage, got.status, command)
+		assert.Contains(t, got.stderr, "use mqtts://", command)
+	}
+}
+
 // Whatever is wrong with the certificate, over every TLS library in it ngmq says what to do.
 func TestCertificateHints(t *testing.T) {
 	cert, err := devcert.Generate(t.TempDir())

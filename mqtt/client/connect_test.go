@@ -59,6 +59,17 @@ func TestOptionsValidateNamesEveryFault(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// TestOptionsWithoutEncryption: who names a CA does not want clear text.
+func TestOptionsWithoutEncryption(t *testing.T) {
+	for url, remedy := range map[string]string{"mqtt://h": "mqtts://", "tcp://h:1": "mqtts://", "ws://h": "wss://"} {
+		assert.NoError(t, (&Options{Servers: []string{url}}).Validate())
+		for _, tls := range []TLS{{CAFile: "ca.pem"}, {CertFile: "c", KeyFile: "k"}} {
+			assert.ErrorContains(t, (&Options{Servers: []string{url}, TLS: tls}).Validate(), remedy, url)
+			assert.NoError(t, (&Options{Servers: []string{"mqtts://h", url}, TLS: tls}).Validate(), "listed as the last resort")
+		}
+	}
+}
+
 func TestConnectPacketOfEveryVersion(t *testing.T) {
 	for _, v := range []packet.Version{packet.V31, packet.V311, packet.V50} {
 		t.Run(v.String(), func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto"
@@ -66,7 +67,7 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 	}
 	if err != nil {
 		go shutdown(e)
-		return nil, err
+		return nil, explainQUIC(err)
 	}
 	c := &quicConn{StreamConn: conn, datagrams: data, ended: make(chan struct{})}
 	go c.release(e)
@@ -97,6 +98,30 @@ func (t *TLS) QUICContext() (*crypto.Context, error) {
 func (o *dialer) endpoint(qlog endpoint.Qlog, data *datagrams) endpoint.Config {
 	return endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, MaxDatagram: data.limit(), LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog,
 		Settings: func(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }}
+}
+
+// noApplicationProtocol is the TLS alert of a server that does not know the ALPN (RFC 7301
+// section 3.2).
+const noApplicationProtocol = 120
+
+// explainQUIC is the cause of a Dial that failed, without the address, which the caller adds,
+// and with what it means where the cause does not say so.
+func explainQUIC(err error) error {
+	var failed *endpoint.DialError
+	if errors.As(err, &failed) {
+		err = failed.Err
+	}
+	var refused *ngtcp2.TransportError
+	errors.As(err, &refused)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody listens on this UDP port", err)
+	case errors.Is(err, ngtcp2.ErrHandshakeTimeout), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: no answer over UDP; where that is closed, mqtts:// or wss:// may get through", err)
+	case refused != nil && refused.Code == ngtcp2.CryptoError+noApplicationProtocol:
+		return fmt.Errorf("%w: the server has no MQTT (by ALPN) on this port", err)
+	}
+	return err
 }
 
 // resumption is how to take up what an earlier connection has left, and to keep what this

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -214,7 +215,7 @@ type Options struct {
 // TLS says how servers are verified and how the client shows who it is.
 type TLS struct {
 	// CAFile names a PEM file with the certificate authorities to trust. Default:
-	// those of the system.
+	// those of the system. It is an error when no server is encrypted.
 	CAFile string
 	// CADir names a directory with such files, which are trusted beside CAFile. Files without
 	// a certificate are left aside, and the names of the others do not matter.
@@ -281,7 +282,25 @@ func (o *Options) validateServers() error {
 		srv, err := parseURL(server)
 		errs = append(errs, cmp.Or(err, checkQUIC(srv)))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.checkEncrypted())...)
+}
+
+// checkEncrypted refuses a CA or a certificate for connections that are all in clear text.
+func (o *Options) checkEncrypted() error {
+	if o.TLS.CAFile == "" && o.TLS.CADir == "" && o.TLS.CertFile == "" {
+		return nil
+	}
+	for _, server := range o.Servers {
+		if srv, err := parseURL(server); err != nil || srv.encrypted() || srv.scheme == "unix" {
+			return nil
+		}
+	}
+	plain, _, _ := strings.Cut(o.Servers[0], ":")
+	remedy := "mqtts"
+	if plain == "ws" {
+		remedy = "wss"
+	}
+	return fmt.Errorf("client: Options.TLS names a CA or a certificate, but %s:// is not encrypted: use %s:// or quic:// with the port for that, or leave CAFile, CADir and CertFile out", plain, remedy)
 }
 
 func (o *Options) validateSession() error {

@@ -102,6 +102,7 @@ func TestQUICRefusals(t *testing.T) {
 	var transport *ngtcp2.TransportError
 	require.ErrorAs(t, err, &transport)
 	assert.Equal(t, uint64(0x178), transport.Code, "no common ALPN")
+	assert.ErrorContains(t, err, "no MQTT")
 
 	url, _, _ = listenQUIC(t, "mqtt")
 	_, err = Dial(within(t), url, Options{})
@@ -115,9 +116,11 @@ func TestQUICRefusals(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Dial(ctx, "quic://"+silent.LocalAddr().String(), Options{TLS: TLS{CAFile: ca}})
 	assert.ErrorIs(t, err, context.DeadlineExceeded, "nobody answers")
+	assert.ErrorContains(t, err, "no answer over UDP")
 	require.NoError(t, silent.Close())
 	_, err = Dial(within(t), "quic://"+silent.LocalAddr().String(), Options{TLS: TLS{CAFile: ca}})
 	assert.ErrorIs(t, err, syscall.ECONNREFUSED, "nobody listens")
+	assert.EqualError(t, err, "quic://"+silent.LocalAddr().String()+": unreachable: connection refused: nobody listens on this UDP port")
 }
 
 func TestQUICInsecureAndLostConnection(t *testing.T) {

@@ -55,6 +55,7 @@ type DialConfig struct {
 	// Version is the QUIC version of the first packet; 0 = the first of Config.Versions.
 	Version uint32
 
+	addr  string      // that Dial was called with
 	claim func() bool // of several attempts, only the one that gets true lives
 }
 

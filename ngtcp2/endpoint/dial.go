@@ -38,17 +38,32 @@ func (e *Endpoint) Dial(ctx context.Context, addr string, cfg DialConfig) (*Conn
 	}
 	remotes, err := resolve(ctx, addr)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint: Dial %s: %w", addr, err)
+		return nil, &DialError{addr, err}
 	}
+	cfg.addr = addr
 	if cfg.EarlyData && len(cfg.Session) > 0 {
 		remotes = remotes[:1] // the application gets one connection to work with
 	}
 	conn, err := e.dialAny(ctx, remotes, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint: Dial %s: %w", addr, err)
+		return nil, &DialError{addr, err}
 	}
 	return conn, nil
 }
+
+// DialError is why a Dial did not connect.
+type DialError struct {
+	// Addr is what was dialled, "host:port".
+	Addr string
+	// Err is the cause; when Addr stands for other addresses it names them, one a line.
+	Err error
+}
+
+// Error names address and cause.
+func (e *DialError) Error() string { return "endpoint: Dial " + e.Addr + ": " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *DialError) Unwrap() error { return e.Err }
 
 // resolve finds the addresses of "host:port".
 func resolve(ctx context.Context, addr string) ([]netip.AddrPort, error) {
@@ -144,8 +159,11 @@ func (e *Endpoint) dialOne(ctx context.Context, remote netip.AddrPort, cfg DialC
 		w.core.inbox.post(func() { conn.abandon() })
 		err = ctx.Err()
 	}
+	if err != nil && remote.String() != cfg.addr {
+		err = fmt.Errorf("%s: %w", remote, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", remote, err)
+		return nil, err
 	}
 	return conn, nil
 }

@@ -88,7 +88,8 @@
 //
 //	from                  error                                    do
 //	New, Validate         joined, each names a field               mend the Config
-//	Dial                  ngtcp2.ErrSessionInvalid                 dial without DialConfig.Session
+//	Dial                  *DialError around the next ones          see its cause
+//	                      ngtcp2.ErrSessionInvalid                 dial without DialConfig.Session
 //	                      ngtcp2.ErrHandshakeTimeout, ctx's        try later
 //	                      *ngtcp2.Error, TLS alert inside          the server's certificate or ALPN
 //	                      *ngtcp2.TransportError                   the server refused; its code says why

@@ -15,7 +15,7 @@ type Unreachable = udp.Unreachable
 // ErrUnreachable is why a Dial ended when the server's host or a router said that
 // nobody is there. The error wraps a syscall.Errno too: ECONNREFUSED, EHOSTUNREACH
 // or ENETUNREACH.
-var ErrUnreachable = errors.New("endpoint: unreachable")
+var ErrUnreachable = errors.New("unreachable")
 
 // Unreachable ends the dials whose first packet met with an ICMP error. An ICMP
 // message can be forged, so it counts only when it quotes the packet's random

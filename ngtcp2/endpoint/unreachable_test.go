@@ -39,7 +39,9 @@ func TestDialRefused(t *testing.T) {
 	leakCheck(t)
 	client := start(t, Config{Workers: 1, HandshakeTimeout: time.Hour})
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		_, err := client.DialConn(within(t), deadPort(t, ip), DialConfig{TLS: clientTLS(t)})
+		addr := deadPort(t, ip)
+		_, err := client.DialConn(within(t), addr, DialConfig{TLS: clientTLS(t)})
+		require.EqualError(t, err, "endpoint: Dial "+addr+": unreachable: connection refused")
 		require.ErrorIs(t, err, ErrUnreachable, ip)
 		require.ErrorIs(t, err, syscall.ECONNREFUSED, ip)
 	}
