@@ -147,7 +147,11 @@ static int confirmed(shim_conn *c) {
 // of the peer that it has retired already while a path validation remembers
 // them. So a peer that migrates soon after another migration or a rebinding, and
 // replaces them as it should, would be closed with CONNECTION_ID_LIMIT_ERROR.
-// Memory is bounded by ngtcp2's own arrays all the same.
+// Memory is bounded by ngtcp2's own arrays all the same. There is no setter: the
+// parameters are sent from here as well. Writing them is defined, for they are a part of
+// the ngtcp2_conn, which is no const object (C11 6.7.3); and by now they have been sent,
+// so that nothing else reads the limit any more. TestMigrateAgainAndAgain (package endpoint)
+// fails when an ngtcp2 keeps it elsewhere.
 static void allow_cids(ngtcp2_conn *conn) {
   ngtcp2_transport_params *params =
     (ngtcp2_transport_params *)ngtcp2_conn_get_local_transport_params2(conn);

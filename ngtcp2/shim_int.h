@@ -224,7 +224,8 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 
 void shim_conn_begin(shim_conn *c);  // empties events and result
-// ts, or the last one if later; ngtcp2 hears of a pause that is over.
+// ts, or the last one if later; ngtcp2 hears of a pause that is over. When that fails, so
+// has the connection (shim_conn.fatal): look after the call.
 uint64_t shim_now(shim_conn *c, uint64_t ts);
 void shim_conn_finish(shim_conn *c, int rv); // fills the result of a call
 void shim_fail(shim_result *res, int rv, uint8_t alert, const SSL *ssl);

@@ -7,13 +7,18 @@
 
 enum { TLS_ALERT_NO_APPLICATION_PROTOCOL = 120 }; // RFC 9001 section 8.1
 
+static int fatal(shim_conn *c, int rv) {
+  c->fatal = c->fatal != 0 ? c->fatal : rv;
+  return rv;
+}
+
 uint64_t shim_now(shim_conn *c, uint64_t ts) {
   if (ts > c->last_ts && ts != UINT64_MAX) {
     c->last_ts = ts;
   }
-  if (c->unawaited && c->resume <= c->last_ts) {
+  if (c->unawaited && c->resume <= c->last_ts && c->fatal == 0) {
     c->unawaited = 0;
-    ngtcp2_conn_handle_expiry(c->conn, c->resume); // no other timer was due then
+    fatal(c, ngtcp2_conn_handle_expiry(c->conn, c->resume)); // as a rule only the pause is due
   }
   return c->last_ts;
 }
@@ -54,11 +59,6 @@ static int over(shim_conn *c) {
   return c->fatal;
 }
 
-static int fatal(shim_conn *c, int rv) {
-  c->fatal = c->fatal != 0 ? c->fatal : rv;
-  return rv;
-}
-
 static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
   shim_native_path native;
@@ -78,20 +78,22 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
 void shim_conn_read(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
   shim_conn_begin(c);
+  ts = shim_now(c, ts);
   int rv = over(c);
   if (rv == 0) {
-    rv = fatal(c, read_run(c, path, base, run, n, shim_now(c, ts)));
+    rv = fatal(c, read_run(c, path, base, run, n, ts));
   }
   shim_conn_finish(c, rv);
 }
 
 void shim_conn_expire(shim_conn *c, uint64_t ts) {
   shim_conn_begin(c);
+  ts = shim_now(c, ts);
   int rv = over(c);
   if (rv == 0) {
     shim_ack_due(c);
-    shim_mtu_expire(c, shim_now(c, ts));
-    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, shim_now(c, ts)));
+    shim_mtu_expire(c, ts);
+    rv = fatal(c, ngtcp2_conn_handle_expiry(c->conn, ts));
   }
   shim_conn_finish(c, rv);
 }
@@ -199,12 +201,16 @@ void shim_conn_write(shim_conn *c, uint8_t *dst, size_t dstlen,
     c->ev->res.more = 0;
   }
   int rv = queue_chunks(c, chunks, n);
+  int writes = dstlen > 0 && (c->keyed || !c->server) && !shim_ack_holds(c);
+  if (writes) {
+    ts = shim_now(c, ts);
+  }
   if (over(c) != 0) {
     rv = over(c);
   }
   c->others = 0;
-  if (rv == 0 && dstlen > 0 && (c->keyed || !c->server) && !shim_ack_holds(c)) {
-    rv = write_run(c, dst, dstlen, shim_now(c, ts));
+  if (rv == 0 && writes) {
+    rv = write_run(c, dst, dstlen, ts);
   }
   shim_conn_finish(c, rv);
   if (c->others > 0) {

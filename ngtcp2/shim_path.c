@@ -30,9 +30,10 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
 
 void shim_conn_update_key(shim_conn *c, uint64_t ts) {
   int rv = NGTCP2_ERR_INVALID_STATE;
+  ts = shim_now(c, ts);
   if (ready(c)) {
     shim_ack_due(c);
-    rv = ngtcp2_conn_initiate_key_update(c->conn, shim_now(c, ts));
+    rv = ngtcp2_conn_initiate_key_update(c->conn, ts);
   }
   shim_conn_finish(c, rv);
 }
