@@ -150,14 +150,28 @@ func (s *Session) comeHome() {
 	}
 }
 
-// inherit closes o and takes over what waits there. s.mu is held.
+// inherit closes o and takes over what waits there, as far as there is room. s.mu is held.
 func (s *Session) inherit(o *outlet) {
 	o.closed = true
 	for o.queue.n > 0 {
 		d := o.queue.pop()
-		s.queue.push(&d)
+		if s.roomToInherit(&d) {
+			s.queue.push(&d)
+			continue
+		}
+		s.b.count.dropped[DropQueueFull].Add(1)
+		d.m.Release()
 	}
 	o.queue, o.stream = queue{}, nil
+}
+
+// roomToInherit reports whether the control stream takes d over from a data stream. It has
+// room for all that may wait on it and on data streams together (see full), and no more, so
+// that a client that opens and closes streams and reads nothing takes no more memory than
+// one that does not. s.mu is held.
+func (s *Session) roomToInherit(d *delivery) bool {
+	cfg := &s.b.cfg
+	return s.queue.n == 0 || s.queue.n < 2*cfg.MaxQueuedMessages && s.queue.bytes+d.m.Size() <= 2*cfg.MaxQueuedBytes
 }
 
 // closeStream forgets a data stream of c that has been closed while the connection

@@ -126,6 +126,39 @@ func TestIncompletePacketsOfStreams(t *testing.T) {
 	assert.Zero(t, c.c.begun)
 }
 
+// What the data streams of a client leave is bounded, however often it opens and closes
+// them, or comes again, and reads nothing.
+func TestWhatStreamsLeaveIsBounded(t *testing.T) {
+	const most = 100
+	w := newWorld(t, func(c *Config) { c.MaxQueuedMessages = most })
+	leave := map[string]func(c *peer, l *lane) *peer{
+		"stream":     func(c *peer, l *lane) *peer { l.st.Closed(); return c },
+		"connection": func(c *peer, _ *lane) *peer { c.lose(); return w.connect(packet.V50, c.t.Name(), resume, expiry(100)) },
+		"takeover": func(c *peer, _ *lane) *peer {
+			next := w.connect(packet.V50, c.t.Name(), resume, expiry(100))
+			c.lose()
+			return next
+		},
+	}
+	for name, gone := range leave {
+		t.Run(name, func(t *testing.T) {
+			w.t = t
+			c := w.connect(packet.V50, t.Name(), expiry(100), uintProp(packet.ReceiveMaximum, 1))
+			for round := range 20 {
+				l := c.open(int64(4 + 4*round))
+				l.subscribe(1, "t/"+name)
+				for range 2 * most {
+					w.publish("t/"+name, "x", 1)
+				}
+				c.out.room = 0
+				s := c.c.session
+				c = gone(c, l)
+				assert.LessOrEqual(t, s.queue.n, 2*most)
+			}
+		})
+	}
+}
+
 func TestAliasesOfStreams(t *testing.T) {
 	w := newWorld(t)
 	s := w.connect(packet.V50, "s")
