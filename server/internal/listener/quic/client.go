@@ -74,33 +74,16 @@ func (m *streamClient) onData(data []byte, fin bool) {
 		err := m.client.Feed(data)
 		m.c.qc.MarkDirty()
 		if err != nil {
-			m.refuse(err)
+			m.end(verdict(err))
 		}
 	}
-	m.owed += len(data)
-	m.giveCredit()
+	m.owed = giveCredit(m.s, m.owed+len(data), m.client)
 	if !m.kept && !m.over {
 		m.kept = m.c.keepAlive(m.client.Info())
 	}
 	if fin {
 		m.end(errStreamLost, CodeControlStreamLost)
 	}
-}
-
-func (m *streamClient) giveCredit() {
-	if m.owed > 0 && m.client.Pause() == 0 {
-		m.s.Consume(m.owed)
-		m.owed = 0
-	}
-}
-
-// refuse is conn.refuse.
-func (m *streamClient) refuse(err error) {
-	code := broker.CloseCode(err)
-	if !code.IsError() {
-		err = nil
-	}
-	m.end(err, CloseCode(code))
 }
 
 // end flushes a last time and ends the stream: the last packet, then FIN.
@@ -124,7 +107,7 @@ func (m *streamClient) flush() {
 		m.end(nil, CloseCode(packet.ReasonCode(closing-1)))
 		return
 	}
-	m.giveCredit()
+	m.owed = giveCredit(m.s, m.owed, m.client)
 	m.client.Flush(sink{m.s, sendBound})
 }
 

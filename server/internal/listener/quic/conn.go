@@ -116,8 +116,7 @@ func (c *conn) onControlData(s *endpoint.Stream, data []byte, fin bool) {
 	if len(data) > 0 {
 		c.feed(data)
 	}
-	c.owed += len(data)
-	c.giveCredit()
+	c.owed = giveCredit(s, c.owed+len(data), c.client)
 	if !c.accepted && !c.over && c.client.Info() != nil {
 		c.accept()
 	}
@@ -126,15 +125,24 @@ func (c *conn) onControlData(s *endpoint.Stream, data []byte, fin bool) {
 	}
 }
 
-// giveCredit lets the client send as much again as has been handled, if it is not ahead
-// of its rates; the broker wakes the connection when it no longer is.
-func (c *conn) giveCredit() {
-	if c.owed > 0 && c.control != nil && c.client.Pause() == 0 {
-		c.control.Consume(c.owed)
-		c.owed = 0
+// giveCredit lets a client send n bytes again, which have been handled, if it is not ahead
+// of its rates; the broker wakes the connection when it no longer is. It gives what is owed
+// to the client still.
+func giveCredit(s *endpoint.Stream, n int, client *broker.Client) (owed int) {
+	if n > 0 && client.Pause() > 0 {
+		return n
+	}
+	s.Consume(n)
+	return 0
+}
+
+// giveAllCredit is giveCredit for all streams of the client.
+func (c *conn) giveAllCredit() {
+	if c.control != nil {
+		c.owed = giveCredit(c.control, c.owed, c.client)
 	}
 	for _, d := range c.data {
-		d.giveCredit()
+		d.owed = giveCredit(d.s, d.owed, c.client)
 	}
 }
 
@@ -142,7 +150,7 @@ func (c *conn) feed(data []byte) {
 	err := c.client.Feed(data)
 	c.qc.MarkDirty()
 	if err != nil {
-		c.refuse(err)
+		c.end(verdict(err))
 		return
 	}
 	if !c.accepted {
@@ -150,13 +158,14 @@ func (c *conn) feed(data []byte) {
 	}
 }
 
-// refuse ends the connection after an error of Feed; a DISCONNECT is one without fault.
-func (c *conn) refuse(err error) {
-	code := broker.CloseCode(err)
-	if !code.IsError() {
-		err = nil
+// verdict is what an error of Client.Feed means: why the client is gone, nil after a
+// DISCONNECT, which is an error without fault, and the code for the peer.
+func verdict(err error) (cause error, code uint64) {
+	reason := broker.CloseCode(err)
+	if reason.IsError() {
+		cause = err
 	}
-	c.end(err, CloseCode(code))
+	return cause, CloseCode(reason)
 }
 
 // keepAlive has the connection send PINGs when the client may be silent for longer
@@ -244,7 +253,7 @@ func (c *conn) OnFlush() {
 		c.end(nil, CloseCode(code))
 		return
 	}
-	c.giveCredit()
+	c.giveAllCredit()
 	c.flush()
 }
 

@@ -15,7 +15,7 @@ func (c *conn) OnDatagram(data []byte, early bool) {
 	err := c.client.Datagram(data, early)
 	c.qc.MarkDirty()
 	if err != nil {
-		c.refuse(err)
+		c.end(verdict(err))
 	}
 }
 

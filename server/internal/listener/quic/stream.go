@@ -83,8 +83,7 @@ func (d *dataStream) take(data []byte, fin bool) {
 	if len(data) > 0 {
 		d.feed(data)
 	}
-	d.owed += len(data)
-	d.giveCredit()
+	d.owed = giveCredit(d.s, d.owed+len(data), d.c.client)
 	if fin && !d.gone && !d.c.over {
 		d.finish()
 	}
@@ -150,15 +149,7 @@ func (d *dataStream) fail(err error) {
 	if errors.As(err, &e) {
 		d.close(uint64(e.Code))
 	} else {
-		d.c.refuse(err)
-	}
-}
-
-// giveCredit lets the client send as much again as has been handled; see conn.giveCredit.
-func (d *dataStream) giveCredit() {
-	if d.owed > 0 && d.c.client.Pause() == 0 {
-		d.s.Consume(d.owed)
-		d.owed = 0
+		d.c.end(verdict(err))
 	}
 }
 
