@@ -107,6 +107,7 @@ const (
 	stateDraining
 	stateStatelessReset
 	stateFailed
+	stateClientHello
 )
 
 // NewServerConn makes the server side of a connection for a client's first
@@ -298,6 +299,10 @@ func (c *Conn) failed() error {
 // HandshakeCompleted reports whether the TLS handshake is complete
 // (ngtcp2_conn_get_handshake_completed).
 func (c *Conn) HandshakeCompleted() bool { return c.state&stateHandshakeCompleted != 0 }
+
+// ReceivedClientHello reports whether a server has all of the ClientHello: 0-RTT packets
+// are of use from then on only (callback recv_tx_key).
+func (c *Conn) ReceivedClientHello() bool { return c.state&stateClientHello != 0 }
 
 // HandshakeConfirmed reports whether the handshake is confirmed (RFC 9001
 // section 4.1.2).

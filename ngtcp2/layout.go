@@ -55,6 +55,7 @@ var (
 	_ = zeroIndex[C.SHIM_STATE_STATELESS_RESET-stateStatelessReset]
 	_ = zeroIndex[C.SHIM_STATE_CLOSING-stateClosing]
 	_ = zeroIndex[C.SHIM_STATE_FAILED-stateFailed]
+	_ = zeroIndex[C.SHIM_STATE_CLIENT_HELLO-stateClientHello]
 	_ = zeroIndex[MaxCIDLen-C.NGTCP2_MAX_CIDLEN]
 	_ = zeroIndex[MinCIDLen-C.NGTCP2_MIN_CIDLEN]
 	_ = zeroIndex[MinInitialDCIDLen-C.NGTCP2_MIN_INITIAL_DCIDLEN]

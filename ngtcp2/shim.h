@@ -86,6 +86,7 @@ typedef struct shim_chunk {
 #define SHIM_STATE_DRAINING 0x08u
 #define SHIM_STATE_STATELESS_RESET 0x10u
 #define SHIM_STATE_FAILED 0x20u
+#define SHIM_STATE_CLIENT_HELLO 0x40u // a server: TLS has read it
 
 // shim_result is what a call leaves behind; each call overwrites it.
 typedef struct shim_result {

@@ -68,7 +68,9 @@ static int cb_recv_tx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level,
                           void *user_data) {
   shim_conn *c = user_data;
   (void)conn;
-  c->answered |= level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE;
+  if (c->server && level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE) {
+    c->state |= SHIM_STATE_CLIENT_HELLO;
+  }
   return 0;
 }
 
@@ -88,7 +90,7 @@ static int cb_recv_rx_key(ngtcp2_conn *conn, ngtcp2_encryption_level level,
 // transport parameters: ClientHello or EncryptedExtensions.
 static int heard(const shim_conn *c) {
   if (c->server) {
-    return c->answered;
+    return (c->state & SHIM_STATE_CLIENT_HELLO) != 0;
   }
   switch (SSL_get_state(c->ssl)) {
   case TLS_ST_CR_ENCRYPTED_EXTENSIONS:

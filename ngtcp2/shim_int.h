@@ -201,7 +201,6 @@ struct shim_conn {
   uint8_t follow_preferred;
   uint8_t held;       // a stream has shutdowns that wait
   uint8_t keyed;      // the keys of the first packets exist
-  uint8_t answered;   // TLS has the keys of Handshake packets to send
   uint8_t rx_level;   // where TLS expects its next message
   uint8_t wake;       // shim_path_wake waits for a PING
   uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer

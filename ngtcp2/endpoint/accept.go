@@ -39,6 +39,10 @@ type validation struct {
 
 // accept handles a long header packet that belongs to no connection.
 func (c *Core) accept(d *datagram, v ngtcp2.VersionCID) {
+	if longType(d.bytes()) == typeEarly {
+		c.strayEarly(d, v)
+		return
+	}
 	h, err := ngtcp2.Accept(d.bytes())
 	if err != nil && !errors.Is(err, ngtcp2.ErrRetry) || d.at.Len < minInitial {
 		c.stats.inc(DropNotInitial)
@@ -146,7 +150,9 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	}
 	conn := c.adopt(nc, true, d.path)
 	conn.initialDCID, conn.recordID = h.DCID, record
+	conn.half = &halfOpen{proven: val.proven}
 	c.table.add(h.DCID, conn)
+	c.supersede(conn, val)
 	c.table.add(scid, conn)
 	if prefers {
 		c.table.add(preferred, conn)
@@ -154,18 +160,17 @@ func (c *Core) newServerConn(d *datagram, h *ngtcp2.PktHeader, val validation) {
 	c.shared.handshakes.Add(1)
 	c.stats.inc(Accepted)
 	run := [1]ngtcp2.Datagram{d.at}
-	err = nc.ReadPkts(d.path, d.buf, run[:], c.now)
-	again := !val.proven && noBeginning(nc, err)
-	c.hasRead(conn, d.path, err)
-	if again {
+	again := c.read(conn, d.path, d.buf, run[:])
+	if again && !val.proven && !c.keepAhead(h.DCID, d.path, d.buf, d.at) {
 		c.retry(d, h)
 	}
 }
 
 // noBeginning: the first datagram that arrived of a client holds no beginning of a
-// ClientHello, because that was lost, and the connection is dropped. A Retry makes
-// the client send all again. Some clients would only go on to send PINGs, which
-// nobody acknowledges: OpenSSL's. Datagrams that are no packets stay unanswered.
+// ClientHello, and the connection is dropped. Another datagram has overtaken that, or it
+// was lost: then a Retry makes the client send all again. Some clients would only go on
+// to send PINGs, which nobody acknowledges: OpenSSL's. Datagrams that are no packets
+// stay unanswered.
 func noBeginning(nc *ngtcp2.Conn, err error) bool {
 	return errors.Is(err, ngtcp2.ErrRetry) ||
 		errors.Is(err, ngtcp2.ErrDropConn) && nc.Info().PktDiscarded == 0

@@ -213,6 +213,10 @@ func (conn *Conn) settleHandshake() {
 		conn.core.shared.handshakes.Add(-1)
 	}
 	conn.handshaking = false
+	if h := conn.half; h != nil {
+		conn.half = nil
+		conn.core.table.remove(h.odcid, conn)
+	}
 }
 
 // forget removes a connection that has left from table and timers.

@@ -83,7 +83,8 @@ type Config struct {
 	// DefaultMaxHandshakes.
 	MaxConns, MaxHandshakes int
 	// HandshakeTimeout ends incomplete handshakes, and is how long a Retry token is
-	// good for; 0 = DefaultHandshakeTimeout.
+	// good for. A client that is silent for half of it during its handshake is given up
+	// as well. 0 = DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
 	// IdleTimeout ends silent connections (the smaller one of both sides
 	// counts); 0 = DefaultIdleTimeout.

@@ -82,6 +82,7 @@ type Conn struct {
 	first    Stream               // the first stream ever, in most cases the only one
 	others   map[int64]*Stream    // all further ones
 
+	half        *halfOpen                    // server: until the handshake is complete
 	initialDCID ngtcp2.ConnectionID          // server: the client's first choice
 	tokens      []ngtcp2.StatelessResetToken // of the peer's CIDs in use
 	path        atomic.Pointer[ngtcp2.Path]

@@ -77,6 +77,7 @@ type Core struct {
 	wallOffset   ngtcp2.Timestamp       // from now to Unix time
 	limits       limits
 	retried      lastRetry
+	ahead        ahead
 	forward      func(worker int, m Message, pkt []byte) bool // nil: no other workers
 	ending       bool                                         // Shutdown: no new connections
 	alone        bool                                         // made by NewCore
@@ -190,11 +191,12 @@ func (c *Core) HandleInbox(now ngtcp2.Timestamp) {
 }
 
 // Expiry is when HandleExpiry is due, NoExpiry if never. It costs nothing.
-func (c *Core) Expiry() ngtcp2.Timestamp { return c.timers.next() }
+func (c *Core) Expiry() ngtcp2.Timestamp { return min(c.timers.next(), c.ahead.next()) }
 
 // HandleExpiry runs the timers that are due.
 func (c *Core) HandleExpiry(now ngtcp2.Timestamp) {
 	c.now = now
+	c.expireAhead()
 	for conn := c.timers.pop(now); conn != nil; conn = c.timers.pop(now) {
 		switch at := conn.expiry(); {
 		case at > now: // it moved later meanwhile
@@ -208,6 +210,10 @@ func (c *Core) HandleExpiry(now ngtcp2.Timestamp) {
 }
 
 func (c *Core) expire(conn *Conn, now ngtcp2.Timestamp) {
+	if conn.half != nil && conn.half.until <= now {
+		c.abandon(conn)
+		return
+	}
 	if conn.nc.Expiry() <= now {
 		err := conn.nc.HandleExpiry(now)
 		c.drain(conn)

@@ -100,15 +100,15 @@ func TestLimiter(t *testing.T) {
 	assert.Equal(t, 10, count(), "no more than one second's worth is saved")
 }
 
-func TestIsInitial(t *testing.T) {
+func TestLongType(t *testing.T) {
 	v1, v2 := []byte{0, 0, 0, 1}, []byte{0x6b, 0x33, 0x43, 0xcf}
 	pkt := func(first byte, v []byte) []byte { return append([]byte{first}, v...) }
-	assert.True(t, isInitial(pkt(0xC0, v1)))
-	assert.False(t, isInitial(pkt(0xE0, v1)), "Handshake")
-	assert.True(t, isInitial(pkt(0xD0, v2)))
-	assert.False(t, isInitial(pkt(0xC0, v2)), "Retry of version 2")
-	assert.False(t, isInitial(pkt(0x40, v1)))
-	assert.False(t, isInitial([]byte{0xC0}))
+	for i, first := range []byte{0xC0, 0xD0, 0xE0, 0xF0} {
+		assert.EqualValues(t, i, longType(pkt(first, v1)))
+		assert.EqualValues(t, (i+3)%4, longType(pkt(first, v2)), "Retry is 0 in version 2")
+	}
+	assert.EqualValues(t, typeNone, longType(pkt(0x40, v1)))
+	assert.EqualValues(t, typeNone, longType([]byte{0xC0}))
 }
 
 func TestCountersHaveNames(t *testing.T) {

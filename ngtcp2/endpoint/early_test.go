@@ -26,25 +26,30 @@ type earlyServer struct {
 	silentHandler
 	core      *Core
 	conns     int
+	conn      *Conn // the last one
 	completed int
 	early     string
 	late      string
 	closed    []error
 }
 
-func newEarlyServer(t testing.TB, tls *crypto.Context) *earlyServer {
+func newEarlyServer(t testing.TB, tls *crypto.Context, opts ...func(*Config)) *earlyServer {
 	t.Helper()
 	s := &earlyServer{}
+	cfg := Config{TLS: tls, Addrs: []string{"10.0.0.1:1"}, Handler: s, EarlyData: true}
+	for _, o := range opts {
+		o(&cfg)
+	}
 	var err error
-	s.core, err = NewCore(Config{TLS: tls, Addrs: []string{"10.0.0.1:1"}, Handler: s, EarlyData: true})
+	s.core, err = NewCore(cfg)
 	require.NoError(t, err)
 	t.Cleanup(s.core.Free)
 	return s
 }
 
-func (s *earlyServer) OnConn(*Conn) ConnHandler { s.conns++; return s }
-func (s *earlyServer) OnHandshakeCompleted()    { s.completed++ }
-func (s *earlyServer) OnClosed(err error)       { s.closed = append(s.closed, err) }
+func (s *earlyServer) OnConn(c *Conn) ConnHandler { s.conns, s.conn = s.conns+1, c; return s }
+func (s *earlyServer) OnHandshakeCompleted()      { s.completed++ }
+func (s *earlyServer) OnClosed(err error)         { s.closed = append(s.closed, err) }
 func (s *earlyServer) OnStreamData(st *Stream, data []byte, _ bool) {
 	if st.Early() {
 		s.early += string(data)

@@ -187,6 +187,8 @@ func (c *Conn) expiry() ngtcp2.Timestamp {
 	switch {
 	case c.nc == nil:
 		return c.closing.until
+	case c.half != nil:
+		return min(c.nc.Expiry(), c.half.until)
 	case c.closing != nil && c.closing.graceful:
 		return min(c.nc.Expiry(), c.closing.graceBy)
 	}

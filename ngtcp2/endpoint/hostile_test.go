@@ -186,11 +186,15 @@ func TestRetryWithoutBeginning(t *testing.T) {
 			require.Empty(t, flight(w.server, w.now), "it is no packet")
 		}
 		give(w.server, hello[1], wireServer, wireClient, w.now)
+		require.Empty(t, flight(w.server, w.now), "the first one may be behind it")
+		w.now = w.server.Expiry()
+		w.server.HandleExpiry(w.now)
 		retry := flight(w.server, w.now)
 		require.Len(t, retry, 1)
 		s := w.server.Stats()
 		assert.Zero(t, s.Conns)
 		assert.Equal(t, uint64(1), s.Count(Retries))
+		assert.Equal(t, uint64(1), s.Count(DropAhead))
 
 		give(w.client, retry[0], wireClient, wireServer, w.now)
 		for range 10 {

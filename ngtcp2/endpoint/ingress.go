@@ -73,6 +73,9 @@ func (c *Core) route(d *datagram) {
 		c.unknown(d, v)
 		return
 	}
+	if conn.half != nil && longType(pkt) == typeEarly && c.earlyWaits(conn, d) {
+		return
+	}
 	if conn != c.runConn || d.path != c.runPath || len(c.run) == cap(c.run) {
 		c.readRun(d.buf)
 		c.runConn, c.runPath = conn, d.path
@@ -104,8 +107,22 @@ func (c *Core) readRun(base []byte) {
 
 // read gives a run to a live connection. Events come before the error: data may
 // have arrived together with the peer's CONNECTION_CLOSE.
-func (c *Core) read(conn *Conn, path ngtcp2.Path, base []byte, run []ngtcp2.Datagram) {
-	c.hasRead(conn, path, conn.nc.ReadPkts(path, base, run, c.now))
+//
+// noHello: it is a client's first datagram, and does not begin its ClientHello.
+func (c *Core) read(conn *Conn, path ngtcp2.Path, base []byte, run []ngtcp2.Datagram) (noHello bool) {
+	err := conn.nc.ReadPkts(path, base, run, c.now)
+	if conn.half == nil {
+		c.hasRead(conn, path, err)
+		return false
+	}
+	noHello = noBeginning(conn.nc, err)
+	conn.half.silentFrom(c)
+	if err == nil {
+		c.keepRest(conn, path, base, run)
+	}
+	c.hasRead(conn, path, err)
+	c.readAhead(conn)
+	return noHello
 }
 
 // hasRead deals with what ReadPkts brought.
@@ -141,12 +158,12 @@ func (c *Core) unknown(d *datagram, v ngtcp2.VersionCID) {
 }
 
 // owner is the worker whose number is in dcid, -1 when it is this one or none.
-// An Initial packet is never forwarded: its DCID may be the client's own random
-// choice. ours is false when dcid belongs to another server of the same load balancer,
+// An Initial or 0-RTT packet is never forwarded: its DCID may be the client's own
+// random choice. ours is false when dcid belongs to another server of the same load balancer,
 // which must not be reset: its connection may live there, and with a shared ResetSecret
 // the reset would be believed.
 func (c *Core) owner(d *datagram, dcid []byte) (worker int, ours bool) {
-	if len(dcid) != c.cidLen || isInitial(d.bytes()) {
+	if t := longType(d.bytes()); len(dcid) != c.cidLen || t == typeInitial || t == typeEarly {
 		return -1, true
 	}
 	w, known := c.workerOf(dcid)
@@ -154,19 +171,6 @@ func (c *Core) owner(d *datagram, dcid []byte) (worker int, ours bool) {
 		return w, true
 	}
 	return -1, known || c.lb == nil
-}
-
-// isInitial reports whether pkt is a long header packet of type Initial in
-// version 1 or 2 (RFC 9000 section 17.2.2, RFC 9369 section 3.2).
-func isInitial(pkt []byte) bool {
-	if len(pkt) < 5 || pkt[0]&0x80 == 0 {
-		return false
-	}
-	initial := byte(0)
-	if pkt[1] == byte(ngtcp2.VersionV2>>24) {
-		initial = 1
-	}
-	return pkt[0]>>4&3 == initial
 }
 
 func (c *Core) forwardTo(worker int, d *datagram) {

@@ -34,6 +34,7 @@ const (
 	Retries
 	StatelessResets
 	Refused     // CONNECTION_REFUSED and INVALID_TOKEN sent without a connection
+	KeptAhead   // datagrams that waited for the ClientHello that they overtook, or parts of them
 	Forwarded   // datagrams given to the worker that owns them
 	PathChanges // migrations of either side, NAT rebindings, preferred addresses
 	PathsFailed // paths whose validation failed
@@ -47,6 +48,7 @@ const (
 	DropShutdown    // new connections during Shutdown
 	DropNoBuffer    // no room for an answer
 	DropRepeated    // a Retry has answered the datagram before
+	DropAhead       // before its ClientHello, which did not come in time, or too many
 
 	GROMessages  // messages from the kernel that held several datagrams
 	GRODatagrams // these datagrams
@@ -84,9 +86,9 @@ var counterNames = [numCounters]string{
 	"early_data_accepted", "early_data_rejected",
 	"closed_by_peer", "closed_locally", "closed_by_error", "closed_idle",
 	"closed_handshake_timeout", "closed_stateless_reset", "closed_shutdown",
-	"version_negotiations", "retries", "stateless_resets", "refused", "forwarded", "path_changes", "paths_failed",
+	"version_negotiations", "retries", "stateless_resets", "refused", "kept_ahead", "forwarded", "path_changes", "paths_failed",
 	"drop_malformed", "drop_truncated", "drop_unknown_cid", "drop_not_initial",
-	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer", "drop_repeated",
+	"drop_rate_limited", "drop_forward_full", "drop_shutdown", "drop_no_buffer", "drop_repeated", "drop_ahead",
 	"gro_messages", "gro_datagrams", "gso_messages", "gso_datagrams",
 	"packets_sent", "packets_received", "packets_discarded", "packets_lost", "bytes_lost", "key_updates",
 	"close_sent_no_error", "close_sent_transport", "close_sent_tls", "close_sent_application",
