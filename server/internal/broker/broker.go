@@ -35,9 +35,10 @@ type Broker struct {
 	closing      atomic.Bool   // Shutdown has been called
 	logLimits    [numLogTopics]logLimit
 
-	mu      sync.Mutex // who has which session; see the package doc
-	clients map[*Client]struct{}
-	drained chan struct{} // closed when Shutdown waits and the last client is gone
+	mu       sync.Mutex // who has which session; see the package doc
+	clients  map[*Client]struct{}
+	connects uint64        // CONNECTs that have come; see Session.order
+	drained  chan struct{} // closed when Shutdown waits and the last client is gone
 }
 
 // New makes a broker. cfg must have passed Config.Validate. Run has to be called for

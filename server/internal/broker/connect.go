@@ -291,10 +291,14 @@ func refusal(cause error, t packet.Type) *Error {
 
 // refuse answers a CONNECT with a failure; the connection ends [MQTT-3.2.2-7].
 func (c *Client) refuse(cause error) error {
-	e := refusal(cause, packet.CONNACK)
+	answer := packet.CONNACK
+	if c.early != nil { // it has got one
+		answer = packet.DISCONNECT
+	}
+	e := refusal(cause, answer)
 	c.b.count.refused[e.Code].Add(1)
 	c.b.logRefused(c, e, cause)
-	if c.early != nil { // it has got a CONNACK
+	if c.early != nil {
 		return c.over(e, c.disconnect(e))
 	}
 	if _, ok := e.Code.ReturnCode(); !ok && c.version != packet.V50 {

@@ -16,6 +16,7 @@ type Early struct {
 	c       *Client // never registered: it has no session, no timer and no place in the counts
 	done    bool
 	connack []byte // nil: none was given
+	order   uint64 // its place among all CONNECTs
 }
 
 // NewEarly makes the Early of a connection that has just been opened.
@@ -41,27 +42,29 @@ func (e *Early) Feed(chunk []byte) (connack []byte) {
 	}
 	e.done = true
 	if c, ok := p.(*packet.Connect); ok && err == nil {
-		e.connack = e.c.foretell(c)
+		e.connack = e.foretell(c)
 	}
 	e.c.control.decoder = packet.Decoder{}
 	return e.connack
 }
 
 // foretell is the CONNACK that p will get, nil when it is not a good one, or not certain.
-func (c *Client) foretell(p *packet.Connect) (connack []byte) {
+func (e *Early) foretell(p *packet.Connect) (connack []byte) {
+	b := e.c.b
 	_, authenticates := p.Properties.Bytes(packet.AuthenticationMethod)
-	if authenticates || p.ClientID == "" || len(c.b.cfg.Faults) > 0 {
+	if authenticates || p.ClientID == "" || len(b.cfg.Faults) > 0 {
 		return nil
 	}
-	_ = c.b.Protect("early connect", func() error {
-		connack = c.simulate(p)
+	_ = b.Protect("early connect", func() error {
+		connack = e.simulate(p)
 		return nil
 	})
 	return connack
 }
 
 // simulate does what onConnect does, as far as it changes nothing.
-func (c *Client) simulate(p *packet.Connect) []byte {
+func (e *Early) simulate(p *packet.Connect) []byte {
+	c := e.c
 	c.negotiate(p)
 	if c.checkConnect(p) != nil {
 		return nil
@@ -72,29 +75,40 @@ func (c *Client) simulate(p *packet.Connect) []byte {
 	}
 	bare := *p
 	bare.Will = nil
-	ack := &packet.Connack{Properties: c.connackProperties(p, c.attachment(&bare)), SessionPresent: c.b.keeps(p)}
+	ack := &packet.Connack{Properties: c.connackProperties(p, c.attachment(&bare))}
+	ack.SessionPresent, e.order = c.b.keeps(p)
 	if !c.shorten(ack) {
 		return nil
 	}
 	return ack.AppendTo(nil, c.version)
 }
 
-// keeps reports whether p would find its session.
-func (b *Broker) keeps(p *packet.Connect) bool {
+// keeps reports whether p would find its session, and gives p its place among all CONNECTs.
+func (b *Broker) keeps(p *packet.Connect) (present bool, order uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.connects++
 	s := b.cfg.Sessions.Lookup(p.ClientID)
 	if s == nil || p.CleanStart {
-		return false
+		return false, b.connects
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.ended && s.expiry != 0
+	return !s.ended && s.expiry != 0, b.connects
+}
+
+// place is that of the CONNECT of c among all. b.mu is held.
+func (b *Broker) place(c *Client) uint64 {
+	if c.early != nil {
+		return c.early.order
+	}
+	b.connects++
+	return b.connects
 }
 
 // Answered tells that the client has got the CONNACK of e, if there was one: c sends none,
-// and does not ask the Connect handler again. Should the answer be another one by now, the
-// connection ends. Before the first Feed.
+// and does not ask the Connect handler again. Should the answer be another one by now, or should
+// another connection have got the session meanwhile, the connection ends. Before the first Feed.
 func (c *Client) Answered(e *Early) {
 	if e.connack != nil {
 		c.early = e

@@ -189,3 +189,81 @@ func TestEarlyConnectWithoutAnswer(t *testing.T) {
 		assert.Nil(t, e.Feed(good.AppendTo(nil, packet.V50)))
 	}
 }
+
+// A client that got its CONNACK early, and has gone to another connection before the handshake
+// was complete, is there: the early connection does not take the session back, nor does
+// anything count that was sent on it.
+func TestEarlyConnectThatIsOvertaken(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v packet.Version) {
+		for _, clean := range []bool{false, true} {
+			w := newWorld(t)
+			watch := w.connect(packet.V50, "watch")
+			watch.subscribe(2, "t", "will")
+			first := earlyConnect(v, false)
+			old := w.dial(v)
+			old.send(first)
+			old.take()
+			old.lose()
+			expect[*packet.Publish](watch) // the will of old
+			p := earlyConnect(v, clean)
+			e, ack := w.early(p)
+			require.NotNil(t, ack)
+			next := w.dial(v)
+			next.send(first)
+			next.take()
+			next.subscribe(0, "for c")
+			before := w.Stats()
+
+			c := w.confirmed(e, p)
+			require.EqualError(t, c.err, errTakenOver.Error())
+			if v == packet.V50 {
+				assert.Equal(t, packet.SessionTakenOver, expect[*packet.Disconnect](c).ReasonCode)
+			}
+			c.none()
+			c.lose()
+			after := w.Stats()
+			assert.Equal(t, before.Takeovers, after.Takeovers)
+			assert.Equal(t, before.Sessions, after.Sessions)
+			watch.none()
+			watch.send(pub("for c", "still here", 0, 0))
+			assert.Equal(t, "still here", string(expect[*packet.Publish](next).Payload))
+		}
+	})
+}
+
+// Of two early connections the one with the later CONNECT counts, whichever handshake is
+// complete first.
+func TestEarlyConnectsInOrder(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		w := newWorld(t)
+		w.connect(packet.V50, "c", expiry(100)).lose()
+		p := earlyConnect(packet.V50, false)
+		a, _ := w.early(p)
+		b, _ := w.early(p)
+		var first, second *peer
+		if later {
+			second, first = w.confirmed(b, p), w.confirmed(a, p)
+		} else {
+			first, second = w.confirmed(a, p), w.confirmed(b, p)
+		}
+		assert.Equal(t, packet.SessionTakenOver, expect[*packet.Disconnect](first).ReasonCode)
+		second.send(&packet.Pingreq{})
+		expect[*packet.Pingresp](second)
+		first.lose()
+		second.lose()
+	}
+}
+
+// The session may end while the handshake goes on, when it was not to be kept.
+func TestEarlyConnectAfterTheOneBefore(t *testing.T) {
+	w := newWorld(t)
+	before := w.connect(packet.V50, "c")
+	p := earlyConnect(packet.V50, false)
+	e, ack := w.early(p)
+	require.NotNil(t, ack)
+	require.False(t, ack.SessionPresent)
+	before.lose()
+	c := w.confirmed(e, p)
+	c.send(&packet.Pingreq{})
+	expect[*packet.Pingresp](c)
+}

@@ -58,6 +58,10 @@ func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers
 	if old == nil && b.cfg.Sessions.Len() >= b.cfg.MaxSessions {
 		return nil, before, &Error{Code: packet.QuotaExceeded, Reason: "too many sessions"}
 	}
+	order := b.place(c)
+	if old != nil && old.order > order { // the client has gone there since it got its CONNACK
+		return nil, before, errTakenOver
+	}
 	if old != nil {
 		before = old.handOver(c, p)
 	}
@@ -67,7 +71,7 @@ func (b *Broker) claim(c *Client, p *attachment) (old *Session, before leftovers
 		s.begin(c, p)
 		b.cfg.Sessions.Store(s)
 	}
-	c.session = s
+	s.order, c.session = order, s
 	return old, before, nil
 }
 

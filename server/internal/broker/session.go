@@ -13,6 +13,8 @@ type Session struct {
 	id string
 	b  *Broker
 
+	order uint64 // the place of its connection among all CONNECTs; guarded by Broker.mu
+
 	mu     sync.Mutex
 	client *Client // the connection that has the session, nil = offline
 	ended  bool    // the session is over; nothing may be added
