@@ -19,6 +19,7 @@ import (
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 // TestMain makes the test an embedded server when it has started itself as one.
@@ -57,17 +58,17 @@ func daemon(t *testing.T) string {
 	return path
 }
 
-// embedded starts this test as a server.
-func embedded(t *testing.T, ctx context.Context) *process {
+// asEmbedded starts this test as a server.
+func asEmbedded(t *testing.T, ctx context.Context) *embedded {
 	t.Helper()
-	p, err := startEmbedded(ctx)
+	e, err := startEmbedded(ctx)
 	require.NoError(t, err)
-	t.Cleanup(p.stop)
-	return p
+	t.Cleanup(func() { assert.NoError(t, e.Stop()) })
+	return e
 }
 
 // fleetOf connects n clients.
-func fleetOf(t *testing.T, ctx context.Context, p *process, sockets, n int) []*client {
+func fleetOf(t *testing.T, ctx context.Context, p *process.Server, sockets, n int) []*client {
 	t.Helper()
 	f, err := newFleet(p, classic, sockets)
 	require.NoError(t, err)
@@ -113,7 +114,7 @@ func TestBulkRate(t *testing.T) {
 func TestRelay(t *testing.T) {
 	const messages, window = 20_000, 500
 	ctx := deadline(t)
-	p := embedded(t, ctx)
+	p := asEmbedded(t, ctx).Server
 	for qos := range byte(2) {
 		t.Run("QoS "+strconv.Itoa(int(qos)), func(t *testing.T) {
 			f, err := newFlow(ctx, fleetOf(t, ctx, p, 2, 2), qos, false)
@@ -132,7 +133,7 @@ func TestRelay(t *testing.T) {
 // A round that ends by time has delivered all that was sent.
 func TestTimedRound(t *testing.T) {
 	ctx := deadline(t)
-	f, err := newFlow(ctx, fleetOf(t, ctx, embedded(t, ctx), 2, 2), 0, false)
+	f, err := newFlow(ctx, fleetOf(t, ctx, asEmbedded(t, ctx).Server, 2, 2), 0, false)
 	require.NoError(t, err)
 	n, err := f.send(ctx, 100, manyMessages, 100*time.Millisecond)
 	require.NoError(t, err)
@@ -144,7 +145,7 @@ func TestTimedRound(t *testing.T) {
 func TestFanout(t *testing.T) {
 	const subscribers, messages = 200, 64
 	ctx := deadline(t)
-	f, err := newFlow(ctx, fleetOf(t, ctx, embedded(t, ctx), 4, 1+subscribers), 0, true)
+	f, err := newFlow(ctx, fleetOf(t, ctx, asEmbedded(t, ctx).Server, 4, 1+subscribers), 0, true)
 	require.NoError(t, err)
 	n, err := f.send(ctx, fanoutBurst, messages, 0)
 	require.NoError(t, err)
@@ -157,7 +158,8 @@ func TestFanout(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	ctx := deadline(t)
-	w, err := weigh(ctx, embedded(t, ctx), options{connections: 200, sockets: 4}, (*process).heap)
+	e := asEmbedded(t, ctx)
+	w, err := weigh(ctx, e.Server, options{connections: 200, sockets: 4}, e.heap)
 	require.NoError(t, err)
 	assert.Greater(t, w.cHeap, 10_000.0, "ngtcp2 alone takes that much per connection")
 	assert.Less(t, w.cHeap, 50_000.0)

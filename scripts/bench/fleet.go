@@ -10,6 +10,7 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 const (
@@ -29,12 +30,12 @@ type fleet struct {
 }
 
 // newFleet opens the sockets. groups is the list of key exchange groups offered.
-func newFleet(p *process, groups string, sockets int) (*fleet, error) {
-	tls, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: p.ca(), ALPN: []string{alpn}, Groups: groups})
+func newFleet(p *process.Server, groups string, sockets int) (*fleet, error) {
+	tls, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: p.CA(), ALPN: []string{alpn}, Groups: groups})
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{addr: p.addr, tls: tls}
+	f := &fleet{addr: p.Addrs.QUIC, tls: tls}
 	for range sockets {
 		e, err := endpoint.New(endpoint.Config{Workers: 1})
 		if err != nil {

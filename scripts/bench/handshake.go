@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 // handshakeGoal is the most that the binding and the event loop may add to the bare C
@@ -82,7 +83,7 @@ func (b *bench) connects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.stop()
+	defer p.Stop()
 	for _, groups := range []string{classic, postQuantum} {
 		served := func() (float64, error) { return measureConnects(ctx, p, groups, b.options) }
 		res, err := compare(b.rounds, b.bare(ctx, groups), served)
@@ -96,19 +97,19 @@ func (b *bench) connects(ctx context.Context) error {
 
 // measureConnects is the CPU time of the server process per connection that has its
 // CONNACK, in microseconds. Closing them is not in it.
-func measureConnects(ctx context.Context, p *process, groups string, o options) (float64, error) {
+func measureConnects(ctx context.Context, p *process.Server, groups string, o options) (float64, error) {
 	f, err := newFleet(p, groups, o.sockets)
 	if err != nil {
 		return 0, err
 	}
 	defer f.close()
-	before, err := generator.ProcessCPU(p.pid())
+	before, err := generator.ProcessCPU(p.PID())
 	if err != nil {
 		return 0, err
 	}
 	if _, err := f.connect(ctx, o.perRound); err != nil {
 		return 0, err
 	}
-	after, err := generator.ProcessCPU(p.pid())
+	after, err := generator.ProcessCPU(p.PID())
 	return generator.Micros(after-before) / float64(o.perRound), err
 }

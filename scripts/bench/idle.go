@@ -7,6 +7,7 @@ import (
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 const (
@@ -28,16 +29,16 @@ func (b *bench) idles(ctx context.Context) error {
 		return err
 	}
 	w, err := weigh(ctx, daemon, b.options, residentOnly)
-	daemon.stop()
+	daemon.Stop()
 	if err != nil {
 		return err
 	}
-	embedded, err := startEmbedded(ctx)
+	e, err := startEmbedded(ctx)
 	if err != nil {
 		return err
 	}
-	defer embedded.stop()
-	heaps, err := weigh(ctx, embedded, b.options, (*process).heap)
+	defer e.Stop()
+	heaps, err := weigh(ctx, e.Server, b.options, e.heap)
 	if err != nil {
 		return err
 	}
@@ -63,10 +64,10 @@ func (b *bench) reportIdle(ctx context.Context, w weight) {
 	b.report.row(line{what: "PINGREQ over all of them", value: number(w.ping) + " us"})
 }
 
-func residentOnly(*process) (memoryUse, error) { return memoryUse{}, nil }
+func residentOnly() (memoryUse, error) { return memoryUse{}, nil }
 
 // weigh makes connections in two steps and compares.
-func weigh(ctx context.Context, p *process, o options, heap func(*process) (memoryUse, error)) (w weight, err error) {
+func weigh(ctx context.Context, p *process.Server, o options, heap func() (memoryUse, error)) (w weight, err error) {
 	f, err := newFleet(p, classic, o.sockets)
 	if err != nil {
 		return w, err
@@ -102,20 +103,20 @@ type sight struct {
 
 // look waits until the server is quiet and asks for its memory. The RSS is read first:
 // asking for the heap collects garbage.
-func look(ctx context.Context, p *process, heap func(*process) (memoryUse, error)) (s sight, err error) {
+func look(ctx context.Context, p *process.Server, heap func() (memoryUse, error)) (s sight, err error) {
 	if err = settle(ctx, p); err != nil {
 		return s, err
 	}
-	if s.rss, err = generator.ResidentBytes(p.pid()); err != nil {
+	if s.rss, err = generator.ResidentBytes(p.PID()); err != nil {
 		return s, err
 	}
-	s.memoryUse, err = heap(p)
+	s.memoryUse, err = heap()
 	return s, err
 }
 
 // settle waits until the server does nothing.
-func settle(ctx context.Context, p *process) error {
-	last, err := generator.ProcessCPU(p.pid())
+func settle(ctx context.Context, p *process.Server) error {
+	last, err := generator.ProcessCPU(p.PID())
 	for err == nil {
 		select {
 		case <-ctx.Done():
@@ -123,7 +124,7 @@ func settle(ctx context.Context, p *process) error {
 		case <-time.After(quietPeriod):
 		}
 		var now time.Duration
-		if now, err = generator.ProcessCPU(p.pid()); now-last < quietCPU {
+		if now, err = generator.ProcessCPU(p.PID()); now-last < quietCPU {
 			break
 		}
 		last = now
@@ -132,8 +133,8 @@ func settle(ctx context.Context, p *process) error {
 }
 
 // pingAll has every connection prove that it is alive, some at a time.
-func pingAll(ctx context.Context, p *process, clients []*client) (float64, error) {
-	before, err := generator.ProcessCPU(p.pid())
+func pingAll(ctx context.Context, p *process.Server, clients []*client) (float64, error) {
+	before, err := generator.ProcessCPU(p.PID())
 	if err != nil {
 		return 0, err
 	}
@@ -147,6 +148,6 @@ func pingAll(ctx context.Context, p *process, clients []*client) (float64, error
 	if err != nil {
 		return 0, err
 	}
-	after, err := generator.ProcessCPU(p.pid())
+	after, err := generator.ProcessCPU(p.PID())
 	return generator.Micros(after-before) / float64(len(clients)), err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 const (
@@ -35,7 +36,7 @@ type load struct {
 
 // measure runs the rounds against p, on the same connections, and gives the medians
 // for each window. An error tells what was lost or out of order.
-func (l load) measure(ctx context.Context, p *process) ([]cost, error) {
+func (l load) measure(ctx context.Context, p *process.Server) ([]cost, error) {
 	fleet, err := newFleet(p, classic, l.sockets)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func (l load) measure(ctx context.Context, p *process) ([]cost, error) {
 		for i, window := range l.windows {
 			c, err := l.round(ctx, p, f, window)
 			if err != nil {
-				return nil, fmt.Errorf("window %d: %w\n%s", window, err, p.log.tail())
+				return nil, fmt.Errorf("window %d: %w\n%s", window, err, p.Tail())
 			}
 			rounds[i] = append(rounds[i], c)
 		}
@@ -81,7 +82,7 @@ func medianCost(rounds []cost) cost {
 }
 
 // round sends for a while, after some messages that are not counted.
-func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c cost, err error) {
+func (l load) round(ctx context.Context, p *process.Server, f *flow, window uint64) (c cost, err error) {
 	if _, err = f.send(ctx, window, warmWindows*window, 0); err != nil {
 		return c, err
 	}
@@ -89,7 +90,7 @@ func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c 
 	if err != nil {
 		return c, err
 	}
-	before, err := generator.ProcessCPU(p.pid())
+	before, err := generator.ProcessCPU(p.PID())
 	if err != nil {
 		return c, err
 	}
@@ -99,7 +100,7 @@ func (l load) round(ctx context.Context, p *process, f *flow, window uint64) (c 
 	if err != nil {
 		return c, err
 	}
-	after, err := generator.ProcessCPU(p.pid())
+	after, err := generator.ProcessCPU(p.PID())
 	if err != nil {
 		return c, err
 	}
@@ -116,7 +117,7 @@ func (b *bench) relays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.stop()
+	defer p.Stop()
 	for qos := range byte(2) {
 		l := load{subscribers: 1, sockets: 2, qos: qos, windows: []uint64{relayWindow}, messages: manyMessages, duration: b.duration / 2, rounds: 1}
 		var rounds []cost
@@ -138,7 +139,7 @@ func (b *bench) fanouts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.stop()
+	defer p.Stop()
 	l := load{subscribers: b.subscribers, sockets: b.sockets, bursts: true, windows: []uint64{fanoutBurst, 1},
 		messages: manyMessages, duration: b.duration / 2, rounds: b.rounds}
 	costs, err := l.measure(ctx, p)

@@ -15,6 +15,7 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 // way is one way to connect: to a server at an address, until the CONNACK is there, and
@@ -37,7 +38,7 @@ func (b *bench) reconnects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.stop()
+	defer p.Stop()
 	f, err := newFleet(p, classic, b.sockets)
 	if err != nil {
 		return err
@@ -69,7 +70,7 @@ func (b *bench) reconnects(ctx context.Context) error {
 }
 
 // waysBack are all of them, full handshakes first; sessions to resume are got here.
-func waysBack(ctx context.Context, p *process, f *fleet) ([]way, error) {
+func waysBack(ctx context.Context, p *process.Server, f *fleet) ([]way, error) {
 	session, err := f.visit(ctx)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func waysBack(ctx context.Context, p *process, f *fleet) ([]way, error) {
 	}
 	resuming := full.Clone()
 	resuming.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	if _, err := connectTLS(ctx, p.tls, 0, resuming, false); err != nil {
+	if _, err := connectTLS(ctx, p.Addrs.TLS, 0, resuming, false); err != nil {
 		return nil, err
 	}
 	overTLS := func(name string, cfg *tls.Config, resumed bool) way {
@@ -103,19 +104,19 @@ func waysBack(ctx context.Context, p *process, f *fleet) ([]way, error) {
 }
 
 // costOf is the CPU time of the server per connection, in microseconds.
-func (b *bench) costOf(ctx context.Context, p *process, w way) (float64, error) {
-	addr := p.addr
+func (b *bench) costOf(ctx context.Context, p *process.Server, w way) (float64, error) {
+	addr := p.Addrs.QUIC
 	if w.tcp {
-		addr = p.tls
+		addr = p.Addrs.TLS
 	}
-	before, err := generator.ProcessCPU(p.pid())
+	before, err := generator.ProcessCPU(p.PID())
 	if err != nil {
 		return 0, err
 	}
 	if err := generator.Each(b.perRound, atOnce, func(i int) error { _, err := w.connect(ctx, addr, i); return err }); err != nil {
 		return 0, fmt.Errorf("%s: %w", w.name, err)
 	}
-	after, err := generator.ProcessCPU(p.pid())
+	after, err := generator.ProcessCPU(p.PID())
 	return generator.Micros(after-before) / float64(b.perRound), err
 }
 
@@ -125,10 +126,10 @@ const oneWay = 50 * time.Millisecond
 
 // roundTrips counts them by the time to the CONNACK on a slow path. The relay itself
 // answers TCP's SYN, so that this round trip is added.
-func roundTrips(ctx context.Context, p *process, w way) (int, error) {
-	relay, to, extra := relayUDP, p.addr, 0
+func roundTrips(ctx context.Context, p *process.Server, w way) (int, error) {
+	relay, to, extra := relayUDP, p.Addrs.QUIC, 0
 	if w.tcp {
-		relay, to, extra = relayTCP, p.tls, 1
+		relay, to, extra = relayTCP, p.Addrs.TLS, 1
 	}
 	addr, stop, err := relay(to, oneWay)
 	if err != nil {
@@ -191,8 +192,8 @@ func (f *fleet) comeBack(ctx context.Context, addr string, number int, cfg endpo
 }
 
 // tlsClient trusts the server.
-func tlsClient(p *process) (*tls.Config, error) {
-	pem, err := os.ReadFile(p.ca())
+func tlsClient(p *process.Server) (*tls.Config, error) {
+	pem, err := os.ReadFile(p.CA())
 	if err != nil {
 		return nil, err
 	}

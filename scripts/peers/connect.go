@@ -147,7 +147,7 @@ func (b *bench) idle(ctx context.Context, s *server) ([]float64, error) {
 		return nil, err
 	}
 	defer f.close()
-	before, err := generator.ResidentBytes(s.pid())
+	before, err := generator.ResidentBytes(s.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (b *bench) connected(ctx context.Context, f *fleet, n int) ([]*client, floa
 		return nil, 0, err
 	}
 	time.Sleep(b.quiet)
-	rss, err := generator.ResidentBytes(f.server.pid())
+	rss, err := generator.ResidentBytes(f.server.PID())
 	return clients, rss, err
 }
 

@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 // A round that takes longer fails: a message that does not come would be waited for.
@@ -237,16 +238,16 @@ func (b *bench) round(ctx context.Context, r *row, name string) ([]float64, erro
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	before, ours := usageOf(s.pid()), usageOf(os.Getpid())
+	defer s.Stop()
+	before, ours := usageOf(s.PID()), usageOf(os.Getpid())
 	values, err := r.run(b, ctx, s)
-	if err == nil && closed(s.ended) {
-		err = errors.New("the server ended")
+	if err == nil && s.Ended() {
+		err = process.ErrEnded
 	}
 	if err != nil {
 		return nil, err
 	}
-	after, oursAfter := usageOf(s.pid()), usageOf(os.Getpid())
+	after, oursAfter := usageOf(s.PID()), usageOf(os.Getpid())
 	var text strings.Builder
 	for i, v := range values {
 		fmt.Fprintf(&text, "row %s%s %s %s %s; ", r.idOf(r.figures[i]), r.figures[i].of, name, number(v), r.figures[i].unit)

@@ -22,11 +22,11 @@ const (
 // many is row 5: connections come up, are idle, ping and go, twice. File descriptors must be
 // as many after that as before, and memory must not have grown the second time.
 func (b *bench) many(ctx context.Context, s *server) ([]float64, error) {
-	empty, err := generator.ResidentBytes(s.pid())
+	empty, err := generator.ResidentBytes(s.PID())
 	if err != nil {
 		return nil, err
 	}
-	files, err := openFiles(s.pid())
+	files, err := openFiles(s.PID())
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (b *bench) many(ctx context.Context, s *server) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := filesClosed(s.pid(), files); err != nil {
+	if err := filesClosed(s.PID(), files); err != nil {
 		return nil, err
 	}
 	if second.full-empty > leakRSS*(first.full-empty)+leakSlack {
@@ -71,7 +71,7 @@ func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
 	}
 	c.rate = float64(len(clients)) / time.Since(start).Seconds()
 	time.Sleep(b.quiet)
-	if c.full, err = generator.ResidentBytes(s.pid()); err != nil {
+	if c.full, err = generator.ResidentBytes(s.PID()); err != nil {
 		return c, err
 	}
 	if c.ping, err = pingCPU(ctx, s, clients); err != nil {
@@ -79,7 +79,7 @@ func (b *bench) comeAndGo(ctx context.Context, s *server) (c cycle, err error) {
 	}
 	f.close()
 	time.Sleep(b.quiet)
-	c.empty, err = generator.ResidentBytes(s.pid())
+	c.empty, err = generator.ResidentBytes(s.PID())
 	return c, err
 }
 

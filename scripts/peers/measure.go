@@ -28,7 +28,7 @@ func usageOf(pid int) (u usage) {
 // cpuOf is the CPU time that the server spends while f runs, with what it does in the
 // moment after: acknowledgements and timers belong to the work.
 func cpuOf(s *server, f func() error) (time.Duration, error) {
-	before, err := generator.ProcessCPU(s.pid())
+	before, err := generator.ProcessCPU(s.PID())
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +36,7 @@ func cpuOf(s *server, f func() error) (time.Duration, error) {
 		return 0, err
 	}
 	time.Sleep(settle)
-	after, err := generator.ProcessCPU(s.pid())
+	after, err := generator.ProcessCPU(s.PID())
 	return after - before, err
 }
 

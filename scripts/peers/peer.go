@@ -1,27 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
-const (
-	startTime = 20 * time.Second      // until a server answers
-	askAgain  = 20 * time.Millisecond // between the first attempts meanwhile; then twice as long
-	stopTime  = 10 * time.Second      // until it has ended after SIGTERM
-)
+const askAgain = 20 * time.Millisecond // between the first attempts to connect; then twice as long
 
 // transport is what a peer speaks MQTT over; only peers of the same one are compared.
 type transport int
@@ -44,7 +36,7 @@ var (
 type peer struct {
 	name      string
 	transport transport
-	command   func(o *options, s *server) (*exec.Cmd, error)
+	command   func(o *options, s *server, dir string) (*exec.Cmd, error)
 }
 
 // peers are all of them.
@@ -72,17 +64,14 @@ func names(t transport) (all []string) {
 
 // server is a process of a peer.
 type server struct {
+	*process.Server
 	peer
-	addr  string
-	dir   string // for files of its own
-	cert  devcert.Cert
-	cmd   *exec.Cmd
-	log   bytes.Buffer // to be read when it has ended
-	ended chan struct{}
+	addr string
+	cert devcert.Cert
 }
 
 // ownCommand is this program as a server.
-func ownCommand(_ *options, s *server) (*exec.Cmd, error) {
+func ownCommand(_ *options, s *server, _ string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -92,8 +81,8 @@ func ownCommand(_ *options, s *server) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-func ngmqdCommand(o *options, s *server) (*exec.Cmd, error) {
-	args := []string{"--data-dir", s.dir, "--cert", s.cert.CertFile, "--key", s.cert.KeyFile, "--allow-anonymous", "--log-level", "warn"}
+func ngmqdCommand(o *options, s *server, dir string) (*exec.Cmd, error) {
+	args := []string{"--cert", s.cert.CertFile, "--key", s.cert.KeyFile, "--allow-anonymous", "--log-level", "warn"}
 	for t, flag := range [...]string{overQUIC: "--quic", overTLS: "--tls", overTCP: "--tcp"} {
 		addr := "off"
 		if transport(t) == s.transport {
@@ -101,13 +90,11 @@ func ngmqdCommand(o *options, s *server) (*exec.Cmd, error) {
 		}
 		args = append(args, flag, addr)
 	}
-	cmd := exec.Command(o.ngmqd, args...)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NGMQ_") })
-	return cmd, nil
+	return process.Ngmqd(o.ngmqd, dir, args...)
 }
 
 // mosquittoCommand lifts the limits on queues, since nothing may be lost here.
-func mosquittoCommand(o *options, s *server) (*exec.Cmd, error) {
+func mosquittoCommand(o *options, s *server, dir string) (*exec.Cmd, error) {
 	host, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		return nil, err
@@ -117,7 +104,7 @@ func mosquittoCommand(o *options, s *server) (*exec.Cmd, error) {
 	if s.transport == overTLS {
 		conf += fmt.Sprintf("certfile %s\nkeyfile %s\n", s.cert.CertFile, s.cert.KeyFile)
 	}
-	file := filepath.Join(s.dir, "mosquitto.conf")
+	file := filepath.Join(dir, "mosquitto.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
@@ -126,37 +113,19 @@ func mosquittoCommand(o *options, s *server) (*exec.Cmd, error) {
 
 // start runs a peer and waits until it serves a client.
 func (b *bench) start(ctx context.Context, p peer) (*server, error) {
-	dir, err := os.MkdirTemp("", "ngmq-peers-")
+	addr, err := freeAddress(p.transport)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{peer: p, dir: dir, cert: b.cert, ended: make(chan struct{})}
-	if err := s.run(&b.options); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", p.name, err), os.RemoveAll(dir))
-	}
-	if err := s.awake(ctx); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("%s: %w\n%s", p.name, err, s.log.String())
+	s := &server{peer: p, addr: addr, cert: b.cert}
+	s.Server, err = process.Start(ctx, process.Config{
+		Command: func(dir string) (*exec.Cmd, error) { return p.command(&b.options, s, dir) },
+		Ready:   s.awake,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
 	return s, nil
-}
-
-func (s *server) run(o *options) (err error) {
-	if s.addr, err = freeAddress(s.transport); err != nil {
-		return err
-	}
-	if s.cmd, err = s.command(o, s); err != nil {
-		return err
-	}
-	s.cmd.Stdout, s.cmd.Stderr = nil, &s.log
-	if err = s.cmd.Start(); err != nil {
-		return err
-	}
-	go func() {
-		s.cmd.Wait()
-		close(s.ended)
-	}()
-	return nil
 }
 
 // freeAddress asks the system for a port that nobody has.
@@ -178,9 +147,7 @@ func freeAddress(t transport) (string, error) {
 }
 
 // awake connects until that works.
-func (s *server) awake(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
+func (s *server) awake(ctx context.Context, _ *process.Server) error {
 	f, err := newFleet(s, nil)
 	if err != nil {
 		return err
@@ -193,37 +160,10 @@ func (s *server) awake(ctx context.Context) error {
 			cancel()
 			return nil
 		}
-		select {
-		case <-attempt.Done(): // a refused connection returns at once
-		case <-s.ended:
-			err = errors.Join(errors.New("the server ended"), err)
-		}
+		<-attempt.Done() // a refused connection returns at once
 		cancel()
-		if ended := closed(s.ended); ended || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return fmt.Errorf("it does not serve: %w", err)
 		}
 	}
-}
-
-func closed(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s *server) pid() int { return s.cmd.Process.Pid }
-
-// stop ends the server and removes its directory.
-func (s *server) stop() {
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(stopTime):
-		s.cmd.Process.Kill()
-		<-s.ended
-	}
-	os.RemoveAll(s.dir)
 }

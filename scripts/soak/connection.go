@@ -262,7 +262,7 @@ func (c *client) connectPacket() []byte {
 
 // dial opens the network connection of x.
 func (c *client) dial(ctx context.Context, x *connection, early bool) error {
-	first, addrs := c.connectPacket(), c.f.server.addrs
+	first, addrs := c.connectPacket(), c.f.addrs
 	if x.kind.quic() {
 		l := &quicLink{owner: x, uni: x.kind == uni, shared: x.kind == sharing}
 		x.link = l

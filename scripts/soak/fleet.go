@@ -13,6 +13,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/scripts/internal/generator"
+	"github.com/ngmq/ngmq/scripts/internal/process"
 )
 
 const (
@@ -56,6 +57,7 @@ func (c *counts) lose(why string) {
 type fleet struct {
 	cfg       config
 	server    *server
+	addrs     process.Addresses // of all its processes
 	began     time.Time
 	oracle    oracle
 	count     counts
@@ -80,7 +82,7 @@ type pool struct {
 }
 
 func newFleet(cfg config, s *server) (*fleet, error) {
-	f := &fleet{cfg: cfg, server: s, began: time.Now(), finish: make(chan struct{}), suspects: make(map[int]bool),
+	f := &fleet{cfg: cfg, server: s, addrs: s.Addrs, began: time.Now(), finish: make(chan struct{}), suspects: make(map[int]bool),
 		pools: make([]pool, cfg.clients/poolSize+1)}
 	if err := errors.Join(f.openTLS(), f.openNetwork()); err != nil {
 		f.close()
@@ -93,7 +95,7 @@ func newFleet(cfg config, s *server) (*fleet, error) {
 }
 
 func (f *fleet) openTLS() (err error) {
-	pem, err := os.ReadFile(f.server.ca())
+	pem, err := os.ReadFile(f.server.CA())
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (f *fleet) openNetwork() error {
 		}
 		f.endpoints = append(f.endpoints, e)
 		if i >= badFrom {
-			n, err := newNAT(f.server.addrs.QUIC, f.cfg.loss)
+			n, err := newNAT(f.addrs.QUIC, f.cfg.loss)
 			if err != nil {
 				return err
 			}
@@ -143,7 +145,7 @@ func (f *fleet) addrOf(id int) string {
 	if n := f.network(id); n >= badFrom {
 		return f.nats[n-badFrom].addr()
 	}
-	return f.server.addrs.QUIC
+	return f.addrs.QUIC
 }
 
 // join puts a link of c on the shared connection of its pool, which it makes when needed.

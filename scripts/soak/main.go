@@ -73,7 +73,7 @@ func soak(ctx context.Context, cfg config, w io.Writer) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.end()) }()
 	start, err := s.counters()
 	if err != nil {
 		return false, err
@@ -136,8 +136,8 @@ func (f *fleet) load(ctx context.Context, w io.Writer) error {
 				return err
 			}
 			rss = append(rss, now["rss"])
-		case <-f.server.exited:
-			return fmt.Errorf("the server has ended: %s\n%s", f.server.cmd.ProcessState, f.server.log.tail())
+		case <-f.server.Exited:
+			return f.server.gone()
 		case <-ctx.Done():
 			if what := grown(rss); what != "" && f.cfg.duration >= time.Minute {
 				f.oracle.violation(what)
