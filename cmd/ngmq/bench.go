@@ -145,6 +145,7 @@ func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
 	}
 	b.warn(c, address)
 	o := b.options(c)
+	server.Local = o.LocalAddr
 	cfg := bench.Config{
 		Server: server, TLS: o.TLS, Username: o.Username, Password: o.Password, Version: packet.Version(b.Protocol),
 		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive,

@@ -25,9 +25,12 @@ type loopback struct {
 	// properties of messages, and the DISCONNECT packets
 	properties  []packet.Properties
 	disconnects []*packet.Disconnect
-	kept        bool          // the messages are retained: new subscriptions get them
-	changed     chan struct{} // closed and replaced at each change
+	// UNSUBSCRIBE packets
+	unsubscribes []*packet.Unsubscribe
+	kept         bool          // the messages are retained: new subscriptions get them
+	changed      chan struct{} // closed and replaced at each change
 
+	connack packet.Properties // of the answer to CONNECT
 	refuse  packet.ReasonCode // answer to CONNECT
 	refused packet.ReasonCode // answer to PUBLISH and SUBSCRIBE
 }
@@ -78,7 +81,7 @@ func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
 	switch p := p.(type) {
 	case *packet.Connect:
 		b.update(func() { b.connects = append(b.connects, p); b.conns[c] = true })
-		c.send(&packet.Connack{ReasonCode: b.refuse})
+		c.send(&packet.Connack{ReasonCode: b.refuse, Properties: b.connack})
 	case *packet.Subscribe:
 		codes := make([]packet.ReasonCode, len(p.Subscriptions))
 		for i := range codes {
@@ -94,6 +97,7 @@ func (b *loopback) handle(c *loopbackConn, p packet.Packet) {
 			}
 		})
 	case *packet.Unsubscribe:
+		b.update(func() { b.unsubscribes = append(b.unsubscribes, p) })
 		c.send(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]packet.ReasonCode, len(p.Filters))})
 	case *packet.Publish:
 		b.publish(c, p)

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,4 +73,41 @@ func TestPingWritesQlog(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(dir, "*_client.sqlog"))
 	require.NoError(t, err)
 	assert.Len(t, files, 3)
+}
+
+func TestQUICFlags(t *testing.T) {
+	b := startServer(t, func(c *server.Config) { c.EarlyData = server.EarlyDataOn })
+	url, sessions := "quic://"+b.addrs.QUIC[0].String(), filepath.Join(t.TempDir(), "sessions")
+	common := []string{"-d", "-t", "a/b", "-L", url, "--cafile", b.ca}
+	for _, flags := range []string{"", "--streams 4", "--streams 3 --stream-by qos", "--stream one", "--datagrams", "--streams 2 --datagrams"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		out := make(lineWriter, 10)
+		ended := make(chan int, 1)
+		args := append(append([]string{"sub", "-t", "c", "-C", "3", "-i", "listener"}, common...), strings.Fields(flags)...)
+		var log lockedBuffer
+		go func() { ended <- run(&console{ctx, strings.NewReader(""), out, &log}, args) }()
+		subacks := 1 + strings.Count(flags, "--streams") // c has one of its own
+		require.Eventually(t, func() bool { return strings.Count(log.String(), "received SUBACK") == subacks }, patience, time.Millisecond)
+		for _, qos := range []string{"0", "1", "2"} {
+			got := ngmq(ctx, "", append(append([]string{"pub", "-m", "m" + qos, "-q", qos}, common...), strings.Fields(flags)...)...)
+			require.Equal(t, exitOK, got.status, got.stderr)
+			assert.Equal(t, "m"+qos+"\n", <-out, flags)
+		}
+		assert.Equal(t, exitOK, <-ended)
+		want := 1
+		if strings.Contains(flags, "--stream") {
+			want = 2 // or more
+		}
+		streams := regexp.MustCompile(`msg=disconnecting streams=(\d+) `).FindStringSubmatch(log.String())
+		require.NotNil(t, streams, log.String())
+		assert.GreaterOrEqual(t, int(streams[1][0]-'0'), want, flags)
+		assert.Equal(t, want == 1, streams[1] == "1", flags)
+	}
+	var got result
+	for range 2 {
+		got = ngmq(t.Context(), "", append([]string{"pub", "-m", "x", "--early-data", "on", "--session-file", sessions}, common...)...)
+		require.Equal(t, exitOK, got.status, got.stderr)
+	}
+	assert.Contains(t, got.stderr, "resumed=true early_data=true")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/client"
@@ -11,16 +12,21 @@ import (
 )
 
 // connect makes the client and connects it.
-func (f *target) connect(c *console, address string, o client.Options) (*client.Client, error) {
+func (f *connection) connect(c *console, address string, o client.Options) (*client.Client, error) {
 	o.Servers = []string{address}
+	if f.SRV && address == f.hostURL() {
+		if err := f.findServers(c, &o, net.DefaultResolver.LookupSRV); err != nil {
+			return nil, err
+		}
+	}
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	f.warn(c, address)
-	conn, err := client.Dial(c, address, o)
+	conn, err := dial(c, o)
 	switch {
 	case err == nil:
-		f.log(c).Debug("connected", "server", redactedURL(conn.Stats().Server), "session_present", conn.Connack().SessionPresent)
+		f.logConnected(c, c, conn)
 		return conn, nil
 	case errors.Is(c.Err(), context.DeadlineExceeded): // -W
 		return nil, &failed{exitTimeout, fmt.Errorf("no connection in time: %w%s", err, f.connectHint(err))}
@@ -34,13 +40,27 @@ func (f *target) connect(c *console, address string, o client.Options) (*client.
 	return nil, &failed{exitNoServer, fmt.Errorf("cannot connect: %w%s", err, f.connectHint(err))}
 }
 
+// dial is client.Dial with any number of servers.
+func dial(ctx context.Context, o client.Options) (*client.Client, error) {
+	conn, err := client.New(o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Connect(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // disconnectTimeout bounds the polite end of a connection.
 const disconnectTimeout = 5 * time.Second
 
 // disconnect ends the connection politely, even after a signal.
-func (f *connection) disconnect(conn *client.Client) {
+func (f *connection) disconnect(c *console, conn *client.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), disconnectTimeout)
 	defer cancel()
+	f.logEnd(ctx, c, conn)
 	_ = conn.DisconnectWith(ctx, &packet.Disconnect{Properties: f.Properties.of("disconnect")}) // it ends in any case
 }
 

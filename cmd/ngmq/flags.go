@@ -20,7 +20,7 @@ import (
 // target are the flags that every command with a connection has: where to, and whom to trust.
 type target struct {
 	URL      string `short:"L" placeholder:"URL" group:"Server" help:"quic://, mqtt:// or mqtts://[user[:password]@]host[:port][/topic]. Replaces -h, -p and -t. Without a topic ws:// or wss://host[:port][/mqtt] and unix:///path."`
-	Host     string `short:"h" default:"localhost" group:"Server" help:"Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure."`
+	Host     string `short:"h" default:"localhost" group:"Server" help:"Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure."`
 	Port     uint16 `short:"p" placeholder:"PORT" group:"Server" help:"Port; 1883, with TLS 8883."`
 	Unix     string `placeholder:"PATH" group:"Server" help:"Connect through this Unix socket."`
 	Username string `short:"u" placeholder:"NAME" group:"Server" help:"User name."`
@@ -36,8 +36,10 @@ type target struct {
 	KeyLogFile        string                   `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
 	CongestionControl client.CongestionControl `placeholder:"HOW" default:"cubic" group:"TLS and QUIC" help:"How to send over QUIC paths that may be full: cubic, bbr (faster where packets are lost for other reasons), or reno. The server has its own. (${default})"`
 
+	networkFlags
+
 	QlogDir string `placeholder:"DIR" group:"Output" help:"Write a qlog file of a QUIC connection into DIR."`
-	Debug   bool   `short:"d" group:"Output" help:"Show what happens."`
+	Debug   bool   `short:"d" group:"Output" help:"Show what happens; pub, sub, rr and shell: and each packet, as mosquitto does, without payloads and secrets."`
 	Quiet   bool   `group:"Output" help:"Show no errors."`
 }
 
@@ -73,8 +75,11 @@ func (p *problems) certificates(flag, file string) {
 func (f *target) validate(c *console) problems {
 	if f.Quiet {
 		c.stderr = io.Discard
+	} else if f.Debug {
+		c.stderr = &lockedWriter{w: c.stderr}
 	}
 	var wrong problems
+	f.networkFlags.validate(&wrong)
 	wrong.check((f.Cert == "") != (f.Key == ""), "--cert and --key go together")
 	wrong.certificates("--cafile", f.CAFile)
 	wrong.certificates("--cert", f.Cert)
@@ -124,7 +129,7 @@ func pathScheme(scheme string) bool { return scheme == "ws" || scheme == "wss" |
 // hostURL is -h and -p as a URL.
 func (f *target) hostURL() string {
 	scheme, port := "mqtt", "1883"
-	if f.CAFile != "" || f.Cert != "" || f.Insecure || f.OSCerts || f.Port == 8883 {
+	if f.CAFile != "" || f.CAPath != "" || f.Cert != "" || f.Insecure || f.OSCerts || f.Port == 8883 {
 		scheme, port = "mqtts", "8883"
 	}
 	if f.Port != 0 {
@@ -156,6 +161,7 @@ func (f *target) options(c *console) client.Options {
 	if f.Password != "" {
 		o.Password = []byte(f.Password)
 	}
+	f.networkFlags.apply(&o)
 	if f.Debug {
 		o.Logger = f.log(c)
 	}

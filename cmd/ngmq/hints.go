@@ -15,9 +15,16 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// mosquittoOnly are flags of mosquitto's clients that ngmq has not.
-var mosquittoOnly = []string{"-A", "-S", "--capath", "--ciphers", "--keyform", "--proxy", "--psk", "--psk-identity",
-	"--tls-alpn", "--tls-engine", "--tls-engine-kpass-sha1", "--tls-version"}
+const (
+	noPSK    = "TLS is Go's crypto/tls here, which has no pre-shared keys: use --cert and --key, or -u and -P"
+	noEngine = "TLS is Go's crypto/tls here, which takes no engines of OpenSSL: give the key as a file with --key"
+)
+
+// mosquittoOnly are flags of mosquitto's clients that ngmq has not, and why.
+var mosquittoOnly = map[string]string{
+	"--proxy": "there is no SOCKS here: lead the way there outside of ngmq, for instance with ssh -L or torsocks",
+	"--psk":   noPSK, "--psk-identity": noPSK, "--tls-engine": noEngine, "--tls-engine-kpass-sha1": noEngine,
+}
 
 // unknownShort is what kong says about a short flag: its suggestions are all there are.
 var unknownShort = regexp.MustCompile(`^(unknown flag (-\w)), did you mean .*`)
@@ -26,8 +33,9 @@ var unknownShort = regexp.MustCompile(`^(unknown flag (-\w)), did you mean .*`)
 func wrongUse(err error) string {
 	text := unknownShort.ReplaceAllString(err.Error(), "$1")
 	flag, unknown := strings.CutPrefix(text, "unknown flag ")
-	if flag, _, _ = strings.Cut(flag, ","); unknown && slices.Contains(mosquittoOnly, flag) {
-		return text + ": mosquitto has " + flag + ", ngmq has not: leave it out"
+	flag, _, _ = strings.Cut(flag, ",")
+	if why, known := mosquittoOnly[flag]; unknown && known {
+		return "unknown flag " + flag + ": mosquitto has it, ngmq has not; " + why
 	}
 	command := "ngmq"
 	var parsing *kong.ParseError

@@ -43,6 +43,7 @@ func (p *pingCommand) Run(c *console) error {
 	}
 	p.warn(c, address)
 	o := p.options(c)
+	server.Local = o.LocalAddr
 	id := p.ID
 	if id == "" && packet.Version(p.Protocol) == packet.V31 {
 		id = "ngmq-ping"

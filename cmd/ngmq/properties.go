@@ -15,7 +15,8 @@ import (
 
 // properties are the values of -D, a block for each command.
 type properties struct {
-	blocks map[string]packet.Properties
+	blocks  map[string]packet.Properties
+	aliases uint16 // publish topic-alias
 }
 
 // of is the block of a command; nil when there is none.
@@ -23,7 +24,7 @@ func (p *properties) of(command string) packet.Properties { return p.blocks[comm
 
 // commands are the packets that take properties from -D.
 var commands = map[string]packet.Type{
-	"connect": packet.CONNECT, "publish": packet.PUBLISH, "subscribe": packet.SUBSCRIBE,
+	"connect": packet.CONNECT, "publish": packet.PUBLISH, "subscribe": packet.SUBSCRIBE, "unsubscribe": packet.UNSUBSCRIBE,
 	"disconnect": packet.DISCONNECT, "will": packet.WillProperties,
 }
 
@@ -78,8 +79,9 @@ func (p *properties) add(ctx *kong.DecodeContext, command string, id packet.Prop
 	if err := block.Validate(commands[command]); err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
-	if command == "publish" && id == packet.TopicAlias {
-		return errors.New("topic-alias: ngmq publishes under whole topic names")
+	if n, is := block.Uint(packet.TopicAlias); is && command == "publish" {
+		p.aliases = uint16(n) // the client library has the aliases
+		return nil
 	}
 	if p.blocks == nil {
 		p.blocks = map[string]packet.Properties{}

@@ -71,7 +71,7 @@ func (p *pubCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	defer p.disconnect(conn)
+	defer p.disconnect(c, conn)
 	if p.Lines {
 		return explain(p.publishLines(c, conn))
 	}
@@ -93,7 +93,7 @@ func publishTopic(flag *string, fromURL string) error {
 }
 
 func (p *pubCommand) message(payload []byte) client.Message {
-	return client.Message{Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties.of("publish")}
+	return client.Message{Topic: p.Topic, Payload: payload, QoS: p.QoS, Retain: p.Retain, Stream: p.Stream, Properties: p.Properties.of("publish")}
 }
 
 // publishAll publishes the message as often as it was asked for.

@@ -86,9 +86,9 @@ func (r *rrCommand) run(c *console, address string, payload []byte, out *printer
 	if err != nil {
 		return err
 	}
-	defer r.disconnect(conn)
+	defer r.disconnect(c, conn)
 	subs := []packet.Subscription{{Filter: r.Response, QoS: r.QoS}}
-	if err := subscribe(c, conn, r.Properties.of("subscribe"), subs); err != nil {
+	if err := r.subscribe(c, conn, subs); err != nil {
 		return err
 	}
 	if _, err := conn.Publish(c, r.request(payload)); err != nil {
@@ -105,7 +105,7 @@ func (r *rrCommand) run(c *console, address string, payload []byte, out *printer
 }
 
 func (r *rrCommand) request(payload []byte) client.Message {
-	m := client.Message{Topic: r.Topic, Payload: payload, QoS: r.QoS, Retain: r.Retain}
+	m := client.Message{Topic: r.Topic, Payload: payload, QoS: r.QoS, Retain: r.Retain, Stream: r.Stream}
 	if packet.Version(r.Protocol) == packet.V50 {
 		m.Properties = packet.AppendString(bytes.Clone(r.Properties.of("publish")), packet.ResponseTopic, r.Response)
 	}

@@ -66,17 +66,17 @@ func TestWrongProperties(t *testing.T) {
 		"-D":                                      "COMMAND NAME VALUE",
 		"-D publish content-type":                 "COMMAND NAME VALUE",
 		"-D publish user-property k":              "COMMAND NAME VALUE",
-		"-D puback reason-string x":               "one of connect, disconnect, publish, subscribe, will",
+		"-D puback reason-string x":               "one of connect, disconnect, publish, subscribe, unsubscribe, will",
 		"-D publish maximum-packet-size 5":        "publish has no property",
 		"-D publish message-expiry-interval soon": "not a number",
 		"-D connect receive-maximum 65536":        "not a number",
 		"-D connect receive-maximum 0":            "Receive Maximum",
 		"-D publish payload-format-indicator 2":   "0 or 1",
-		"-D publish topic-alias 1":                "whole topic names",
+		"-D publish topic-alias 0":                "Topic Alias",
+		"-D publish topic-alias 1 -V 311":         "-D needs MQTT 5",
 		"-D publish content-type x -V 311":        "-D needs MQTT 5",
 		"-D will content-type x":                  "--will-topic",
-		"--psk 00":                                "mosquitto has --psk",
-		"-A 127.0.0.1":                            "mosquitto has -A",
+		"--psk 00":                                "mosquitto has it",
 	} {
 		got := ngmq(t.Context(), "", append([]string{"pub", "-t", "a", "-m", "x"}, strings.Fields(args)...)...)
 		assert.Equal(t, exitUsage, got.status, args)

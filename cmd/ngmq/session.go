@@ -15,6 +15,7 @@ import (
 // connection are the flags that pub, sub, rr and shell share.
 type connection struct {
 	target
+	quicFlags
 
 	ID          string   `short:"i" placeholder:"ID" group:"Session" help:"Client id. Default: chosen by the broker."`
 	IDPrefix    string   `short:"I" name:"id-prefix" placeholder:"PREFIX" group:"Session" help:"Client id is PREFIX and the process id."`
@@ -26,9 +27,10 @@ type connection struct {
 	MaxInflight uint16   `short:"M" name:"max-inflight" placeholder:"N" group:"Session" help:"Messages of QoS 1 and 2 that may be unacknowledged. (1024)"`
 
 	Reconnect bool `group:"Session" help:"Connect again when the connection is lost, and subscribe again if the session was lost too."`
+	SRV       bool `name:"srv" short:"S" group:"Server" help:"-h is a domain: connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order. The certificate has the name of the server if that is below the domain, else that of the domain."`
 	Fallback  bool `group:"Server" help:"Try TLS and secure WebSocket at the same host too when QUIC gets nowhere."`
 
-	Properties properties `short:"D" name:"property" placeholder:"COMMAND NAME VALUE" group:"Session" help:"MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will. May be repeated. Example: -D publish content-type text/plain, -D publish user-property KEY VALUE."`
+	Properties properties `short:"D" name:"property" placeholder:"COMMAND NAME VALUE" group:"Session" help:"MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will. May be repeated. Example: -D publish content-type text/plain, -D publish user-property KEY VALUE. publish topic-alias N shortens repeated topics by up to N aliases, as far as the broker allows; their numbers are chosen here."`
 
 	WillTopic   string `placeholder:"TOPIC" group:"Will" help:"The broker publishes the will there when the connection is lost."`
 	WillPayload string `placeholder:"TEXT" group:"Will" help:"Payload of the will."`
@@ -86,7 +88,10 @@ func (f *connection) validate(c *console) error {
 	wrong.check(f.WillTopic == "" && (f.WillPayload != "" || f.WillQoS > 0 || f.WillRetain || f.Properties.of("will") != nil),
 		"a will needs --will-topic")
 	wrong.check(f.Expiry.set && f.Expiry.seconds > 0 && !five, "-x needs MQTT 5: -V mqttv5")
-	wrong.check(len(f.Properties.blocks) > 0 && !five, "-D needs MQTT 5: -V mqttv5")
+	wrong.check((len(f.Properties.blocks) > 0 || f.Properties.aliases > 0) && !five, "-D needs MQTT 5: -V mqttv5")
+	wrong.check(f.SRV && (f.URL != "" || f.Unix != "" || f.Port != 0), "-S finds host and port by -h: leave --url, --unix and -p out")
+	wrong.check(f.SRV && f.Host == "localhost", "-S needs a domain: give it with -h")
+	f.quicFlags.validate(&wrong)
 	return errors.Join(wrong...)
 }
 
@@ -96,6 +101,11 @@ func (f *connection) options(c *console) client.Options {
 	o.Version, o.ClientID, o.ResumeSession, o.SessionExpiry = packet.Version(f.Protocol), f.clientID(), f.Persist, f.sessionExpiry()
 	o.KeepAlive, o.MaxInflight = time.Duration(f.KeepAlive)*time.Second, f.MaxInflight
 	o.Reconnect, o.Fallback = f.Reconnect, f.Fallback
+	o.TopicAliases = f.Properties.aliases
+	f.quicFlags.apply(&o)
+	if f.Debug {
+		debugPackets(c, &o)
+	}
 	if f.Reconnect && !f.Debug { // the log has it with -d
 		o.OnError = func(err error) { c.warnf("%v", err) }
 	}

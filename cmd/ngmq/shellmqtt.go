@@ -75,7 +75,7 @@ func (sh *shell) disconnect([]string) error {
 	if err != nil {
 		return err
 	}
-	sh.cmd.disconnect(conn)
+	sh.cmd.disconnect(sh.c, conn)
 	sh.conn = nil
 	clear(sh.filters)
 	return nil
@@ -101,7 +101,7 @@ func (sh *shell) subscribe(args []string) error {
 	}
 	ctx, cancel := sh.waiting()
 	defer cancel()
-	codes, err := conn.Subscribe(ctx, packet.Subscription{Filter: args[0], QoS: qos})
+	codes, err := conn.SubscribeOn(ctx, sh.cmd.Stream, sh.cmd.Properties.of("subscribe"), packet.Subscription{Filter: args[0], QoS: qos})
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (sh *shell) unsubscribe(args []string) error {
 	}
 	ctx, cancel := sh.waiting()
 	defer cancel()
-	if _, err := conn.Unsubscribe(ctx, args[0]); err != nil {
+	if _, err := conn.UnsubscribeWith(ctx, sh.cmd.Properties.of("unsubscribe"), args[0]); err != nil {
 		return err
 	}
 	delete(sh.filters, args[0])
@@ -137,7 +137,7 @@ func (sh *shell) unsubscribe(args []string) error {
 }
 
 func (sh *shell) publish(args []string) error {
-	m := client.Message{QoS: sh.cmd.QoS, Properties: sh.cmd.Properties.of("publish")}
+	m := client.Message{QoS: sh.cmd.QoS, Stream: sh.cmd.Stream, Properties: sh.cmd.Properties.of("publish")}
 	var err error
 	for len(args) > 0 && len(args[0]) == 2 && args[0][0] == '-' {
 		switch {

@@ -114,7 +114,7 @@ func (s *subCommand) run(c *console, address string, out *printer) error {
 	if err != nil {
 		return err
 	}
-	defer s.disconnect(conn)
+	defer s.disconnect(c, conn)
 	r.conn.Store(conn)
 	if err := s.subscribe(c, conn); err != nil || s.ExitAfter {
 		return err
@@ -148,7 +148,7 @@ func tellReconnects(c *console, o *client.Options) {
 // and warns about each that it refuses.
 func (s *subCommand) subscribe(c *console, conn *client.Client) error {
 	if len(s.Unsubscribe) > 0 {
-		if _, err := conn.Unsubscribe(c, s.Unsubscribe...); err != nil {
+		if _, err := conn.UnsubscribeWith(c, s.Properties.of("unsubscribe"), s.Unsubscribe...); err != nil {
 			return explain(err)
 		}
 	}
@@ -159,12 +159,12 @@ func (s *subCommand) subscribe(c *console, conn *client.Client) error {
 	for i, filter := range s.Topics {
 		subs[i] = packet.Subscription{Filter: filter, QoS: s.QoS, NoLocal: s.NoLocal, RetainAsPublished: s.AsPublished}
 	}
-	return subscribe(c, conn, s.Properties.of("subscribe"), subs)
+	return s.connection.subscribe(c, conn, subs)
 }
 
 // subscribe fails when the broker accepts nothing, and warns about the rest.
-func subscribe(c *console, conn *client.Client, props packet.Properties, subs []packet.Subscription) error {
-	codes, err := conn.SubscribeWith(c, props, subs...)
+func (f *connection) subscribe(c *console, conn *client.Client, subs []packet.Subscription) error {
+	codes, err := f.subscribeAll(c, conn, subs)
 	for _, code := range codes {
 		if !code.IsError() {
 			if err != nil {
@@ -174,4 +174,20 @@ func subscribe(c *console, conn *client.Client, props packet.Properties, subs []
 		}
 	}
 	return explain(err)
+}
+
+// subscribeAll asks for all filters at once, but one after the other where each may have a
+// stream of its own.
+func (f *connection) subscribeAll(ctx context.Context, conn *client.Client, subs []packet.Subscription) ([]packet.ReasonCode, error) {
+	props := f.Properties.of("subscribe")
+	if f.Streams == 1 {
+		return conn.SubscribeOn(ctx, f.Stream, props, subs...)
+	}
+	var all []packet.ReasonCode
+	var errs []error
+	for _, s := range subs {
+		codes, err := conn.SubscribeWith(ctx, props, s)
+		all, errs = append(all, codes...), append(errs, err)
+	}
+	return all, errors.Join(errs...)
 }

@@ -70,10 +70,15 @@ func (c *Client) SubscribeAsync(ctx context.Context, props packet.Properties, su
 // Unsubscribe ends subscriptions and waits for the UNSUBACK. In 3.x there are no
 // codes.
 func (c *Client) Unsubscribe(ctx context.Context, filters ...string) ([]packet.ReasonCode, error) {
+	return c.UnsubscribeWith(ctx, nil, filters...)
+}
+
+// UnsubscribeWith is Unsubscribe with properties, 5.0 only: User Property.
+func (c *Client) UnsubscribeWith(ctx context.Context, props packet.Properties, filters ...string) ([]packet.ReasonCode, error) {
 	c.session.unsubscribed(filters)
 	control := func(l *link) *lane { return l.lane } // there it is for all streams
 	a, err := c.request(ctx, filters, control, func(id uint16) packet.Packet {
-		return &packet.Unsubscribe{PacketID: id, Filters: filters}
+		return &packet.Unsubscribe{PacketID: id, Properties: props, Filters: filters}
 	})
 	return a.codes, err
 }

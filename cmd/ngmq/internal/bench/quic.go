@@ -34,12 +34,12 @@ type quicDialer struct {
 }
 
 func newQUICDialer(server remote.Server, cfg *Config) (dialer, error) {
-	tls, err := remote.QUICContext(&cfg.TLS)
+	tls, err := cfg.TLS.QUICContext()
 	if err != nil {
 		return nil, err
 	}
 	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients,
-		Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger})
+		LocalAddr: server.Local, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger})
 	if err != nil {
 		tls.Close()
 		return nil, err

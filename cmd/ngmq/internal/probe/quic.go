@@ -26,11 +26,11 @@ type quicDialer struct {
 }
 
 func newQUICDialer(cfg Config) (*quicDialer, error) {
-	tls, err := remote.QUICContext(&cfg.TLS)
+	tls, err := cfg.TLS.QUICContext()
 	if err != nil {
 		return nil, err
 	}
-	config := endpoint.Config{Workers: 1, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger}
+	config := endpoint.Config{Workers: 1, LocalAddr: cfg.Server.Local, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger}
 	var e *endpoint.Endpoint
 	if cfg.QlogDir != "" {
 		config.Qlog, err = endpoint.QlogDir(cfg.QlogDir)

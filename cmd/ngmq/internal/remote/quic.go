@@ -3,18 +3,9 @@
 package remote
 
 import (
-	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/ngtcp2"
 )
-
-// QUICContext is the TLS context for QUIC connections, which the caller closes.
-func QUICContext(t *client.TLS) (*crypto.Context, error) {
-	return crypto.NewContext(crypto.Config{
-		Role: crypto.Client, ALPN: []string{ALPN}, CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile,
-		InsecureSkipVerify: t.Insecure, KeyLogFile: t.KeyLogFile,
-	})
-}
 
 // QUICSettings puts the congestion control into the settings of a connection.
 func QUICSettings(cc client.CongestionControl) func(*ngtcp2.Settings) {

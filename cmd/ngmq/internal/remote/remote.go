@@ -2,20 +2,18 @@
 // timed, for the commands that look below package mqtt/client: ping and bench.
 //
 //	URL -> Parse -> Server -> Resolve -> Dial (TCP, TLS, WebSocket, Unix)
-//	                                  -> QUICContext, endpoint.Dial (QUIC)
+//	                                  -> client.TLS.QUICContext, endpoint.Dial (QUIC)
 package remote
 
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 
 	"github.com/ngmq/ngmq/crypto/keylog"
@@ -24,9 +22,6 @@ import (
 	"github.com/ngmq/ngmq/mqtt/websocket"
 )
 
-// ALPN is the application protocol of MQTT over QUIC.
-const ALPN = "mqtt"
-
 // Server is where a URL leads to.
 type Server struct {
 	Transport string // "quic", "tcp", "tls", "ws", "wss" or "unix"
@@ -34,7 +29,8 @@ type Server struct {
 	Addr      string // host:port, of "unix" the path
 	Resource  *url.URL
 	Username  string
-	Password  []byte // nil: none
+	Password  []byte     // nil: none
+	Local     netip.Addr // to connect from; zero: the system chooses
 }
 
 var schemes = map[string]struct{ transport, port string }{
@@ -131,7 +127,10 @@ func (s *Server) Connect(v packet.Version, id, username string, password []byte)
 // TLSConfig is the configuration of TLS over TCP towards s, and what to close when it is
 // no longer used: the key log.
 func (s *Server) TLSConfig(t *client.TLS) (*tls.Config, io.Closer, error) {
-	c, err := s.tlsConfig(t)
+	c, err := t.Config(s.Host)
+	if err == nil && s.Transport == "tls" {
+		c.NextProtos = t.ALPN
+	}
 	if err != nil || t.KeyLogFile == "" {
 		return c, io.NopCloser(nil), err
 	}
@@ -141,28 +140,6 @@ func (s *Server) TLSConfig(t *client.TLS) (*tls.Config, io.Closer, error) {
 	}
 	c.KeyLogWriter = f
 	return c, f, nil
-}
-
-func (s *Server) tlsConfig(t *client.TLS) (*tls.Config, error) {
-	c := &tls.Config{ServerName: s.ServerName(t), InsecureSkipVerify: t.Insecure, MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM format", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, err
-		}
-		c.Certificates = []tls.Certificate{cert}
-	}
-	return c, nil
 }
 
 // ServerName is the name that is asked for and verified.
@@ -182,5 +159,9 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	if s.Transport == "unix" {
 		network = "unix"
 	}
-	return new(net.Dialer).DialContext(ctx, network, s.Addr)
+	d := new(net.Dialer)
+	if s.Local.IsValid() && network == "tcp" {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Local, 0))
+	}
+	return d.DialContext(ctx, network, s.Addr)
 }

@@ -26,7 +26,18 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --streams) return ;;
+    --stream-by) COMPREPLY=($(compgen -W "topic qos" -- "$cur")); return ;;
+    --stream) return ;;
+    --early-data) COMPREPLY=($(compgen -W "off auto on" -- "$cur")); return ;;
+    --session-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
     --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
@@ -34,12 +45,12 @@ _ngmq() {
     --session-expiry-interval|-x) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     --max-inflight|-M) return ;;
-    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe will" -- "$cur")); return ;;
+    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe unsubscribe will" -- "$cur")); return ;;
     --will-topic) return ;;
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   sub)
     case $prev in
@@ -62,7 +73,18 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --streams) return ;;
+    --stream-by) COMPREPLY=($(compgen -W "topic qos" -- "$cur")); return ;;
+    --stream) return ;;
+    --early-data) COMPREPLY=($(compgen -W "off auto on" -- "$cur")); return ;;
+    --session-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
     --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
@@ -70,12 +92,12 @@ _ngmq() {
     --session-expiry-interval|-x) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     --max-inflight|-M) return ;;
-    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe will" -- "$cur")); return ;;
+    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe unsubscribe will" -- "$cur")); return ;;
     --will-topic) return ;;
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   rr)
     case $prev in
@@ -97,7 +119,18 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --streams) return ;;
+    --stream-by) COMPREPLY=($(compgen -W "topic qos" -- "$cur")); return ;;
+    --stream) return ;;
+    --early-data) COMPREPLY=($(compgen -W "off auto on" -- "$cur")); return ;;
+    --session-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
     --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
@@ -105,12 +138,12 @@ _ngmq() {
     --session-expiry-interval|-x) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     --max-inflight|-M) return ;;
-    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe will" -- "$cur")); return ;;
+    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe unsubscribe will" -- "$cur")); return ;;
     --will-topic) return ;;
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   ping)
     case $prev in
@@ -131,9 +164,15 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet" -- "$cur"))
+    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet" -- "$cur"))
     ;;
   bench)
     case $prev in
@@ -161,6 +200,12 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --topic|-t) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
@@ -171,7 +216,7 @@ _ngmq() {
     --max-inflight|-M) return ;;
     --rounds) return ;;
     esac
-    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
+    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
     ;;
   shell)
     case $prev in
@@ -188,7 +233,18 @@ _ngmq() {
     --servername) return ;;
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
+    --bind|-A) return ;;
+    --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --tls-version) return ;;
+    --ciphers) return ;;
+    --tls-alpn) return ;;
+    --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --streams) return ;;
+    --stream-by) COMPREPLY=($(compgen -W "topic qos" -- "$cur")); return ;;
+    --stream) return ;;
+    --early-data) COMPREPLY=($(compgen -W "off auto on" -- "$cur")); return ;;
+    --session-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --id|-i) return ;;
     --id-prefix|-I) return ;;
     --protocol-version|-V) COMPREPLY=($(compgen -W "mqttv5 mqttv311 mqttv31" -- "$cur")); return ;;
@@ -196,12 +252,12 @@ _ngmq() {
     --session-expiry-interval|-x) return ;;
     --qos|-q) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     --max-inflight|-M) return ;;
-    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe will" -- "$cur")); return ;;
+    --property|-D) COMPREPLY=($(compgen -W "connect disconnect publish subscribe unsubscribe will" -- "$cur")); return ;;
     --will-topic) return ;;
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --qlog-dir --debug -d --quiet --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   gencert)
     case $prev in

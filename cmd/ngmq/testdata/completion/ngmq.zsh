@@ -40,8 +40,8 @@ _ngmq() {
       '*-s[The message is the whole input]' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -58,10 +58,23 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]' \
+      '*--streams[Spread messages and subscriptions over N data streams, so that a lost packet, a large message or a slow subscription holds up one of them only]:streams: ' \
+      '*--stream-by[With --streams  what decides about the stream, topic or qos]:stream-by:(topic qos)' \
+      '*--stream[Use one data stream in place of the control stream  what is called so in this process]:stream: ' \
+      '*--datagrams[Send messages of QoS 0 in datagrams, if the server takes them and they fit  what is lost is not sent again, and holds nothing up]' \
+      '*--early-data[Send CONNECT with the first packets (0-RTT) of a connection that is resumed with --session-file, or by --reconnect  off, on, or auto, when it has no secrets and may come twice]:early-data:(off auto on)' \
+      '*--session-file[Keep TLS sessions there and resume them next time  saves certificates over TLS and QUIC, and is needed for --early-data]:file:_files' \
       '*--id[Client id]:id: ' \
       '*-i[Client id]:id: ' \
       '*--id-prefix[Client id is PREFIX and the process id]:id-prefix: ' \
@@ -79,9 +92,11 @@ _ngmq() {
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
-      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
-      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
+      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
       '*--will-payload[Payload of the will]:will-payload: ' \
       '*--will-qos[Quality of service of the will]:will-qos:(0 1 2)' \
@@ -117,8 +132,8 @@ _ngmq() {
       '*-N[Print no line end after a message]' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -135,10 +150,23 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]' \
+      '*--streams[Spread messages and subscriptions over N data streams, so that a lost packet, a large message or a slow subscription holds up one of them only]:streams: ' \
+      '*--stream-by[With --streams  what decides about the stream, topic or qos]:stream-by:(topic qos)' \
+      '*--stream[Use one data stream in place of the control stream  what is called so in this process]:stream: ' \
+      '*--datagrams[Send messages of QoS 0 in datagrams, if the server takes them and they fit  what is lost is not sent again, and holds nothing up]' \
+      '*--early-data[Send CONNECT with the first packets (0-RTT) of a connection that is resumed with --session-file, or by --reconnect  off, on, or auto, when it has no secrets and may come twice]:early-data:(off auto on)' \
+      '*--session-file[Keep TLS sessions there and resume them next time  saves certificates over TLS and QUIC, and is needed for --early-data]:file:_files' \
       '*--id[Client id]:id: ' \
       '*-i[Client id]:id: ' \
       '*--id-prefix[Client id is PREFIX and the process id]:id-prefix: ' \
@@ -156,9 +184,11 @@ _ngmq() {
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
-      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
-      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
+      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
       '*--will-payload[Payload of the will]:will-payload: ' \
       '*--will-qos[Quality of service of the will]:will-qos:(0 1 2)' \
@@ -193,8 +223,8 @@ _ngmq() {
       '*-N[Print no line end after a message]' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -211,10 +241,23 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]' \
+      '*--streams[Spread messages and subscriptions over N data streams, so that a lost packet, a large message or a slow subscription holds up one of them only]:streams: ' \
+      '*--stream-by[With --streams  what decides about the stream, topic or qos]:stream-by:(topic qos)' \
+      '*--stream[Use one data stream in place of the control stream  what is called so in this process]:stream: ' \
+      '*--datagrams[Send messages of QoS 0 in datagrams, if the server takes them and they fit  what is lost is not sent again, and holds nothing up]' \
+      '*--early-data[Send CONNECT with the first packets (0-RTT) of a connection that is resumed with --session-file, or by --reconnect  off, on, or auto, when it has no secrets and may come twice]:early-data:(off auto on)' \
+      '*--session-file[Keep TLS sessions there and resume them next time  saves certificates over TLS and QUIC, and is needed for --early-data]:file:_files' \
       '*--id[Client id]:id: ' \
       '*-i[Client id]:id: ' \
       '*--id-prefix[Client id is PREFIX and the process id]:id-prefix: ' \
@@ -232,9 +275,11 @@ _ngmq() {
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
-      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
-      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
+      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
       '*--will-payload[Payload of the will]:will-payload: ' \
       '*--will-qos[Quality of service of the will]:will-qos:(0 1 2)' \
@@ -253,8 +298,8 @@ _ngmq() {
       '*-W[Give a connection up after this time]:timeout: ' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -271,9 +316,16 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]'
     ;;
   bench)
@@ -299,8 +351,8 @@ _ngmq() {
       '*--progress[Show the state this often; 0  never]:progress: ' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -317,9 +369,16 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]' \
       '*--topic[Topic  %i is the number of the client, %c its id, %u the user name, %s the number of the stream]:topic: ' \
       '*-t[Topic  %i is the number of the client, %c its id, %u the user name, %s the number of the stream]:topic: ' \
@@ -349,8 +408,8 @@ _ngmq() {
       '*-N[Print no line end after a message]' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
-      '*--host[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
-      '*-h[Host to connect to over TCP, or TLS with --cafile, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
+      '*-h[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \
       '*--port[Port; 1883, with TLS 8883]:port: ' \
       '*-p[Port; 1883, with TLS 8883]:port: ' \
       '*--unix[Connect through this Unix socket]:file:_files' \
@@ -367,10 +426,23 @@ _ngmq() {
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--bind[Connect from this address of this machine]:bind: ' \
+      '*-A[Connect from this address of this machine]:bind: ' \
+      '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
+      '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
+      '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
+      '*--tls-alpn[Application protocol to offer]:tls-alpn: ' \
+      '*--keyform[Form of --key  pem, the only one here  there are no engines]:keyform:(pem)' \
       '*--qlog-dir[Write a qlog file of a QUIC connection into DIR]:file:_files' \
-      '*--debug[Show what happens]' \
-      '*-d[Show what happens]' \
+      '*--debug[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
+      '*-d[Show what happens; pub, sub, rr and shell  and each packet, as mosquitto does, without payloads and secrets]' \
       '*--quiet[Show no errors]' \
+      '*--streams[Spread messages and subscriptions over N data streams, so that a lost packet, a large message or a slow subscription holds up one of them only]:streams: ' \
+      '*--stream-by[With --streams  what decides about the stream, topic or qos]:stream-by:(topic qos)' \
+      '*--stream[Use one data stream in place of the control stream  what is called so in this process]:stream: ' \
+      '*--datagrams[Send messages of QoS 0 in datagrams, if the server takes them and they fit  what is lost is not sent again, and holds nothing up]' \
+      '*--early-data[Send CONNECT with the first packets (0-RTT) of a connection that is resumed with --session-file, or by --reconnect  off, on, or auto, when it has no secrets and may come twice]:early-data:(off auto on)' \
+      '*--session-file[Keep TLS sessions there and resume them next time  saves certificates over TLS and QUIC, and is needed for --early-data]:file:_files' \
       '*--id[Client id]:id: ' \
       '*-i[Client id]:id: ' \
       '*--id-prefix[Client id is PREFIX and the process id]:id-prefix: ' \
@@ -388,9 +460,11 @@ _ngmq() {
       '*--max-inflight[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*-M[Messages of QoS 1 and 2 that may be unacknowledged]:max-inflight: ' \
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
+      '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
-      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
-      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, disconnect or will]:property:(connect disconnect publish subscribe will)' \
+      '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
+      '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*--will-topic[The broker publishes the will there when the connection is lost]:will-topic: ' \
       '*--will-payload[Payload of the will]:will-payload: ' \
       '*--will-qos[Quality of service of the will]:will-qos:(0 1 2)' \
