@@ -44,6 +44,7 @@ type Client struct {
 	avoidUntil time.Time       // until then it is tried first
 	ready      *dialed         // a connection to a better server
 	single     map[string]bool // servers that know one stream only
+	references references
 }
 
 // New makes a client that is not connected yet. The error is that of
@@ -128,18 +129,20 @@ func (c *Client) connectAny(ctx context.Context) (*link, error) {
 		}
 		errs = append(errs, err)
 	}
-	for rest := c.remembered(c.servers()); len(rest) > 0 && ctx.Err() == nil; {
+	t := tour{rest: c.referenced(c.remembered(c.servers()))}
+	for len(t.rest) > 0 && ctx.Err() == nil {
 		var won *dialed
 		var err error
-		if won, rest, err = c.race(ctx, rest); err == nil {
+		if won, t.rest, err = c.race(ctx, t.rest); err == nil {
 			single := c.knownSingle(won.url)
 			var l *link
 			if l, err = c.connectOver(ctx, won); err == nil {
 				return l, nil
 			}
 			if c.knownSingle(won.url) && !single { // a second stream was too much for it
-				rest = slices.Insert(rest, 0, won.url)
+				t.rest = slices.Insert(t.rest, 0, won.url)
 			}
+			t.follow(c.followable(err, won.url), won.url)
 		}
 		errs = append(errs, err)
 	}

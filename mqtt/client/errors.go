@@ -49,6 +49,9 @@ func (e *ReasonError) Error() string {
 	if e.Filter != "" {
 		text += fmt.Sprintf(", filter %q", e.Filter)
 	}
+	if elsewhere, ok := e.Properties.Bytes(packet.ServerReference); ok {
+		text += fmt.Sprintf(", Server Reference %q", elsewhere)
+	}
 	if reason, ok := e.Properties.Bytes(packet.ReasonString); ok {
 		text += ": " + string(reason)
 	}

@@ -140,7 +140,9 @@ func (l *link) explain(err error) error {
 func (l *link) handle(p packet.Packet) error {
 	switch p := p.(type) {
 	case *packet.Disconnect:
-		return &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+		err := &ReasonError{Packet: packet.DISCONNECT, Code: p.ReasonCode, Properties: p.Properties}
+		l.c.leftFor(err, l.server)
+		return err
 	case *packet.Auth:
 		return l.handleAuth(p)
 	}

@@ -86,6 +86,14 @@ type Options struct {
 	// every quic:// server, for networks without UDP. With other ports, list the servers
 	// and set HeadStart. Plain TCP is used only if listed.
 	Fallback bool
+	// FollowReference, 5.0 only, goes where a server sends the client, in its CONNACK or
+	// DISCONNECT (Server Reference, MQTT 5.0 section 4.11): with packet.UseAnotherServer for
+	// one connection, with packet.ServerMoved for the life of the Client, which tries the
+	// server that has moved last. After a DISCONNECT the next Connect goes there, with
+	// Reconnect at once. It gets the same user and password. At most five servers in a row
+	// are followed, and never from QUIC, TLS or wss:// to one without encryption. Default: the
+	// error is a *ReasonError with the reference.
+	FollowReference bool
 	// Dial, when set, opens each network connection in place of Servers, which must be
 	// empty: for a server in the same process (server.Server.Dial) or a transport that
 	// this package does not know. The client closes the connection.
@@ -270,6 +278,8 @@ func (o *Options) Validate() error {
 
 func (o *Options) validateServers() error {
 	switch {
+	case o.Dial != nil && o.FollowReference:
+		return errors.New("client: Options.FollowReference has no effect with Dial: leave one out")
 	case o.Dial != nil && len(o.Servers) > 0:
 		return errors.New("client: Options has both Servers and Dial: leave one out")
 	case o.Dial != nil:

@@ -33,7 +33,10 @@ func serveWith(t *testing.T, cfg server.Config) (*server.Server, client.Options)
 	t.Helper()
 	cert, err := crypto.GenerateDevCert(t.TempDir())
 	require.NoError(t, err)
-	cfg.QUIC, cfg.TCP, cfg.CertFile, cfg.KeyFile = []string{"127.0.0.1:0"}, []string{server.Off}, cert.CertFile, cert.KeyFile
+	cfg.QUIC, cfg.TCP = []string{"127.0.0.1:0"}, []string{server.Off}
+	if cfg.CertFile == "" {
+		cfg.CertFile, cfg.KeyFile = cert.CertFile, cert.KeyFile
+	}
 	s, err := server.New(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
