@@ -33,9 +33,10 @@ const (
 	recordRemoved  = 4 // order
 	recordArrived  = 5 // packet identifier of a QoS 2 message of the server
 	recordDeparted = 6 // packet identifier
+	recordPutOn    = 7 // order, length of Message.Stream (2 bytes), that, PUBLISH: recordPut with a stream
 	recordHeader   = 8 // bytes: length and checksum
 	// maxRecord is more than the largest PUBLISH makes.
-	maxRecord = packet.MaxPacketSize + 64
+	maxRecord = packet.MaxPacketSize + maxStreamName + 64
 )
 
 var (
@@ -122,8 +123,8 @@ func (s *fileStore) replay(found map[uint64]*exchange, content []byte, at, lengt
 		return false
 	}
 	order, body := binary.BigEndian.Uint64(body), body[8:]
-	if kind == recordPut {
-		x := decodePut(body)
+	if kind == recordPut || kind == recordPutOn {
+		x := decodePut(kind, body)
 		if x == nil {
 			return false
 		}
@@ -161,7 +162,15 @@ func (s *fileStore) replayReceived(kind byte, id uint16) bool {
 }
 
 // decodePut is the message of a put record; nil when it is none.
-func decodePut(wire []byte) *exchange {
+func decodePut(kind byte, wire []byte) *exchange {
+	stream := ""
+	if kind == recordPutOn {
+		if len(wire) < 2 || len(wire) < 2+int(binary.BigEndian.Uint16(wire)) {
+			return nil
+		}
+		end := 2 + int(binary.BigEndian.Uint16(wire))
+		stream, wire = string(wire[2:end]), wire[end:]
+	}
 	dec := packet.NewDecoder(0)
 	dec.SetVersion(packet.V50)
 	dec.Feed(wire)
@@ -170,7 +179,29 @@ func decodePut(wire []byte) *exchange {
 	if err != nil || !ok {
 		return nil
 	}
-	return newPublish(pub)
+	x := newPublish(pub)
+	x.stream = stream
+	return x
+}
+
+// appendPut appends the body of the put record of x.
+func (x *exchange) appendPut(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, x.order)
+	if x.putKind() == recordPutOn {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(x.stream))), x.stream...)
+	}
+	p := *x.pub
+	p.PacketID = 1 // the format wants one
+	return p.AppendTo(b, packet.V50)
+}
+
+// putKind is the kind of the put record of x: files without streams can be read by programs
+// from before there was recordPutOn.
+func (x *exchange) putKind() byte {
+	if x.stream != "" {
+		return recordPutOn
+	}
+	return recordPut
 }
 
 // compact writes what is needed into a new file, which takes the place of the old one;

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
 const (
@@ -98,11 +96,7 @@ func (s *fileStore) put(x *exchange) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.size
-	s.append(recordPut, func(b []byte) []byte {
-		p := *x.pub
-		p.PacketID = 1 // the format wants one
-		return p.AppendTo(binary.BigEndian.AppendUint64(b, x.order), packet.V50)
-	})
+	s.append(x.putKind(), x.appendPut)
 	k := &kept{at: at, length: s.size - at}
 	s.live[x.order] = k
 	s.needed += k.length

@@ -116,6 +116,42 @@ func TestFileQueueSessionLost(t *testing.T) {
 	}
 }
 
+// TestFileQueueKeepsStreams: also when the file is written anew. Without streams it is as it was before there
+// were any.
+func TestFileQueueKeepsStreams(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "queue")
+	c := queued(t, "mqtt://h", file)
+	streams := []string{"", "telemetry", strings.Repeat("s", maxStreamName)}
+	for i, stream := range streams {
+		_, err := c.PublishAsync(within(t), Message{Topic: fmt.Sprint(i), QoS: 1, Stream: stream})
+		require.NoError(t, err)
+	}
+	_, err := c.PublishAsync(within(t), Message{Topic: "a", Stream: strings.Repeat("s", maxStreamName+1)})
+	assert.ErrorContains(t, err, "Message.Stream")
+	require.NoError(t, c.Close())
+	for range 2 {
+		store, messages, _, err := openStore(Queue{File: file}, func(error) {})
+		require.NoError(t, err)
+		require.Len(t, messages, len(streams))
+		for i, x := range messages {
+			assert.Equal(t, streams[i], x.stream)
+			assert.Equal(t, fmt.Sprint(i), string(x.pub.Topic))
+		}
+		store.mu.Lock()
+		require.NoError(t, store.compact())
+		store.mu.Unlock()
+		require.NoError(t, store.close())
+	}
+
+	x := newPublish(&packet.Publish{Topic: []byte("a"), QoS: 1})
+	assert.EqualValues(t, recordPut, x.putKind())
+	old := append(make([]byte, 8), (&packet.Publish{Topic: []byte("a"), QoS: 1, PacketID: 1}).AppendTo(nil, packet.V50)...)
+	assert.Equal(t, old, x.appendPut(nil))
+	for _, body := range [][]byte{nil, {0}, {0, 3, 'a', 'b'}, {0, 1, 'a'}} {
+		assert.Nil(t, decodePut(recordPutOn, body), body)
+	}
+}
+
 // TestFileQueueCutOff: a file that ends anywhere is read up to its last whole record.
 func TestFileQueueCutOff(t *testing.T) {
 	dir := t.TempDir()

@@ -57,8 +57,8 @@ type Message struct {
 	// PacketID, received messages only: the server's packet identifier; 0 with QoS 0. For
 	// logs and debugging: acknowledging is the client's business.
 	PacketID uint16
-	// Stream, to publish with StreamNamed: the name of the QUIC stream; "" = the first one.
-	// It is not kept in a Queue.File.
+	// Stream, to publish with StreamNamed: the name of the QUIC stream, at most 1024 bytes;
+	// "" = the first one.
 	Stream string
 	// Properties, 5.0 only. To publish: those of PUBLISH except Topic Alias and
 	// Subscription Identifier. Received: all but Topic Alias.

@@ -58,6 +58,9 @@ func (m *Message) packet(v packet.Version) (*packet.Publish, error) {
 	if m.QoS > 2 {
 		return nil, fmt.Errorf("client: Message.QoS is %d: use 0, 1 or 2", m.QoS)
 	}
+	if len(m.Stream) > maxStreamName {
+		return nil, fmt.Errorf("client: Message.Stream has %d bytes: use at most %d", len(m.Stream), maxStreamName)
+	}
 	if err := topic.ValidateName(m.Topic); err != nil {
 		return nil, fmt.Errorf("client: Message.Topic: %w", err)
 	}

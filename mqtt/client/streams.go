@@ -35,6 +35,8 @@ const (
 	// defaultProbeTimeout is how long a server may take to answer on a data stream before it
 	// counts as one that knows a single stream. Connect waits that long once.
 	defaultProbeTimeout = 2 * time.Second
+	// maxStreamName is the limit of Message.Stream in bytes.
+	maxStreamName = 1024
 	// probeFilter is what UNSUBSCRIBE asks for on the first data stream: nobody has it.
 	probeFilter = "ngmq/streams/none"
 )
