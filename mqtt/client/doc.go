@@ -16,6 +16,8 @@
 //	Options.Reconnect     the client stays connected, restores subscriptions, queues messages
 //	Dialer                connections for another client library, such as Paho's
 //
+// The example Program is a whole one, over QUIC with a CA file.
+//
 // Calls block until the server has answered or their context ends. [Client.PublishAsync],
 // [Client.SubscribeAsync] and [Client.UnsubscribeAsync] return a [Pending] instead, a
 // token to wait for. Callbacks in [Options] tell of connections, losses with their cause,
@@ -57,12 +59,18 @@
 // worked is remembered, and QUIC is tried again later. Encryption is never given up: plain
 // mqtt:// is used only if it is in the list.
 //
+// # Servers that send their clients elsewhere
+//
+// A 5.0 server may name another one when it refuses or ends a connection. With
+// [Options.FollowReference] the client goes there, for once or for good; without, the
+// *[ReasonError] has the Server Reference.
+//
 // # What QUIC adds
 //
 //	resumption, 0-RTT     TLS.SessionFile, TLS.EarlyData
 //	several streams       Options.Streams, Message.Stream, Client.SubscribeOn: a lost packet, a
 //	                      large message or a slow subscription holds up one stream only
-//	datagrams             Options.Datagrams: QoS 0 without repetition
+//	datagrams             Options.Datagrams: QoS 0 without repetition, both ways
 //	migration             Client.Rebind, Options.FollowNetwork: the address changes, the
 //	                      session does not notice
 //	statistics            Client.Connection
