@@ -34,6 +34,11 @@ func (s *Server) open(r resolved) error {
 	s.tickets = newTickets(s.cfg.TicketKeysFile, r.ticketKeys, s.log)
 	s.tickets.addTLS(tc)
 	s.tickets.addTLS(wssConfig)
+	if len(r.tcp)+len(r.unix) > 0 {
+		if s.loop, err = stream.NewLoop(s.broker); err != nil {
+			return fmt.Errorf("event loops: %w", err)
+		}
+	}
 	a := &s.addrs
 	return errors.Join(
 		s.openStreams("TCP", r.tcp, stream.Config{}, &a.TCP),
@@ -99,7 +104,7 @@ func unixRemedy(err error) string {
 
 // streamConfig adds what all listeners on byte streams share.
 func (s *Server) streamConfig(c stream.Config) stream.Config {
-	c.Broker, c.Logger = s.broker, s.log
+	c.Broker, c.Loop, c.Logger = s.broker, s.loop, s.log
 	c.HandshakeTimeout, c.WriteTimeout = s.cfg.Timeouts.Handshake, s.cfg.Timeouts.Write
 	return c
 }

@@ -22,6 +22,7 @@ type Server struct {
 	quic    quicListener // nil without QUIC
 	streams []*stream.Listener
 	pipe    *stream.Listener // one of streams, for Dial
+	loop    *stream.Loop     // of those without TLS and WebSocket
 	addrs   Addrs
 	caFile  string
 	keyLog  *os.File // nil without Config.KeyLogFile
@@ -177,6 +178,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 	for _, l := range s.streams {
 		l.Wait(ctx)
 	}
+	s.loop.Close()
 	s.cancel()
 	s.running.Wait()
 	if s.keyLog != nil {

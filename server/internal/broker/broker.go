@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Broker struct {
 	addresses addresses
 	count     counters
 
+	foreign      bool          // functions of the program are in cfg
 	handlerOrder atomic.Uint64 // handlers added so far
 	retains      atomic.Uint64 // messages given to the retained store so far
 	closing      atomic.Bool   // Shutdown has been called
@@ -52,6 +54,7 @@ func New(cfg Config) *Broker {
 		routers: sync.Pool{New: newRouter},
 	}
 	b.expiries.byMessage = make(map[*Message]*retainedExpiry)
+	b.foreign = len(cfg.Authenticators) > 0 || !reflect.ValueOf(cfg.Handlers).IsZero()
 	b.base = b.cfg.Now()
 	b.epoch = b.base.UnixNano()
 	if b.cfg.SysInterval > 0 {

@@ -173,3 +173,7 @@ func (s *Session) callDeliver(d delivery) (changed delivery, ok bool) {
 func same[T ~[]byte](a, b T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
+
+// RunsHandlers reports whether Client.Feed, Flush and Closed may call functions of the
+// program, which may take their time. It can change from false to true.
+func (b *Broker) RunsHandlers() bool { return b.foreign || b.handlerOrder.Load() != 0 }

@@ -41,7 +41,7 @@ type conn struct {
 	client *broker.Client
 	ends   endpoints // the addresses
 
-	deferred []*conn // reader: those to write to when what it has read has been handled
+	round round // reader: what it has read and not yet answered
 
 	// Of who has the duty.
 	out   *batch          // nil while there is nothing to write
@@ -61,7 +61,7 @@ type socket interface {
 }
 
 func newConn(l *Listener, raw socket) *conn {
-	c := &conn{l: l, raw: raw, net: raw, written: make(chan struct{})}
+	c := &conn{l: l, raw: raw, net: raw, written: make(chan struct{}), round: round{most: mostDeferred}}
 	if s, ok := raw.(syscall.Conn); ok {
 		c.fd, _ = s.SyscallConn()
 	}
@@ -130,6 +130,7 @@ func tlsInfo(s tls.ConnectionState) *broker.TLSInfo {
 
 // serve is the reader: it owns the connection from accept to the end.
 func (c *conn) serve() {
+	defer c.l.done.Done()
 	defer c.l.remove(c)
 	buf := smallBuffers.Get().(*[]byte)
 	var early []byte
@@ -152,7 +153,7 @@ func (c *conn) serve() {
 	<-c.written
 	c.linger()
 	c.net.Close()
-	c.client.Closed(c.cause(err))
+	c.client.Closed(endCause(c.failed.Load(), err))
 }
 
 // read feeds the client until the input ends, for the returned reason, or the
@@ -222,7 +223,7 @@ func (c *conn) rest() {
 
 // fed is what comes after the client has been fed, with this result.
 func (c *conn) fed(err error) error {
-	c.writeDeferred()
+	c.round.finish()
 	if err == nil {
 		c.rest()
 	}
@@ -295,10 +296,19 @@ func (c *conn) fail(err error) {
 	c.raw.SetReadDeadline(time.Now())
 }
 
-// cause is the reason for the end that the broker is told: nil when the peer ended
-// the connection or the broker asked for the end.
-func (c *conn) cause(err error) error {
-	if failed := c.failed.Load(); failed != nil {
+// abort closes the socket under the connection.
+func (c *conn) abort() {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.raw.Close()
+}
+
+// endCause is the reason for the end that the broker is told: nil when the peer ended
+// the connection or the broker asked for the end. failed is why it broke, nil: it has not;
+// err is why the reader ended.
+func endCause(failed *error, err error) error {
+	if failed != nil {
 		return *failed
 	}
 	if errors.Is(err, io.EOF) || !broker.CloseCode(err).IsError() {

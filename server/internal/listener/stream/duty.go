@@ -40,9 +40,6 @@ func (d *duty) leave() bool {
 }
 
 const (
-	// mostDeferred is for how many connections a reader writes after what it has read,
-	// those beyond get goroutines: many receivers are work for all processors.
-	mostDeferred = 16
 	// mostTurns is how often a reader asks one connection for more to write, and how often
 	// it writes to one for which others have more meanwhile. A client for which there is
 	// always more gets a goroutine.
@@ -59,29 +56,14 @@ func (c *conn) Wake() {
 // Defer implements broker.Deferrer: the reader writes what the packets that it has read
 // mean for others, if that goes without waiting. A goroutine for each of them would cost
 // more than the write.
-func (c *conn) Defer(to broker.Transport) bool {
-	other, ok := to.(*conn)
-	if !ok || len(c.deferred) == mostDeferred {
-		return false
-	}
-	if other.duty.take() {
-		c.deferred = append(c.deferred, other)
-	}
-	return true
-}
+func (c *conn) Defer(to broker.Transport) bool { return c.round.take(to) }
 
-// writeDeferred is what Defer has promised. Reader only.
-func (c *conn) writeDeferred() {
-	for i, other := range c.deferred {
-		c.deferred[i] = nil
-		other.turn()
-	}
-	c.deferred = c.deferred[:0]
-}
+// takeDuty implements deferred.
+func (c *conn) takeDuty() bool { return c.duty.take() }
 
-// turn writes without waiting; when that is not enough, a goroutine takes over. The caller
-// has the duty.
-func (c *conn) turn() {
+// turn implements deferred; when what can be written without waiting is not enough, a
+// goroutine takes over.
+func (c *conn) turn(*round) {
 	for range mostTurns {
 		done, err := c.flushNow()
 		switch {
@@ -128,7 +110,7 @@ func (c *conn) broken(err error) {
 // flushNow sends what the client has. It returns false when it would have to wait, or when
 // there is something rare to send.
 func (c *conn) flushNow() (done bool, err error) {
-	defer c.guard(&err)
+	defer c.l.guard(&err)
 	if c.closing.Load() || c.ws != nil && c.ws.ping.Load() != nil {
 		return false, nil
 	}
@@ -137,7 +119,7 @@ func (c *conn) flushNow() (done bool, err error) {
 
 // flushAll sends what the client has, and after Close the end.
 func (c *conn) flushAll() (last bool, err error) {
-	defer c.guard(&err)
+	defer c.l.guard(&err)
 	last = c.closing.Load()
 	if c.out != nil { // the rest of a frame
 		_, err = c.send(true)
@@ -157,9 +139,9 @@ func (c *conn) flushAll() (last bool, err error) {
 
 // guard, deferred, makes an error of a panic: a bug costs one connection, not the one whose
 // reader writes.
-func (c *conn) guard(err *error) {
+func (l *Listener) guard(err *error) {
 	if v := recover(); v != nil {
-		c.l.cfg.Broker.LogPanic("writer", v)
+		l.cfg.Broker.LogPanic("writer", v)
 		*err = errPanic
 	}
 }

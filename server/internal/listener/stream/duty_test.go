@@ -176,7 +176,7 @@ func TestTurnEnds(t *testing.T) {
 	require.NoError(t, c.client.Feed(in))
 	turned := make(chan struct{})
 	go func() {
-		c.turn()
+		c.turn(nil)
 		close(turned)
 	}()
 	select {

@@ -17,6 +17,7 @@ import (
 // Config is the configuration of a Listener. Broker, the timeouts and Logger are required.
 type Config struct {
 	Broker           *broker.Broker
+	Loop             *Loop          // serves sockets without TLS, WebSocket and ProxyFrom; nil: goroutines do
 	TLS              *tls.Config    // nil: without TLS
 	WebSocket        *WebSocket     // nil: MQTT on the byte stream itself
 	ProxyFrom        []netip.Prefix // who has to begin with a PROXY protocol header; nobody else may
@@ -46,21 +47,28 @@ type Listener struct {
 	accept    func() (socket, error) // of listener
 	transport string
 	name      string
-	plain     bool // MQTT is the first that comes
+	plain     bool          // MQTT is the first that comes
+	stop      chan struct{} // closed by Close
 
 	mu     sync.Mutex
-	conns  map[*conn]struct{}
+	conns  map[connection]struct{}
 	closed bool
 	done   sync.WaitGroup // one per connection
+}
+
+// connection is a *conn, or one on a Loop.
+type connection interface {
+	abort() // ends it at once, from any goroutine
 }
 
 // Listen opens a TCP socket; nothing is accepted before Serve. The caller calls Close
 // in the end, also when it never calls Serve.
 func Listen(addr netip.AddrPort, cfg Config) (*Listener, error) {
-	tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+	l, err := listenConfig().Listen(context.Background(), "tcp", addr.String())
 	if err != nil {
 		return nil, err
 	}
+	tcp := l.(*net.TCPListener)
 	return newListener(tcp, cfg.transport(), func() (socket, error) { return tcp.AcceptTCP() }, cfg), nil
 }
 
@@ -69,7 +77,7 @@ func newListener(nl net.Listener, transport string, accept func() (socket, error
 		cfg: cfg, listener: nl, accept: accept, transport: transport,
 		name:  fmt.Sprintf("%s %s", transport, nl.Addr()),
 		plain: cfg.TLS == nil && cfg.WebSocket == nil && len(cfg.ProxyFrom) == 0,
-		conns: make(map[*conn]struct{}),
+		conns: make(map[connection]struct{}), stop: make(chan struct{}),
 	}
 }
 
@@ -87,6 +95,9 @@ const (
 // not end it: the system is out of something, most likely file descriptors, and the
 // next connection may have better luck.
 func (l *Listener) Serve(ctx context.Context) error {
+	if l.cfg.Loop != nil && l.plain {
+		return l.serveLoop(ctx)
+	}
 	pause := minAcceptPause
 	for {
 		nc, err := l.accept()
@@ -97,13 +108,17 @@ func (l *Listener) Serve(ctx context.Context) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		default:
-			l.cfg.Logger.Warn("accept failed", "listener", l.name, "error", err, "pause", pause)
+			l.acceptFailed(err, pause)
 			if !sleep(ctx, pause) {
 				return nil
 			}
 			pause = min(2*pause, maxAcceptPause)
 		}
 	}
+}
+
+func (l *Listener) acceptFailed(err error, pause time.Duration) {
+	l.cfg.Logger.Warn("accept failed", "listener", l.name, "error", err, "pause", pause)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -120,7 +135,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // admit starts a connection, unless there are too many already.
 func (l *Listener) admit(nc socket) {
 	if l.cfg.Broker.Full() {
-		l.cfg.Logger.Debug("connection refused: too many", "listener", l.name, "remote", nc.RemoteAddr())
+		l.refused(nc.RemoteAddr())
 		nc.Close()
 		return
 	}
@@ -133,7 +148,11 @@ func (l *Listener) admit(nc socket) {
 	go c.serve()
 }
 
-func (l *Listener) add(c *conn) bool {
+func (l *Listener) refused(remote any) {
+	l.cfg.Logger.Debug("connection refused: too many", "listener", l.name, "remote", remote)
+}
+
+func (l *Listener) add(c connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -144,17 +163,20 @@ func (l *Listener) add(c *conn) bool {
 	return true
 }
 
-func (l *Listener) remove(c *conn) {
+// remove forgets a connection, which abort reaches no more. done is for the caller to tell.
+func (l *Listener) remove(c connection) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	delete(l.conns, c)
-	l.mu.Unlock()
-	l.done.Done()
 }
 
 // Close stops accepting. Connections live on.
 func (l *Listener) Close() error {
 	l.mu.Lock()
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		close(l.stop)
+	}
 	l.mu.Unlock()
 	return l.listener.Close()
 }
@@ -171,9 +193,6 @@ func (l *Listener) abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		if tcp, ok := c.raw.(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-		}
-		c.raw.Close()
+		c.abort()
 	}
 }

@@ -9,6 +9,7 @@ import (
 // network. cfg is without TLS, WebSocket and PROXY protocol.
 func Pipe(cfg Config) *Listener {
 	p := &pipeListener{closed: make(chan struct{})}
+	cfg.Loop = nil
 	accept := func() (socket, error) { // Serve waits for Close
 		_, err := p.Accept()
 		return nil, err

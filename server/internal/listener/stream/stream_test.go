@@ -24,8 +24,9 @@ func listen(t testing.TB, cfg broker.Config, writeTimeout time.Duration) (*Liste
 	t.Helper()
 	cfg.AllowAnonymous = true
 	b := broker.New(cfg)
+	loop := startTestLoop(t, b)
 	l, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"), Config{
-		Broker: b, Logger: slog.New(slog.DiscardHandler),
+		Broker: b, Loop: loop, Logger: slog.New(slog.DiscardHandler),
 		HandshakeTimeout: time.Second, WriteTimeout: writeTimeout,
 	})
 	require.NoError(t, err)
@@ -42,6 +43,7 @@ func listen(t testing.TB, cfg broker.Config, writeTimeout time.Duration) (*Liste
 		cancel()
 		assert.NoError(t, <-ended)
 		assert.NoError(t, <-ended)
+		loop.Close()
 	})
 	return l, b
 }

@@ -35,7 +35,12 @@ func (c *conn) drain(wait bool) (done bool, err error) {
 		if sent, err := c.send(wait); !sent || err != nil {
 			return false, err
 		}
+		all := c.out.size > 0 && c.out.Room() > 0
 		c.out.reset()
+		if all {
+			c.returnBatch()
+			return true, nil
+		}
 		if turns == mostTurns && !wait {
 			return false, nil
 		}
