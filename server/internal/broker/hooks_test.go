@@ -35,3 +35,13 @@ func TestNamesOfHooks(t *testing.T) {
 	assert.Equal(t, "publish subscribe unknown", fmt.Sprint(ActionPublish, " ", ActionSubscribe, " ", Action(0)))
 	assert.Equal(t, "created expired unknown", fmt.Sprint(SessionCreated, " ", SessionExpired, " ", SessionChange(9)))
 }
+
+// A broker tells listeners when functions of the program may keep them.
+func TestRunsHandlers(t *testing.T) {
+	assert.False(t, New(Config{}).RunsHandlers())
+	assert.True(t, New(Config{Handlers: Handlers{Connected: func(*ConnectedEvent) {}}}).RunsHandlers())
+	assert.True(t, New(Config{Authenticators: make([]Authenticator, 1)}).RunsHandlers())
+	b := New(Config{})
+	assert.NoError(t, b.HandlePublish("a/#", func(*PublishEvent) error { return nil }))
+	assert.True(t, b.RunsHandlers(), "also one that comes late")
+}
