@@ -19,7 +19,7 @@ func TestCongestionControl(t *testing.T) {
 		o := Options{CongestionControl: cc, Servers: []string{"quic://h"}}
 		require.NoError(t, o.Validate())
 		settings := ngtcp2.DefaultSettings()
-		(&dialer{Options: &o}).endpoint(nil, newDatagrams(false)).Settings(&settings)
+		(&dialer{Options: &o}).settings(&settings)
 		assert.Equal(t, want, settings.CCAlgo, text)
 	}
 	assert.ErrorContains(t, new(CongestionControl).UnmarshalText([]byte("vegas")), "cubic")

@@ -15,8 +15,8 @@ import (
 // a packet (RFC 9221 section 3).
 const largestDatagram = 65535
 
-// datagrams are those of one QUIC connection; it is its endpoint.DatagramHandler. A
-// connection without them has one that is never called.
+// datagrams are those of one QUIC connection; it is its endpoint.DatagramHandler, but for a
+// connection without them.
 type datagrams struct {
 	came                            chan []byte // nil: none are taken
 	sent, lost, tooLarge, queueFull atomic.Uint64
@@ -29,14 +29,6 @@ func newDatagrams(on bool) *datagrams {
 		d.came = make(chan []byte, maxDatagrams)
 	}
 	return d
-}
-
-// limit is Config.MaxDatagram of the endpoint.
-func (d *datagrams) limit() int {
-	if d.came == nil {
-		return 0
-	}
-	return largestDatagram
 }
 
 // OnDatagram hands a copy to the reader, which must not hold the worker up.

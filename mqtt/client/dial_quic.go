@@ -31,11 +31,11 @@ var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
 	CongestionCubic: ngtcp2.CCCubic, CongestionBBR: ngtcp2.CCBBR, CongestionReno: ngtcp2.CCReno,
 }
 
-// quicConn is a QUIC connection with an endpoint of its own.
+// quicConn is a QUIC connection.
 type quicConn struct {
 	*endpoint.StreamConn
 	*datagrams
-	ended chan struct{}
+	ended <-chan struct{} // closed when it has ended, and what ends with it
 }
 
 // checkQUIC says whether this build can reach the server.
@@ -43,36 +43,31 @@ func checkQUIC(server) error { return nil }
 
 // dialQUIC opens a QUIC connection and its first stream, which carries MQTT.
 func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn, error) {
-	qlog, err := openQlog(o.QlogDir)
+	b, err := o.base()
 	if err != nil {
 		return nil, err
 	}
-	tls, err := o.TLS.QUICContext()
-	if err != nil {
-		return nil, err
+	defer b.release()
+	data, config := newDatagrams(o.Datagrams), o.resumption(srv, early)
+	config.TLS, config.Settings = b.tls, o.settings
+	if o.Datagrams {
+		config.Datagrams = data
 	}
-	defer tls.Close() // the connection keeps what it needs
-	data := newDatagrams(o.Datagrams)
-	e, err := endpoint.New(o.endpoint(qlog, data))
-	if err != nil {
-		return nil, err
-	}
-	config := o.resumption(srv, early)
-	config.TLS, config.Datagrams = tls, data
-	conn, err := e.DialConn(ctx, srv.addr, config)
+	conn, err := b.quic.DialConn(ctx, srv.addr, config)
 	if errors.Is(err, ngtcp2.ErrSessionInvalid) { // made under other CAs, for instance
 		o.sessions.forget(o.sessionKey(srv))
 		config.Session = nil
-		conn, err = e.DialConn(ctx, srv.addr, config)
+		conn, err = b.quic.DialConn(ctx, srv.addr, config)
 	}
 	if err != nil {
-		go shutdown(e)
+		b.end()
 		return nil, explainQUIC(err)
 	}
-	c := &quicConn{StreamConn: conn, datagrams: data, ended: make(chan struct{})}
-	go c.release(e)
-	return c, nil
+	return &quicConn{StreamConn: conn, datagrams: data, ended: b.endsWith(conn)}, nil
 }
+
+// settings are those of the transport.
+func (o *dialer) settings(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }
 
 // QUICContext is what t means for QUIC: a context of the client role, which the caller closes.
 // A program built with the tag noquic has no such method.
@@ -92,12 +87,6 @@ func (t *TLS) QUICContext() (*crypto.Context, error) {
 		c.CAFile, c.CAPEM = "", roots
 	}
 	return crypto.NewContext(c)
-}
-
-// endpoint is how to make what a connection runs on.
-func (o *dialer) endpoint(qlog endpoint.Qlog, data *datagrams) endpoint.Config {
-	return endpoint.Config{Workers: 1, KeepAlive: quicKeepAlive, MaxDatagram: data.limit(), LocalAddr: o.LocalAddr, Logger: o.Logger, Qlog: qlog,
-		Settings: func(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }}
 }
 
 // noApplicationProtocol is the TLS alert of a server that does not know the ALPN (RFC 7301
@@ -183,21 +172,6 @@ func openQlog(dir string) (endpoint.Qlog, error) {
 		return nil, fmt.Errorf("client: Options.QlogDir: %w", err)
 	}
 	return qlog, nil
-}
-
-// release ends the endpoint after the connection.
-func (c *quicConn) release(e *endpoint.Endpoint) {
-	defer close(c.ended)
-	<-c.StreamConn.Closed()
-	shutdown(e)
-}
-
-// shutdown ends an endpoint without a closing period: its socket goes with it, so
-// late packets find nobody who answers (RFC 9000 section 10.2).
-func shutdown(e *endpoint.Endpoint) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = e.Shutdown(ctx) // the error of ctx
 }
 
 // linger closes gracefully: what was written is acknowledged first, then the

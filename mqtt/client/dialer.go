@@ -24,6 +24,8 @@ type Dialer struct {
 	CongestionControl CongestionControl
 	QlogDir           string
 	Logger            *slog.Logger
+	// Endpoint, when set, carries the QUIC connections; see [Options.Endpoint].
+	Endpoint *Endpoint
 
 	once   sync.Once
 	dialer dialer
@@ -46,7 +48,7 @@ func (d *Dialer) Dial(ctx context.Context, url string) (net.Conn, error) {
 }
 
 func (d *Dialer) prepare() {
-	o := Options{TLS: d.TLS, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
+	o := Options{TLS: d.TLS, Endpoint: d.Endpoint, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
 	log := func(err error) { o.Logger.Warn("mqtt dialer", "error", err) }
 	sessions, err := openSessions(d.TLS.SessionFile, log)
 	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), d.CongestionControl.validate(), err)

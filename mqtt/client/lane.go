@@ -24,7 +24,7 @@ type lane struct {
 func newLane(l *link, nc net.Conn) *lane {
 	a := &lane{
 		link: l, nc: nc, out: newOutbox(l.version, &l.c.opts),
-		dec: packet.NewDecoder(l.c.opts.MaxPacketSize), chunk: make([]byte, readSize),
+		dec: packet.NewDecoder(l.c.opts.MaxPacketSize), chunk: make([]byte, firstReadSize),
 		aliases: map[uint16]string{}, ended: make(chan struct{}),
 	}
 	a.dec.SetVersion(l.version)
@@ -64,6 +64,9 @@ func (a *lane) read() error {
 			a.link.touch(&a.link.received)
 			a.dec.Feed(a.chunk[:n])
 			err = errors.Join(a.handleAll(), err)
+			if n == len(a.chunk) && n < readSize {
+				a.chunk = make([]byte, readSize)
+			}
 		}
 	}
 	return err

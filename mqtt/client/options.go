@@ -33,6 +33,7 @@ const (
 
 	inboxSize       = 128     // messages waiting for OnMessage; some 100 bytes each, per connection
 	outboxSize      = 1 << 20 // bytes waiting to be written before senders have to wait
+	firstReadSize   = 2 << 10 // bytes that an idle connection keeps for reading
 	readSize        = 32 << 10
 	closeTimeout    = time.Second // waits at the end: for OnMessage, for the server's end of stream
 	maxKeepAlive    = math.MaxUint16 * time.Second
@@ -98,6 +99,10 @@ type Options struct {
 	// empty: for a server in the same process (server.Server.Dial) or a transport that
 	// this package does not know. The client closes the connection.
 	Dial func(context.Context) (net.Conn, error)
+	// Endpoint, when set, carries the QUIC connections, together with those of other clients
+	// and Dialers; see NewEndpoint. LocalAddr and QlogDir are then its own. Default: each
+	// connection has sockets and goroutines of its own.
+	Endpoint *Endpoint
 	// LocalAddr is the address of this host to connect from, one of an interface. Only
 	// servers of its family can be reached then. Not for Unix sockets. Default: the address
 	// that the system routes from.
@@ -266,6 +271,9 @@ func (o *Options) Validate() error {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
 		}
+	}
+	if o.Endpoint != nil && (o.LocalAddr.IsValid() || o.QlogDir != "") {
+		errs = append(errs, errors.New("client: Options.LocalAddr and QlogDir have no effect with Endpoint: set them in its EndpointOptions"))
 	}
 	if o.Streams > StreamNamed || o.MaxStreams < 0 {
 		errs = append(errs, errors.New("client: Options.Streams is unknown, or MaxStreams negative: use one of the constants, and 0 for the default"))

@@ -17,8 +17,12 @@ type DialConfig struct {
 	// Handler gets the connection's callbacks. Needed.
 	Handler ConnHandler
 	// Datagrams, when set, gets the datagrams of a DialConn (Config.MaxDatagram turns them
-	// on). With Dial it has no effect: there Handler implements DatagramHandler.
+	// on); without it the server is told to send none. With Dial it has no effect: there
+	// Handler implements DatagramHandler.
 	Datagrams DatagramHandler
+	// Settings, when set, changes what Config made of the defaults, for this connection. It
+	// is called on the worker.
+	Settings func(*ngtcp2.Settings)
 	// Ready, when set, is called on the worker when the handshake has completed, or
 	// before it begins when early data can be sent, and before any method of Handler:
 	// the place to open streams.
@@ -55,8 +59,9 @@ type DialConfig struct {
 	// Version is the QUIC version of the first packet; 0 = the first of Config.Versions.
 	Version uint32
 
-	addr  string      // that Dial was called with
-	claim func() bool // of several attempts, only the one that gets true lives
+	noDatagrams bool        // none are taken
+	addr        string      // that Dial was called with
+	claim       func() bool // of several attempts, only the one that gets true lives
 }
 
 // dialing is what a client's connection needs until its handshake has ended.
@@ -153,6 +158,13 @@ func (c *Core) Connect(path ngtcp2.Path, cfg DialConfig, now ngtcp2.Timestamp, e
 // Negotiation, has neither token nor early data.
 func (c *Core) newClient(path ngtcp2.Path, d *dialing) (nc *ngtcp2.Conn, scid ngtcp2.ConnectionID, record uint64, err error) {
 	settings, params, cfg := c.cfg.settings(c.now), c.cfg.params(), &d.cfg
+	if cfg.Settings != nil {
+		cfg.Settings(&settings)
+		settings.InitialTS = c.now
+	}
+	if cfg.noDatagrams {
+		params.MaxDatagramFrameSize = 0
+	}
 	settings.Token = cfg.Token
 	if d.original != 0 {
 		settings.Token, settings.OriginalVersion, settings.PreferredVersions = nil, d.original, c.cfg.Versions

@@ -471,7 +471,7 @@ func (s streamHandler) OnClosed(err error) {
 func (e *Endpoint) DialConn(ctx context.Context, addr string, cfg DialConfig) (*StreamConn, error) {
 	s := newStreamConn()
 	var opened error
-	cfg.Handler = streamHandler{s}
+	cfg.Handler, cfg.noDatagrams = streamHandler{s}, cfg.Datagrams == nil
 	if cfg.Datagrams != nil {
 		cfg.Handler = struct {
 			streamHandler
