@@ -59,6 +59,12 @@
 // worked is remembered, and QUIC is tried again later. Encryption is never given up: plain
 // mqtt:// is used only if it is in the list.
 //
+// # Many clients in one program
+//
+// A QUIC connection has sockets, an event loop and a TLS context of its own. An [Endpoint]
+// shares them between clients. Measured on Linux with 2,000 idle clients, each takes 98 KB of
+// memory with an Endpoint of two workers, and 194 KB without.
+//
 // # Servers that send their clients elsewhere
 //
 // A 5.0 server may name another one when it refuses or ends a connection. With
@@ -96,6 +102,8 @@
 //
 //	what                                   who
 //	Client, Pending, Dialer                any number of goroutines
+//	Endpoint                               any number of goroutines, Clients and Dialers; who made
+//	                                       it ends it, after them
 //	Options                                copied by New; what it points to must not change
 //	Message given to Publish               copied before Publish or PublishAsync returns
 //	Message given to a handler             the handler's, for ever
