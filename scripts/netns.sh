@@ -34,6 +34,8 @@ check() {
   try "namespaces (ip netns add)" ip netns add "$prefix-check"
   try "veth pairs" ip -n "$prefix-check" link add one type veth peer name two
   try "TUN devices" ip -n "$prefix-check" tuntap add name three mode tun
+  try "veth pairs (up)" ip -n "$prefix-check" link set one up
+  try "TCP Cubic for a route" ip -n "$prefix-check" route add 192.0.2.1 dev one congctl cubic
   try "tc tbf" ip netns exec "$prefix-check" tc qdisc add dev one root tbf rate 1mbit burst 8kb limit 100kb
   try "nftables with numgen and ECN" nft_try "add table inet t
 add chain inet t c { type filter hook forward priority 0; }
