@@ -9,7 +9,9 @@ const (
 	// does on most systems.
 	CongestionCubic CongestionControl = iota
 	// CongestionBBR goes by the rate at which data arrives, and by round trips (BBR version
-	// 2): on paths that lose packets though they are not full, it is faster.
+	// 2): on paths that lose packets though they are not full it is several times faster,
+	// and it keeps long queues short. On a slow path with a queue shorter than a round trip
+	// it loses many packets while it finds out the rate: ngtcp2 makes no pauses until then.
 	CongestionBBR
 	// CongestionReno is the one that RFC 9002 describes.
 	CongestionReno

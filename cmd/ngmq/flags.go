@@ -34,7 +34,7 @@ type target struct {
 	ServerName        string                   `name:"servername" placeholder:"NAME" group:"TLS and QUIC" help:"Name that the server's certificate must have. Default: the host."`
 	Insecure          bool                     `group:"TLS and QUIC" help:"Accept ANY server certificate. For tests only."`
 	KeyLogFile        string                   `name:"keylog-file" env:"SSLKEYLOGFILE" placeholder:"FILE" group:"TLS and QUIC" help:"Append the secrets of the connection to FILE, to decrypt a capture with."`
-	CongestionControl client.CongestionControl `placeholder:"HOW" default:"cubic" group:"TLS and QUIC" help:"How to send over QUIC paths that may be full: cubic, bbr (faster where packets are lost for other reasons), or reno. The server has its own. (${default})"`
+	CongestionControl client.CongestionControl `placeholder:"HOW" default:"cubic" group:"TLS and QUIC" help:"How to send over QUIC paths that may be full: cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno. The server has its own. (${default})"`
 
 	networkFlags
 

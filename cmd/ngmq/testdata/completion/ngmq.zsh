@@ -57,7 +57,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
@@ -149,7 +149,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
@@ -240,7 +240,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
@@ -315,7 +315,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
@@ -368,7 +368,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
@@ -425,7 +425,7 @@ _ngmq() {
       '*--servername[Name that the server'\''s certificate must have]:servername: ' \
       '*--insecure[Accept ANY server certificate]' \
       '*--keylog-file[Append the secrets of the connection to FILE, to decrypt a capture with]:file:_files' \
-      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons), or reno]:congestion-control: ' \
+      '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
