@@ -34,7 +34,6 @@ type Client struct {
 	terse      bool                // no Reason Strings but where they are always allowed [MQTT-3.1.2-29]
 	answer     packet.Properties   // of the Connect handler, for the CONNACK
 	auth       *authentication     // nil without enhanced authentication
-	early      *Early              // what an early CONNECT has been told; nil without
 	names      *[topicNames]string // see nameOf; nil without Authorize
 	nextName   uint                // place in names
 	deferrer   Deferrer            // t; nil: is none, or handlers may keep Feed
@@ -62,6 +61,7 @@ type Client struct {
 	mu       sync.Mutex
 	last     []byte // the packet after which nothing may be sent [MQTT-3.14.4-1]
 	accepted bool   // CONNACK 0 has been queued
+	early    *Early // what an early CONNECT has been told, written before Feed; nil without
 	cause    *Error // why closing
 }
 

@@ -110,9 +110,12 @@ func (b *Broker) place(c *Client) uint64 {
 // and does not ask the Connect handler again. Should the answer be another one by now, or should
 // another connection have got the session meanwhile, the connection ends. Before the first Feed.
 func (c *Client) Answered(e *Early) {
-	if e.connack != nil {
-		c.early = e
+	if e.connack == nil {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.early = e
 }
 
 // confirm is queueing ack for a client that has got its CONNACK already.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -266,4 +267,25 @@ func TestEarlyConnectAfterTheOneBefore(t *testing.T) {
 	c := w.confirmed(e, p)
 	c.send(&packet.Pingreq{})
 	expect[*packet.Pingresp](c)
+}
+
+// The server may shut down while the client that has got its CONNACK early is made.
+func TestShutdownDuringEarlyConnect(t *testing.T) {
+	w := newWorld(t)
+	for range 20 {
+		e, ack := w.early(earlyConnect(packet.V50, true))
+		require.NotNil(t, ack)
+		c := w.dial(packet.V50)
+		var end sync.WaitGroup
+		end.Go(func() { c.c.kick(packet.ServerShuttingDown, "bye") })
+		c.c.Answered(e)
+		c.send(earlyConnect(packet.V50, true))
+		end.Wait()
+		for _, p := range c.take() { // there is none when the end came first
+			d, ok := p.(*packet.Disconnect)
+			require.True(t, ok, "a second CONNACK")
+			assert.Equal(t, packet.ServerShuttingDown, d.ReasonCode)
+		}
+		c.lose()
+	}
 }

@@ -248,7 +248,13 @@ func (c *Client) checkAnswers(st *Stream) error {
 // a server, when there was no CONNACK [MQTT-3.14.0-1], or when it does not fit. The
 // caller is the owner or holds c.mu.
 func (c *Client) disconnect(e *Error) []byte {
-	if !c.accepted && c.early == nil || c.version != packet.V50 {
+	if !c.accepted {
+		if c.early == nil {
+			return nil
+		}
+		c = c.early.c // which knows what the client has said, and changes no more
+	}
+	if c.version != packet.V50 {
 		return nil
 	}
 	code := e.Code
