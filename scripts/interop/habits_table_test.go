@@ -2,7 +2,6 @@ package interop
 
 import (
 	"crypto/tls"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -104,10 +103,7 @@ var shared struct {
 }
 
 // habitResults are the cells that were run, by client and behaviour.
-var habitResults = struct {
-	sync.Mutex
-	passed map[[2]string]bool
-}{passed: map[[2]string]bool{}}
+var habitResults results
 
 // TestHabits: clients in use, each with its own way to use streams, over a clean path and a bad one.
 func TestHabits(t *testing.T) {
@@ -125,7 +121,7 @@ func runHabits(t *testing.T, list []habit) {
 			for _, bad := range row.paths(h) {
 				t.Run(habitCase(h.name, row.name, bad), func(t *testing.T) {
 					t.Parallel()
-					t.Cleanup(func() { recordHabit(h.name, row.name, !t.Failed()) })
+					t.Cleanup(func() { habitResults.record(h.name, row.name, !t.Failed()) })
 					row.run(t, newPlace(t, b, h, bad))
 				})
 			}
@@ -139,14 +135,6 @@ func habitCase(client, name string, bad bool) string {
 		path = "bad path"
 	}
 	return strings.NewReplacer(" ", "_", "/", "_").Replace(client) + "/" + strings.NewReplacer(" ", "_", "/", "_").Replace(name) + "/" + strings.ReplaceAll(path, " ", "_")
-}
-
-func recordHabit(client, name string, ok bool) {
-	habitResults.Lock()
-	defer habitResults.Unlock()
-	key := [2]string{client, name}
-	before, seen := habitResults.passed[key]
-	habitResults.passed[key] = ok && (before || !seen)
 }
 
 // newPlace is a client with a path of its own to the broker.
@@ -168,53 +156,25 @@ func newPlace(t *testing.T, b *brokerProcess, h habit, bad bool) *place {
 }
 
 // ranHabits is the table of this run; empty when no cell was run.
-func ranHabits() string {
-	habitResults.Lock()
-	defer habitResults.Unlock()
-	if len(habitResults.passed) == 0 {
-		return ""
-	}
-	return habitsTable(func(client, name string) string {
-		passed, ran := habitResults.passed[[2]string{client, name}]
-		switch {
-		case !ran:
-			return "not run"
-		case passed:
-			return "passed"
-		}
-		return "FAILED"
-	})
-}
+func ranHabits() string { return habitResults.print(habitsTable) }
 
 // habitsTable is the table behaviour x client in Markdown.
 func habitsTable(result func(client, name string) string) string {
-	var b strings.Builder
-	var notes []string
-	b.WriteString("| behaviour |")
-	for _, h := range habits() {
-		fmt.Fprintf(&b, " %s |", h.name)
+	list, behaviours := habits(), behaviours()
+	var clients, names []string
+	for _, h := range list {
+		clients = append(clients, h.name)
 	}
-	b.WriteString("\n|" + strings.Repeat("---|", len(habits())+1) + "\n")
-	for _, row := range behaviours() {
-		fmt.Fprintf(&b, "| %s |", row.name)
-		for _, h := range habits() {
-			runs, note := row.of(h)
-			text := "-"
-			if runs {
-				text = result(h.name, row.name)
-			}
-			if note != "" {
-				text += fmt.Sprintf(" [%d]", number(&notes, note))
-			}
-			fmt.Fprintf(&b, " %s |", text)
+	for _, b := range behaviours {
+		names = append(names, b.name)
+	}
+	return markdown("behaviour", clients, names, func(i, j int) (text, note string) {
+		runs, note := behaviours[j].of(list[i])
+		if runs {
+			text = result(clients[i], names[j])
 		}
-		b.WriteString("\n")
-	}
-	b.WriteString("\n")
-	for i, note := range notes {
-		fmt.Fprintf(&b, "%d. %s\n", i+1, note)
-	}
-	return b.String()
+		return text, note
+	})
 }
 
 // paths are those on which a behaviour is tried: a clean one, a bad one. With quiche in its npm package streams

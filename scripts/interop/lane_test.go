@@ -236,14 +236,14 @@ func (l *lane) refused(code uint64) {
 }
 
 // unwritable gives the error of writing, which comes when the server does not read any more.
-func (l *lane) unwritable() error {
-	for end := time.Now().Add(lanePatience); time.Now().Before(end); time.Sleep(pollStep / 10) {
-		l.s.SetWriteDeadline(end)
-		if _, err := l.s.Write(make([]byte, 1)); err != nil {
-			return err
-		}
-	}
-	return nil
+func (l *lane) unwritable() (err error) {
+	l.t.Helper()
+	l.s.SetWriteDeadline(time.Now().Add(lanePatience))
+	assert.Eventually(l.t, func() bool {
+		_, err = l.s.Write(make([]byte, 1))
+		return err != nil
+	}, lanePatience, pollStep)
+	return err
 }
 
 // ended wants the server to end the stream with FIN.

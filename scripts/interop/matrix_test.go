@@ -2,11 +2,9 @@ package interop
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -66,10 +64,7 @@ func columns() []column {
 }
 
 // outcomes of the cells that were run.
-var outcomes = struct {
-	sync.Mutex
-	passed map[[2]string]bool // by column and case
-}{passed: map[[2]string]bool{}}
+var outcomes results
 
 // runColumns runs all cells, many at a time: most of them wait.
 func runColumns(t *testing.T, list []column) {
@@ -82,11 +77,7 @@ func runColumns(t *testing.T, list []column) {
 			}
 			t.Run(strings.NewReplacer(" ", "_", "/", "_").Replace(c.name+"/"+name), func(t *testing.T) {
 				t.Parallel()
-				t.Cleanup(func() {
-					outcomes.Lock()
-					defer outcomes.Unlock()
-					outcomes.passed[[2]string{c.name, name}] = !t.Failed()
-				})
+				t.Cleanup(func() { outcomes.record(c.name, name, !t.Failed()) })
 				run(t)
 			})
 		}
@@ -100,64 +91,22 @@ func TestMatrix(t *testing.T) {
 
 // matrixTable is the table case x column in Markdown. result says what stands in a cell with a test.
 func matrixTable(result func(column, name string) string) string {
-	var b strings.Builder
-	var notes []string
 	list := columns()
-	b.WriteString("| case |")
+	var names []string
 	for _, c := range list {
-		fmt.Fprintf(&b, " %s |", c.name)
+		names = append(names, c.name)
 	}
-	b.WriteString("\n|" + strings.Repeat("---|", len(list)+1) + "\n")
-	for _, name := range matrixCases {
-		fmt.Fprintf(&b, "| %s |", name)
-		for _, c := range list {
-			cell := c.cell(name)
-			text := "-"
-			if cell.run != nil {
-				text = result(c.name, name)
-			}
-			if cell.note != "" {
-				text += fmt.Sprintf(" [%d]", number(&notes, cell.note))
-			}
-			fmt.Fprintf(&b, " %s |", text)
+	return markdown("case", names, matrixCases, func(i, j int) (text, note string) {
+		cell := list[i].cell(matrixCases[j])
+		if cell.run != nil {
+			text = result(names[i], matrixCases[j])
 		}
-		b.WriteString("\n")
-	}
-	b.WriteString("\n")
-	for i, note := range notes {
-		fmt.Fprintf(&b, "%d. %s\n", i+1, note)
-	}
-	return b.String()
-}
-
-// number of a note, from 1.
-func number(notes *[]string, note string) int {
-	if i := slices.Index(*notes, note); i >= 0 {
-		return i + 1
-	}
-	*notes = append(*notes, note)
-	return len(*notes)
+		return text, cell.note
+	})
 }
 
 // ranMatrix is the table of this run; empty when no cell was run.
-func ranMatrix() string {
-	outcomes.Lock()
-	defer outcomes.Unlock()
-	if len(outcomes.passed) == 0 {
-		return ""
-	}
-	return matrixTable(func(column, name string) string {
-		passed, ran := outcomes.passed[[2]string{column, name}]
-		switch {
-		case !ran:
-			return "not run"
-		case passed:
-			return "passed"
-		default:
-			return "FAILED"
-		}
-	})
-}
+func ranMatrix() string { return outcomes.print(matrixTable) }
 
 // TestReadme: the README has the matrix as it is printed when every cell passes.
 func TestReadme(t *testing.T) {

@@ -154,7 +154,11 @@ func (m *quicheMux) open(ctx context.Context, uni bool) (muxStream, error) {
 		if err != nil || s.streams >= 0 {
 			return s, err
 		}
-		time.Sleep(pollStep)
+		select {
+		case <-time.After(pollStep): // quiche does not tell when the server allows more
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
