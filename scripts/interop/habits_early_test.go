@@ -40,7 +40,9 @@ func needsEarly(h habit) (bool, string) {
 // withTicket connects once for the ticket and gives the place for connections with early data.
 func (p *place) withTicket(t *testing.T) *place {
 	t.Helper()
-	p.connect(t, connectOptions{}).disconnect()
+	c := p.connect(t, connectOptions{})
+	p.config.ClientSessionCache.(*ticketCache).wait(t) // it may be lost, and come again later
+	c.disconnect()
 	early := *p
 	early.dial = dialGoEarly
 	return &early

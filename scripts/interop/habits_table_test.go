@@ -149,7 +149,7 @@ func newPlace(t *testing.T, b *brokerProcess, h habit, bad bool) *place {
 	var err error
 	p.config, err = b.tlsConfig("mqtt")
 	require.NoError(t, err)
-	p.config.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	p.config.ClientSessionCache = newTicketCache()
 	p.secure = p.config.Clone()
 	p.secure.ClientSessionCache = tls.NewLRUClientSessionCache(10)
 	return p

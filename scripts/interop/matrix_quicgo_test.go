@@ -163,7 +163,7 @@ func quicGoNewToken(t *testing.T) {
 // ticketFrom connects once and keeps the ticket in the configuration that it returns.
 func ticketFrom(t *testing.T, addr string) *tls.Config {
 	t.Helper()
-	cache := &ticketCache{cache: tls.NewLRUClientSessionCache(10), put: make(chan struct{}, 10)}
+	cache := newTicketCache()
 	config := goClientTLS(t)
 	config.ClientSessionCache = cache
 	c, err := quic.DialAddr(matrixContext(t), addr, config, quicGoConfig())
@@ -554,6 +554,10 @@ func oursQuicGoReset(t *testing.T) {
 type ticketCache struct {
 	cache tls.ClientSessionCache
 	put   chan struct{}
+}
+
+func newTicketCache() *ticketCache {
+	return &ticketCache{cache: tls.NewLRUClientSessionCache(10), put: make(chan struct{}, 10)}
 }
 
 func (c *ticketCache) Get(key string) (*tls.ClientSessionState, bool) { return c.cache.Get(key) }

@@ -92,7 +92,7 @@ func xnetRetry(t *testing.T) {
 
 func xnetResumption(t *testing.T) {
 	s := echoOurs(t, serverOptions{})
-	cache := &ticketCache{cache: tls.NewLRUClientSessionCache(10), put: make(chan struct{}, 10)}
+	cache := newTicketCache()
 	config := goClientTLS(t)
 	config.ClientSessionCache = cache
 	for _, want := range []bool{false, true} {
