@@ -82,12 +82,12 @@ func (m *streamClient) onData(data []byte, fin bool) {
 		m.kept = m.c.keepAlive(m.client.Info())
 	}
 	if fin {
-		m.end(errStreamLost, CodeControlStreamLost)
+		m.end(CodeControlStreamLost, errStreamLost)
 	}
 }
 
 // end flushes a last time and ends the stream: the last packet, then FIN.
-func (m *streamClient) end(err error, code uint64) {
+func (m *streamClient) end(code uint64, err error) {
 	if m.over {
 		return
 	}
@@ -104,7 +104,7 @@ func (m *streamClient) flush() {
 		return
 	}
 	if closing := m.closing.Load(); closing != 0 {
-		m.end(nil, CloseCode(packet.ReasonCode(closing-1)))
+		m.end(CloseCode(packet.ReasonCode(closing-1)), nil)
 		return
 	}
 	m.owed = giveCredit(m.s, m.owed, m.client)
@@ -121,7 +121,7 @@ func (m *streamClient) closed(err error) {
 
 // partControl ends the control stream and its client, while other streams of the connection
 // are clients of their own.
-func (c *conn) partControl(err error, code uint64) {
+func (c *conn) partControl(code uint64, err error) {
 	for _, d := range c.data {
 		d.close(CodeNormal)
 	}

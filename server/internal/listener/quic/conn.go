@@ -121,7 +121,7 @@ func (c *conn) onControlData(s *endpoint.Stream, data []byte, fin bool) {
 		c.accept()
 	}
 	if fin && !c.over {
-		c.end(errControlStreamLost, CodeControlStreamLost)
+		c.end(CodeControlStreamLost, errControlStreamLost)
 	}
 }
 
@@ -158,14 +158,14 @@ func (c *conn) feed(data []byte) {
 	}
 }
 
-// verdict is what an error of Client.Feed means: why the client is gone, nil after a
-// DISCONNECT, which is an error without fault, and the code for the peer.
-func verdict(err error) (cause error, code uint64) {
+// verdict is what an error of Client.Feed means: the code for the peer, and why the client is
+// gone, nil after a DISCONNECT, which is an error without fault.
+func verdict(err error) (code uint64, cause error) {
 	reason := broker.CloseCode(err)
 	if reason.IsError() {
 		cause = err
 	}
-	return cause, CloseCode(reason)
+	return CloseCode(reason), cause
 }
 
 // keepAlive has the connection send PINGs when the client may be silent for longer
@@ -185,9 +185,9 @@ func (c *conn) keepAlive(info *broker.ClientInfo) (decided bool) {
 // end stops reading, flushes a last time and closes the connection. err is nil for
 // an end in order. To the broker the client is gone at once: its will does not wait
 // for a peer that may never acknowledge the last packet.
-func (c *conn) end(err error, code uint64) {
+func (c *conn) end(code uint64, err error) {
 	if c.live > 0 {
-		c.partControl(err, code)
+		c.partControl(code, err)
 		return
 	}
 	c.over = true
@@ -227,14 +227,14 @@ func (c *conn) OnStreamClosed(s *endpoint.Stream) {
 func (c *conn) lost(s *endpoint.Stream) {
 	switch x := s.UserData.(type) {
 	case *streamClient:
-		x.end(errStreamLost, CodeControlStreamLost)
+		x.end(CodeControlStreamLost, errStreamLost)
 	case *dataStream:
 		if !c.over {
 			x.close(CodeNormal)
 		}
 	default:
 		if s == c.control && !c.over {
-			c.end(errControlStreamLost, CodeControlStreamLost)
+			c.end(CodeControlStreamLost, errControlStreamLost)
 		}
 	}
 }
@@ -250,7 +250,7 @@ func (c *conn) OnFlush() {
 	}
 	if closing := c.closing.Load(); closing != 0 {
 		code := packet.ReasonCode(closing - 1)
-		c.end(nil, CloseCode(code))
+		c.end(CloseCode(code), nil)
 		return
 	}
 	c.giveAllCredit()
