@@ -2,7 +2,6 @@ package main
 
 import (
 	"math/rand/v2"
-	"sync/atomic"
 
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/topic"
@@ -12,11 +11,10 @@ import (
 type receiver struct {
 	cmd     *subCommand
 	out     *printer
-	conn    atomic.Pointer[client.Client]
 	printed uint64
-	removed []*client.Pending // deletions that the broker has not acknowledged
-	done    chan struct{}     // closed when no more shall be printed
-	err     error             // set before done is closed
+	deleted *deletions
+	done    chan struct{} // closed when no more shall be printed
+	err     error         // set before done is closed
 	over    bool
 }
 
@@ -33,7 +31,7 @@ func (r *receiver) receive(m client.Message) {
 		return
 	}
 	if r.cmd.Remove && m.Retain && len(m.Payload) > 0 {
-		r.remove(m.Topic)
+		r.deleted.add(m.Topic)
 	}
 	if m.Retain && r.cmd.NoRetained {
 		return
@@ -61,28 +59,4 @@ func (r *receiver) filteredOut(m client.Message) bool {
 		}
 	}
 	return false
-}
-
-// remove deletes a retained message. The handler must not wait for the broker.
-func (r *receiver) remove(name string) {
-	conn := r.conn.Load()
-	if conn == nil { // a message of an old session, before Connect has returned
-		return
-	}
-	pending, err := conn.PublishAsync(r.out.c, client.Message{Topic: name, QoS: 1, Retain: true})
-	if err != nil {
-		r.out.c.warnf("%s: cannot delete the retained message: %v", name, err)
-		return
-	}
-	r.removed = append(r.removed, pending)
-}
-
-// finish waits until what was deleted is acknowledged. It is called after done.
-func (r *receiver) finish(c *console) error {
-	for _, pending := range r.removed {
-		if _, err := pending.Wait(c); err != nil {
-			return explain(err)
-		}
-	}
-	return r.err
 }

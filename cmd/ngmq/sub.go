@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,8 @@ func outcome(c *console, ctx context.Context, err error) error {
 
 // run connects, subscribes and waits for the end. The context of c ends with -W.
 func (s *subCommand) run(c *console, address string, out *printer) error {
-	r := &receiver{cmd: s, out: out, done: make(chan struct{})}
+	r := &receiver{cmd: s, out: out, done: make(chan struct{}), deleted: newDeletions()}
+	defer r.deleted.end()
 	lost := make(chan error, 1)
 	o := s.options(c)
 	o.OnMessage = r.receive
@@ -115,13 +117,17 @@ func (s *subCommand) run(c *console, address string, out *printer) error {
 		return err
 	}
 	defer s.disconnect(c, conn)
-	r.conn.Store(conn)
+	deleting := make(chan error, 1)
+	go func() { deleting <- r.deleted.run(c, conn) }()
 	if err := s.subscribe(c, conn); err != nil || s.ExitAfter {
 		return err
 	}
 	select {
 	case <-r.done:
-		return r.finish(c)
+		r.deleted.end()
+		return cmp.Or(<-deleting, r.err)
+	case err := <-deleting:
+		return err
 	case err := <-lost:
 		return &failed{exitLost, fmt.Errorf("connection lost: %w", err)}
 	case <-c.Done():
