@@ -82,7 +82,7 @@ func mqttCounters(s server.Stats) []any {
 		"subscribes_total", s.SubscribesTotal, "unsubscribes_total", s.UnsubscribesTotal,
 		"datagrams_received", s.DatagramsReceived, "datagrams_dropped", s.DatagramsDropped, "datagrams_sent", s.DatagramsSent,
 		"datagrams_lost", s.DatagramsLost, "datagrams_too_large", s.DatagramsTooLarge, "datagrams_full", s.DatagramsFull,
-		"moves", s.Moves, "handler_panics", s.HandlerPanics, "bytes_received", s.BytesReceived, "bytes_sent", s.BytesSent,
+		"moves", s.Moves, "handler_panics", s.HandlerPanics, "stream_faults", s.StreamFaults, "bytes_received", s.BytesReceived, "bytes_sent", s.BytesSent,
 	}
 	for qos := range s.MessagesReceived {
 		attrs = append(attrs, fmt.Sprintf("received_qos%d", qos), s.MessagesReceived[qos], fmt.Sprintf("sent_qos%d", qos), s.MessagesSent[qos])

@@ -59,6 +59,7 @@ type Stats struct {
 	UnsubscribesTotal uint64 // subscriptions ended by UNSUBSCRIBE
 	Moves             uint64 // changes of a client's address, see Handlers.Moved
 	HandlerPanics     uint64
+	StreamFaults      uint64 // data streams that were reset for what came on them
 	BytesReceived     uint64 // MQTT bytes
 	BytesSent         uint64
 	PacketsReceived   uint64 // of any type
@@ -86,7 +87,7 @@ type counters struct {
 	packetsIn, packetsOut                                atomic.Uint64
 	clientsTotal, resumed, takeovers, expired, wills     atomic.Uint64
 	subscribes, unsubscribes, panics, bytesIn, bytesOut  atomic.Uint64
-	moves                                                atomic.Uint64
+	moves, streamFaults                                  atomic.Uint64
 	messagesIn, messagesOut                              [3]atomic.Uint64
 	datagramsIn, datagramsDropped, datagramsOut          atomic.Uint64
 	datagramsLost, datagramsTooLarge, datagramsFull      atomic.Uint64
@@ -116,6 +117,7 @@ func (b *Broker) Stats() Stats {
 		UnsubscribesTotal:   n.unsubscribes.Load(),
 		Moves:               n.moves.Load(),
 		HandlerPanics:       n.panics.Load(),
+		StreamFaults:        n.streamFaults.Load(),
 		BytesReceived:       n.bytesIn.Load(),
 		BytesSent:           n.bytesOut.Load(),
 		DatagramsReceived:   n.datagramsIn.Load(),

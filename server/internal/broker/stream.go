@@ -82,6 +82,21 @@ func (c *Client) OpenStream(id int64, uni bool) *Stream {
 // end, after any other error the connection.
 func (st *Stream) Feed(chunk []byte) error { return st.c.take(st, chunk, len(chunk)) }
 
+// End tells that the client has ended the stream with FIN. Inside a packet that is an
+// error, a *StreamError: a packet that cannot be parsed (MQTT 5.0 section 4.13.1).
+func (st *Stream) End() error {
+	if st.decoder.Buffered() == 0 {
+		return nil
+	}
+	return st.Malformed("the stream ends inside a packet")
+}
+
+// Malformed makes, logs and counts the error of a stream of which the owner itself found
+// that it is malformed, for what stands around the packets.
+func (st *Stream) Malformed(reason string) error {
+	return st.fail(&packet.Error{Code: packet.MalformedPacket, Reason: reason})
+}
+
 // Flush is Client.Flush for a data stream. The owner calls it, for all data streams,
 // after Client.Flush. It costs next to nothing when there is nothing to do. A *StreamError
 // tells that the client is too slow (DropClient).
@@ -173,6 +188,7 @@ func (st *Stream) fail(err error) error {
 	switch e.Code {
 	case packet.MalformedPacket, packet.ProtocolError, packet.PacketTooLarge, packet.TopicAliasInvalid, packet.QuotaExceeded:
 		if st.id != DatagramStream {
+			st.c.b.count.streamFaults.Add(1)
 			st.c.b.logStreamReset(st, e)
 		}
 		return e

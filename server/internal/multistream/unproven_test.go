@@ -5,6 +5,7 @@ package multistream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,7 @@ func TestResetAndFinInMidPacket(t *testing.T) {
 	c, _ := s.connect(t, "c")
 	c.Subscribe("t", 0)
 	whole, cut := encode(message("t", "whole", 1, 1)), encode(message("t", "cut", 1, 2))
+	faults := s.Stats().StreamFaults
 	for name, end := range ways {
 		if name == "abort receive" {
 			continue
@@ -245,9 +247,43 @@ func TestResetAndFinInMidPacket(t *testing.T) {
 		data.Raw(cut[:len(cut)-1])
 		end(raw(data))
 		if name == "gracefully" {
-			require.Error(t, raw(data).wait(t))
+			require.Equal(t, reset{uint64(packet.MalformedPacket)}, raw(data).wait(t), "the end of a packet is missing")
+			faults++
 		}
 		c.Ping()
+		require.Equal(t, faults, s.Stats().StreamFaults)
+	}
+}
+
+// A stream that the client ends inside a packet, or inside the header of a unidirectional
+// one, is malformed; one that is empty is not. The connection lives on.
+func TestFinInMidPacketIsCounted(t *testing.T) {
+	t.Parallel()
+	whole := encode(message("t", "whole", 0, 0))
+	for name, c := range map[string]struct {
+		bytes  []byte
+		uni    bool
+		faults uint64
+	}{
+		"nothing":           {nil, false, 0},
+		"whole packets":     {slices.Concat(whole, whole), false, 0},
+		"one byte":          {whole[:1], false, 1},
+		"length":            {slices.Concat(whole, []byte{0x30, 0x80}), false, 1},
+		"payload":           {slices.Concat(whole, whole[:len(whole)-1]), false, 1},
+		"header alone":      {[]byte{0x12, 2, 0, 0}, true, 0},
+		"part of a header":  {[]byte{0x12, 2}, true, 1},
+		"header and part":   {slices.Concat([]byte{0x12, 2, 0, 0}, whole[:4]), true, 1},
+		"header and packet": {slices.Concat([]byte{0x12, 2, 0, 0}, whole), true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, server.Config{})
+			client, _ := s.connect(t, "c")
+			st := client.l.open(t, c.uni, c.bytes)
+			require.NoError(t, st.Close())
+			require.Eventually(t, func() bool { return s.Stats().StreamFaults == c.faults && s.Stats().Streams == 0 },
+				mqtttest.Patience, time.Millisecond)
+			client.Ping()
+		})
 	}
 }
 

@@ -28,7 +28,7 @@
 // credit, so that the windows of the connection bound them. A data stream on which something
 // is wrong is reset, both ways, with the MQTT reason code; the connection and its other
 // streams live on. One that the client ends with FIN is ended in the same way, after the
-// answers to what came last.
+// answers to what came last; inside a packet that is such an error.
 //
 // Early data (0-RTT) may be somebody else's copy. An earlyConn answers a CONNECT that will be
 // let in and keeps everything, up to maxEarlyBytes, until the handshake is complete; then a

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/broker"
 )
@@ -84,9 +83,22 @@ func (d *dataStream) take(data []byte, fin bool) {
 		d.feed(data)
 	}
 	d.owed = giveCredit(d.s, d.owed+len(data), d.c.client)
-	if fin && !d.gone && !d.c.over {
-		d.finish()
+	if !fin || d.gone || d.c.over {
+		return
 	}
+	if err := d.whole(); err != nil {
+		d.fail(err)
+		return
+	}
+	d.finish()
+}
+
+// whole tells what is wrong with a stream that ends here.
+func (d *dataStream) whole() error {
+	if len(d.head) > 0 {
+		return d.stream.Malformed("the stream ends inside its header")
+	}
+	return d.stream.End()
 }
 
 // isClient looks at the first byte: with a CONNECT, and where it is allowed, the stream is
@@ -118,7 +130,7 @@ func (d *dataStream) skipHeader(data []byte) (rest []byte, more bool) {
 	d.head = append(d.head, data...)
 	size, complete, ok := flowHeader(d.head)
 	if !ok {
-		d.close(uint64(packet.MalformedPacket))
+		d.fail(d.stream.Malformed("the header of the stream cannot be served"))
 	}
 	if !ok || !complete {
 		return nil, false
