@@ -87,6 +87,9 @@ func (e *Events) GiveCID(id ConnectionID) bool {
 // GivenCIDs is how many CIDs of GiveCID have not been issued.
 func (e *Events) GivenCIDs() int { return int(e.c.given_len) }
 
+// DropGivenCIDs forgets those that have not been issued.
+func (e *Events) DropGivenCIDs() { e.c.given_len = 0 }
+
 // err is the failure of the last call, which has failed.
 func (e *Events) err() *Error {
 	r := &e.c.res

@@ -193,6 +193,13 @@ type Config struct {
 	// with its server (QUIC-LB, see package quiclb). Each server has a ServerID of its
 	// own, the rest is the same. Default nil: they tell nobody else anything.
 	LoadBalancer *LoadBalancer
+	// LoadBalancerKeyFile names a file with LoadBalancer.Key in 32 hexadecimal digits,
+	// as openssl rand -hex 16 makes them; LoadBalancer.ID may stand before it, in decimal
+	// and with a space between. It is read again within 10 s of a change: another key with
+	// another ID is taken into use, and connections keep the Connection IDs that they
+	// have, so that the load balancer needs both for a while (see package quiclb). What
+	// cannot be used is logged, and changes nothing. Default "": LoadBalancer has the key.
+	LoadBalancerKeyFile string
 	// NoMigration asks QUIC clients not to migrate (disable_active_migration, RFC 9000
 	// section 18.2). A NAT may change their address all the same: as section 9 asks, the
 	// server then makes sure that they are there, and goes on. To PreferredAddrs they go.

@@ -31,6 +31,10 @@ func (s *Server) open(r resolved) error {
 	s.revoked = newRevocations(s.cfg.ClientCRLFile, r.clientCRLs, s.log)
 	s.revoked.watch(tc)
 	wssConfig := overHTTP(tc)
+	s.rotation = &rotation{file: s.cfg.LoadBalancerKeyFile, log: s.log, poll: filePoll}
+	if r.loadBalancer != nil {
+		s.rotation.form = *r.loadBalancer
+	}
 	s.tickets = newTickets(s.cfg.TicketKeysFile, r.ticketKeys, s.log)
 	s.tickets.addTLS(tc)
 	s.tickets.addTLS(wssConfig)

@@ -56,7 +56,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		ResetSecret: s.resetSecret(),
 		Workers:     s.cfg.Workers, Retry: retryPolicies[s.cfg.Retry], MaxConnections: s.cfg.Limits.MaxConnections,
 		HandshakeTimeout: s.cfg.Timeouts.Handshake, IdleTimeout: s.cfg.Timeouts.Idle,
-		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: s.cfg.LoadBalancer,
+		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: r.loadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
 		CongestionControl: congestionControls[s.cfg.CongestionControl],
@@ -67,6 +67,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		return listenError("QUIC", join(append(addrs, r.preferred...)), err)
 	}
 	s.quic, s.addrs.QUIC = quicServer{l, tls}, l.Addrs()
+	s.rotation.use = l.RotateLoadBalancer
 	return nil
 }
 

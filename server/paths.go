@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 )
 
@@ -38,25 +37,12 @@ func (c Config) resolvePreferred() ([]netip.AddrPort, error) {
 	return all, errors.Join(errs...)
 }
 
-// checkPaths checks LoadBalancer, and NoMigration, which does nothing without QUIC.
+// checkPaths checks NoMigration, which does nothing without QUIC.
 func (c Config) checkPaths() error {
-	var errs []error
 	if c.NoMigration && len(c.QUIC) == 0 {
-		errs = append(errs, withoutQUIC("NoMigration", "--no-migration"))
+		return withoutQUIC("NoMigration", "--no-migration")
 	}
-	if c.LoadBalancer == nil {
-		return errors.Join(errs...)
-	}
-	if len(c.QUIC) == 0 {
-		errs = append(errs, withoutQUIC("LoadBalancer", "--quic-lb-server-id"))
-	}
-	if err := c.LoadBalancer.Validate(); err != nil {
-		errs = append(errs, &ConfigError{
-			Field: "LoadBalancer", Value: fmt.Sprintf("server ID %x", c.LoadBalancer.ServerID), Problem: "not a form of Connection IDs", Err: err,
-			Remedy: "use what the load balancer is configured with (ngmqd: --quic-lb-server-id, --quic-lb-config, --quic-lb-nonce, --quic-lb-key-file)",
-		})
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func withoutQUIC(field, flag string) error {

@@ -29,6 +29,8 @@ type Server struct {
 	tickets *tickets // of all listeners with TLS
 	revoked *revocations
 
+	rotation *rotation
+
 	mu      sync.Mutex
 	ending  bool          // Shutdown has been called
 	ready   chan struct{} // closed when Run serves
@@ -137,6 +139,7 @@ func (s *Server) serve(failed chan<- error) bool {
 	}
 	s.running.Go(func() { s.tickets.run(s.life) })
 	s.running.Go(func() { s.revoked.run(s.life) })
+	s.running.Go(func() { s.rotation.run(s.life) })
 	for _, l := range s.streams {
 		start(l.Serve)
 	}

@@ -53,6 +53,7 @@ type resolved struct {
 	clientCAs         []byte           // PEM; nil: clients are asked for no certificate
 	clientCRLs        []byte           // PEM; nil: none
 	ticketKeys        ticketkeys.Keys  // of TicketKeysFile
+	loadBalancer      *LoadBalancer    // with the key of LoadBalancerKeyFile
 }
 
 // resolve checks everything in c, which has its defaults.
@@ -64,6 +65,8 @@ func (c Config) resolve() (r resolved, err error) {
 	r.preferred, err = c.resolvePreferred()
 	note(err)
 	note(c.checkPaths())
+	r.loadBalancer, err = c.resolveLoadBalancer()
+	note(err)
 	for _, list := range c.tcpLists(&r) {
 		*list.to, err = c.resolveTCP(list.field, list.from)
 		note(err)

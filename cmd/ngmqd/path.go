@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/ngmq/ngmq/server"
 )
@@ -21,7 +19,7 @@ type pathFlags struct {
 	QuicLBServerID     string                   `name:"quic-lb-server-id" placeholder:"HEX" help:"Server ID, 1 to 15 bytes, that a load balancer finds in QUIC Connection IDs (QUIC-LB), different at each server. Default: none, Connection IDs are not for load balancers."`
 	QuicLBConfig       uint8                    `name:"quic-lb-config" placeholder:"N" default:"0" help:"Config rotation bits of QUIC-LB, 0 to 6. Default: ${default}."`
 	QuicLBNonce        int                      `name:"quic-lb-nonce" placeholder:"BYTES" help:"Length of the nonce of QUIC-LB, 4 to 18 bytes. Default: 8."`
-	QuicLBKeyFile      string                   `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them. Without it server IDs can be read by everybody."`
+	QuicLBKeyFile      string                   `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them; the config rotation bits may stand before them, as in 1 8f95... It is read again when it changes: another key with other bits is for new Connection IDs. Without it server IDs can be read by everybody."`
 	StreamClients      bool                     `help:"Serve QUIC clients for which every stream is an MQTT connection of its own, with its own CONNECT."`
 	SingleSubscription bool                     `help:"A QUIC client that subscribes to a filter on a second stream gets the messages there alone, not a copy on each stream."`
 	CongestionControl  server.CongestionControl `placeholder:"HOW" default:"cubic" help:"How the server sends to QUIC clients over paths that may be full: cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno. Default: ${default}."`
@@ -47,23 +45,7 @@ func (f *pathFlags) apply(c *server.Config) error {
 	if err != nil {
 		return fmt.Errorf("--quic-lb-server-id: %w; use two hexadecimal digits per byte, such as 0a01", err)
 	}
-	key, err := readKey(f.QuicLBKeyFile)
-	c.LoadBalancer = &server.LoadBalancer{ID: f.QuicLBConfig, ServerID: id, NonceLen: cmp.Or(f.QuicLBNonce, defaultNonce), Key: key}
-	return err
-}
-
-// readKey reads a key in hexadecimal; nil without a file.
-func readKey(name string) ([]byte, error) {
-	if name == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("--quic-lb-key-file: %w; make it with openssl rand -hex 16", err)
-	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) == 0 {
-		return nil, fmt.Errorf("--quic-lb-key-file: %s: not hexadecimal digits; make it with openssl rand -hex 16", name)
-	}
-	return key, nil
+	c.LoadBalancer = &server.LoadBalancer{ID: f.QuicLBConfig, ServerID: id, NonceLen: cmp.Or(f.QuicLBNonce, defaultNonce)}
+	c.LoadBalancerKeyFile = f.QuicLBKeyFile
+	return nil
 }

@@ -1,10 +1,14 @@
 package endpoint
 
 import (
+	"bytes"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 )
 
 const (
@@ -59,6 +63,38 @@ func (c *Core) giveCIDs() {
 	for c.lb != nil && c.events.GivenCIDs() < ngtcp2.MaxGivenCIDs {
 		c.events.GiveCID(c.newCID())
 	}
+}
+
+// RotateLoadBalancer gives Connection IDs that are chosen from now on the form c, with
+// another ID and key than Config.LoadBalancer. Those that connections have stay valid: the
+// load balancer has to know both Configs until the last of these connections has ended.
+// Errors: there is no Config.LoadBalancer; quiclb.CheckRotation. Any goroutine; it does not
+// wait for the workers, each of which goes over to c with its next turn.
+func (e *Endpoint) RotateLoadBalancer(c quiclb.Config) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.form == nil {
+		return errors.New("endpoint: RotateLoadBalancer: there is no Config.LoadBalancer: start with one")
+	}
+	if err := quiclb.CheckRotation(*e.form, c); err != nil {
+		return fmt.Errorf("endpoint: RotateLoadBalancer: %w", err)
+	}
+	c.ServerID, c.Key = bytes.Clone(c.ServerID), bytes.Clone(c.Key)
+	e.form = &c
+	for _, w := range e.workers {
+		w.core.inbox.post(func() { w.core.rotate(c) })
+	}
+	return nil
+}
+
+// rotate goes over to another form of Connection IDs, which has been checked.
+func (c *Core) rotate(form quiclb.Config) {
+	if err := c.lb.Rotate(form); err != nil {
+		c.cfg.Logger.Error("endpoint: Connection IDs keep their form", "err", err)
+		return
+	}
+	c.events.DropGivenCIDs()
+	c.giveCIDs()
 }
 
 // randomCID makes a client's first destination CID.

@@ -167,8 +167,9 @@ type Config struct {
 	// quiclb). The worker is found in them as well. Packets that belong to another server
 	// of the load balancer are dropped. Servers with the same TokenSecret take each
 	// other's tokens (Retry). Without a Key the draft advises against further CIDs for a
-	// connection, which a migration needs: they are issued all the same. Default: one byte
-	// of worker number, eight random bytes.
+	// connection, which a migration needs: they are issued all the same. For another key
+	// see Endpoint.RotateLoadBalancer. Default: one byte of worker number, eight random
+	// bytes.
 	LoadBalancer *quiclb.Config
 
 	preferred *preferredAddrs // PreferredAddrs

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
+	"github.com/ngmq/ngmq/ngtcp2/quiclb"
 )
 
 // Endpoint is a set of workers: a server, a client, or both. All methods may be
@@ -20,6 +21,7 @@ type Endpoint struct {
 	addrs   []net.Addr
 
 	mu      sync.Mutex
+	form    *quiclb.Config // of Connection IDs now; nil without Config.LoadBalancer
 	started bool
 	ending  bool
 	sockets []*udp.Socket // all
@@ -45,6 +47,7 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := e.cfg.makeServers(); err != nil {
 		return nil, err
 	}
+	e.form = e.cfg.LoadBalancer
 	e.shared.done = e.done
 	e.shared.recorder = newRecorder(&e.cfg)
 	for i := range e.cfg.Workers {

@@ -96,3 +96,62 @@ func TestLoadBalancerValidate(t *testing.T) {
 	assert.ErrorContains(t, err, "Config.LoadBalancer: quiclb: Config.ID: 9: use 0 to 6")
 	assert.ErrorContains(t, err, "Config.ServerID")
 }
+
+// A new key while connections live: they keep what they have, and get what is new, on all
+// workers.
+func TestLoadBalancerRotates(t *testing.T) {
+	leakCheck(t)
+	form := lbForms["single pass"]
+	next := form
+	next.ID, next.Key = form.ID+1, []byte("fedcba9876543210")
+	l := echoServer(t, Config{Workers: 4, Addrs: []string{"0.0.0.0:0"}, LoadBalancer: &form})
+	addr := netip.MustParseAddrPort(net.JoinHostPort("127.0.0.1", portOf(l.Addr())))
+	oldNAT, youngNAT := newNAT(t, addr), newNAT(t, addr) // each serves one socket
+	client := start(t, Config{Workers: 1})
+	old := dial(t, client, oldNAT.addr())
+	assert.Equal(t, []byte("ping"), ask(t, old, []byte("ping")))
+	require.NoError(t, l.Endpoint().RotateLoadBalancer(next))
+	assert.ErrorContains(t, l.Endpoint().RotateLoadBalancer(next), "the same as before")
+	_, err := l.Endpoint().LiveStats(within(t)) // all workers have heard of it
+	require.NoError(t, err)
+
+	lb, err := quiclb.New(next)
+	require.NoError(t, err)
+	young := dial(t, client, youngNAT.addr())
+	dcid := make(chan ngtcp2.ConnectionID, 1)
+	young.conn.Post(func() { dcid <- young.conn.nc.DCID() })
+	got := <-dcid
+	sid, _, ok := lb.Decode(got.Bytes())
+	assert.True(t, ok, "a new connection has the new form")
+	assert.Equal(t, form.ServerID, sid)
+	for range 8 { // to other workers, which know both forms
+		oldNAT.rebind(t)
+		assert.Equal(t, []byte("ping"), ask(t, old, []byte("ping")))
+		youngNAT.rebind(t)
+		assert.Equal(t, []byte("ping"), ask(t, young, []byte("ping")))
+	}
+	assert.ErrorContains(t, client.RotateLoadBalancer(next), "no Config.LoadBalancer")
+}
+
+// What was made ahead of a rotation is not issued after it.
+func TestNothingOfTheOldFormAfterRotation(t *testing.T) {
+	form := lbForms["four passes"]
+	w := newWireOf(t, Config{LoadBalancer: &form})
+	w.connect(t)
+	next := form
+	next.ID, next.Key = 0, nil
+	w.server.rotate(next)
+	w.accepted = nil
+	w.connect(t)
+	for range 100 {
+		w.step(10 * time.Millisecond)
+	}
+	issued := w.accepted.nc.SCIDs()
+	assert.Greater(t, len(issued), 2)
+	for _, id := range issued {
+		assert.Zero(t, quiclb.ID(id.Bytes()))
+		worker, ok := w.server.workerOf(id.Bytes())
+		assert.True(t, ok)
+		assert.Zero(t, worker)
+	}
+}

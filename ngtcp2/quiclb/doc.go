@@ -27,7 +27,8 @@
 // # Rotation
 //
 // A new key or another length needs a new Config.ID. The load balancer gets it first, next
-// to the old one, then the servers with their next start; the old one may go when the last
-// connection that began with it has ended (section 3.1 of the draft). ID 7 says that no
-// load balancer can read the Connection ID.
+// to the old one, then the servers: a new key while they run (Server.Rotate), lengths with
+// their next start. The old one may go when the last connection that began with it has
+// ended (section 3.1 of the draft). ID 7 says that no load balancer can read the
+// Connection ID.
 package quiclb

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"math"
 )
 
@@ -11,7 +12,8 @@ import (
 // once, and finds the worker in those of all. Not safe for concurrent use: each worker has
 // one, made by Servers.
 type Server struct {
-	codec    *Codec
+	codec    *Codec            // makes
+	known    [MaxID + 1]*Codec // read, by Config.ID
 	id       []byte
 	nonceLen int
 	worker   uint64
@@ -42,15 +44,47 @@ func Servers(c Config, workers int) ([]*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := &Server{codec: codec, id: bytes.Clone(c.ServerID), nonceLen: c.NonceLen, worker: uint64(i), workers: uint64(workers)}
+		s := &Server{id: bytes.Clone(c.ServerID), nonceLen: c.NonceLen, worker: uint64(i), workers: uint64(workers)}
 		if err := s.local.setKey(local[:]); err != nil {
 			return nil, err
 		}
-		s.left = s.counters()
+		s.use(codec)
 		s.next = binary.BigEndian.Uint64(first[:]) % s.left
 		all[i] = s
 	}
 	return all, nil
+}
+
+// Rotate has s make Connection IDs of c from now on. Those of the Configs before are still
+// known, until one with the same ID takes its place. What is wrong with c: CheckRotation.
+func (s *Server) Rotate(c Config) error {
+	codec, err := New(c)
+	if err == nil {
+		s.use(codec)
+	}
+	return err
+}
+
+// use makes Connection IDs with codec. All nonces are new to another key.
+func (s *Server) use(codec *Codec) {
+	s.codec, s.known[codec.id] = codec, codec
+	s.left = s.counters()
+}
+
+// CheckRotation says why c cannot follow old on a server that runs: what differs has to be
+// told apart by the ID, and packets with a short header do not say how long their
+// Connection ID is, so that the lengths stay.
+func CheckRotation(old, c Config) error {
+	var errs []error
+	bad := func(wrong bool, remedy string) {
+		if wrong {
+			errs = append(errs, errors.New("quiclb: Config."+remedy))
+		}
+	}
+	bad(c.ID == old.ID, "ID: the same as before; use another one with another key")
+	bad(!bytes.Equal(c.ServerID, old.ServerID), "ServerID: not the one from before; restart the server to change it")
+	bad(c.NonceLen != old.NonceLen, "NonceLen: not the one from before; restart the server to change it")
+	return errors.Join(append(errs, c.Validate())...)
 }
 
 // counters is how many values the counter in a nonce has.
@@ -104,11 +138,15 @@ func (s *Server) Worker(cid []byte) (worker int, ok bool) {
 		s.local.decrypt(b)
 		return int(uint64(b[0]) % s.workers), true
 	}
-	id, nonce, ok := s.codec.Decode(cid)
+	codec := s.known[ID(cid)]
+	if codec == nil {
+		return 0, false
+	}
+	id, nonce, ok := codec.Decode(cid)
 	if !ok || !bytes.Equal(id, s.id) {
 		return 0, false
 	}
-	if s.codec.plain {
+	if codec.plain {
 		s.local.decrypt(nonce)
 	}
 	return int(number(nonce) % s.workers), true

@@ -101,6 +101,9 @@ func (l *Listener) Addrs() []netip.AddrPort {
 	return addrs
 }
 
+// RotateLoadBalancer gives new Connection IDs another form, see endpoint.Endpoint.
+func (l *Listener) RotateLoadBalancer(c quiclb.Config) error { return l.ep.RotateLoadBalancer(c) }
+
 // Counters yields what the event loops have counted, see endpoint.LiveStats.
 func (l *Listener) Counters(ctx context.Context) iter.Seq2[string, uint64] {
 	stats, _ := l.ep.LiveStats(ctx) // without live connections after an error
