@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
@@ -14,32 +15,41 @@ const (
 	window = 16
 	// sessionExpiry is longer than any client is away, in seconds.
 	sessionExpiry = 24 * 3600
+	// versions is how many clients there are for one of MQTT 3.1.1.
+	versions = 3
 	// keepAlive is in seconds.
 	keepAlive = 120
 	// subscribeID is the first packet identifier of SUBSCRIBE packets; messages have lower ones.
 	subscribeID = 0xFF00
 )
 
-// client is an MQTT 5.0 client that has one session for its life, on one connection after the
-// other.
+// client is an MQTT client that has one session as long as the server lives, on one connection
+// after the other.
 type client struct {
-	f    *fleet
-	id   int
-	name string
-	home kind
-	rnd  *rand.Rand // of the goroutine that runs the schedule
+	f       *fleet
+	id      int
+	name    string
+	home    kind
+	version packet.Version
+	rnd     *rand.Rand // of the goroutine that runs the schedule
+	// settledIn is how often the server had been started again when the session began, once
+	// its subscriptions are made.
+	settledIn atomic.Uint32
 
-	mu       sync.Mutex
-	history  history
-	conn     *connection // the current one; what others receive does not count
-	known    bool        // the server has the session
-	next     uint16      // packet identifier
-	out      map[uint16]*outgoing
-	order    []*outgoing     // of out, in the order in which they were sent
-	received map[uint16]bool // identifiers of QoS 2 messages until PUBREL
-	lanes    [levels]lane
-	inbox    inbox
-	ticket   []byte // to resume a TLS session with
+	mu         sync.Mutex
+	history    history
+	conn       *connection // the current one; what others receive does not count
+	session    session
+	next       uint16 // packet identifier
+	out        map[uint16]*outgoing
+	order      []*outgoing     // of out, in the order in which they were sent
+	received   map[uint16]bool // identifiers of QoS 2 messages until PUBREL
+	lanes      [levels]lane
+	inbox      inbox
+	ending     bool           // it asks for Clean Session
+	unanswered bool           // the server may have a CONNECT that was not answered
+	ticket     []byte         // to resume a TLS session with
+	deaf       [allSlots]bool // what comes on this slot is not acknowledged
 }
 
 // outgoing is a message on its way to the server.
@@ -48,19 +58,25 @@ type outgoing struct {
 	m        message
 	size     int
 	slot     int
-	released bool // PUBREC has come
+	released bool        // PUBREC has come
+	early    *connection // that has sent it before its CONNACK; nil: none
 }
 
 // lane is what a client publishes at one QoS.
 type lane struct {
 	last      uint32 // number of the last message
+	safe      uint32 // up to this one all have arrived
+	excused   []span // may be missing: the server crashed with them
 	elsewhere int    // messages in flight on another slot than the lane's: no more until they are done
 	closing   bool   // its stream has been abandoned, and the server may not know yet
 }
 
 func newClient(f *fleet, id int, home kind) *client {
-	c := &client{f: f, id: id, name: fmt.Sprintf("soak-%d", id), home: home, rnd: rand.New(rand.NewPCG(f.cfg.seed, uint64(id))),
+	c := &client{f: f, id: id, name: fmt.Sprintf("soak-%d", id), home: home, version: packet.V50, rnd: rand.New(rand.NewPCG(f.cfg.seed, uint64(id))),
 		out: make(map[uint16]*outgoing), received: make(map[uint16]bool), history: history{began: f.began}}
+	if id%versions == 1 {
+		c.version = packet.V311
+	}
 	c.inbox.of = make(map[int]*[levels]sequence)
 	for _, member := range f.group(id) {
 		c.inbox.of[member] = new([levels]sequence)
@@ -92,18 +108,28 @@ func (c *client) publish(qos, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &c.lanes[qos]
-	if c.conn == nil || !c.conn.ready || l.closing || l.elsewhere > 0 || len(c.out) >= levels*window || c.inFlight(qos) >= window {
+	if c.conn == nil || !c.conn.ready || l.closing || l.elsewhere > 0 || len(c.out) >= levels*window || c.inFlight(qos) >= window || !c.f.may(c, qos) {
 		return
 	}
+	slot := c.conn.laneSlot(qos)
+	if qos == 0 && c.conn.datagrams && size < maxInDatagram {
+		slot = datagramSlot
+	}
+	c.transmit(c.compose(qos, size, slot), false)
+}
+
+// compose makes the next message of a QoS.
+func (c *client) compose(qos, size, slot int) *outgoing {
+	l := &c.lanes[qos]
 	l.last++
-	o := &outgoing{m: message{c.id, byte(qos), l.last}, size: size, slot: c.conn.laneSlot(qos)}
+	o := &outgoing{m: message{c.id, byte(qos), l.last}, size: size, slot: slot}
 	c.f.oracle.published[qos].Add(1)
 	if qos > 0 {
 		o.id = c.freeID()
 		c.out[o.id] = o
 		c.order = append(c.order, o)
 	}
-	c.transmit(o, false)
+	return o
 }
 
 func (c *client) inFlight(qos int) (n int) {
@@ -130,6 +156,11 @@ func (c *client) transmit(o *outgoing, dup bool) {
 		c.send(o.slot, &packet.Pubrel{PacketID: o.id})
 		return
 	}
+	c.conn.link.send(o.slot, c.publication(o, dup))
+}
+
+// publication is the PUBLISH of o. c.mu is held.
+func (c *client) publication(o *outgoing, dup bool) []byte {
 	p := packet.Publish{Dup: dup, QoS: o.m.qos, Topic: []byte(topic(c.f.groupOf(c.id), c.id, int(o.m.qos))), PacketID: o.id,
 		Payload: o.m.appendPayload(nil, o.size)}
 	what := "-> PUBLISH"
@@ -137,7 +168,7 @@ func (c *client) transmit(o *outgoing, dup bool) {
 		what = "-> PUBLISH DUP"
 	}
 	c.history.add(event{what: what, slot: o.slot, id: o.id, m: o.m})
-	c.conn.link.send(o.slot, p.AppendTo(nil, packet.V50))
+	return p.AppendTo(nil, c.version)
 }
 
 // send sends a packet of the session. c.mu is held.
@@ -145,7 +176,7 @@ func (c *client) send(slot int, p packet.Packet) {
 	if id := idOf(p); id != 0 {
 		c.history.add(event{what: "-> " + p.Type().String(), slot: slot, id: id})
 	}
-	c.conn.link.send(slot, p.AppendTo(nil, packet.V50))
+	c.conn.link.send(slot, p.AppendTo(nil, c.version))
 }
 
 // resend sends again what is in flight of the lanes chosen: on their own slots, or else on
@@ -193,7 +224,7 @@ func (c *client) handle(x *connection, slot int, p packet.Packet) {
 	case *packet.Pubrel:
 		c.history.add(event{what: "<- PUBREL", slot: slot, id: p.PacketID})
 		delete(c.received, p.PacketID)
-		c.send(slot, &packet.Pubcomp{PacketID: p.PacketID})
+		c.acknowledge(slot, &packet.Pubcomp{PacketID: p.PacketID})
 	default:
 		c.wrong("%s from the server", p.Type())
 	}
@@ -224,6 +255,13 @@ func (c *client) onPubrec(slot int, p *packet.Pubrec) {
 	}
 }
 
+// acknowledge sends p, unless the slot is to be left with messages in flight. c.mu is held.
+func (c *client) acknowledge(slot int, p packet.Packet) {
+	if !c.deaf[slot] {
+		c.send(slot, p)
+	}
+}
+
 // onPublish acknowledges a message, and gives it to the oracle unless it is known to be a
 // repetition.
 func (c *client) onPublish(x *connection, slot int, p *packet.Publish) {
@@ -235,11 +273,14 @@ func (c *client) onPublish(x *connection, slot int, p *packet.Publish) {
 	case p.QoS != m.qos || string(p.Topic) != topic(c.f.groupOf(c.id), m.publisher, int(m.qos)):
 		c.wrong("%s came at QoS %d with the topic %q", m, p.QoS, p.Topic)
 	}
+	if slot == datagramSlot {
+		c.f.count.datagramsIn.Add(1)
+	}
 	switch p.QoS {
 	case 1:
-		c.send(slot, &packet.Puback{PacketID: p.PacketID})
+		c.acknowledge(slot, &packet.Puback{PacketID: p.PacketID})
 	case 2:
-		c.send(slot, &packet.Pubrec{PacketID: p.PacketID})
+		c.acknowledge(slot, &packet.Pubrec{PacketID: p.PacketID})
 		if c.received[p.PacketID] {
 			return
 		}

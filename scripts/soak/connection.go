@@ -42,25 +42,35 @@ type connection struct {
 	link    link
 	connack chan *packet.Connack
 	closed  chan struct{}
+	// starts is how often the server had been started again when this was begun.
+	starts    uint32
+	datagrams bool // QoS 0 goes in datagrams, if it fits
 
 	// Guarded by client.mu.
-	decoders [slots]*packet.Decoder
-	orders   [slots]order
+	decoders [allSlots]*packet.Decoder
+	orders   [allSlots]order
 	ready    bool  // the session is here
 	leaving  bool  // this side ends it
 	err      error // why it is closed
 	pending  int   // SUBACKs that are to come
 	settled  chan struct{}
+	rehomed  chan struct{} // closed when the server knows that a subscribing stream is gone
 }
 
 func newConnection(c *client, k kind) *connection {
-	x := &connection{c: c, kind: k, connack: make(chan *packet.Connack, 1), closed: make(chan struct{}), settled: make(chan struct{})}
+	x := &connection{c: c, kind: k, connack: make(chan *packet.Connack, 1), closed: make(chan struct{}), settled: make(chan struct{}),
+		starts: c.f.starts.Load(), datagrams: c.datagrams(k)}
 	for i := range x.decoders {
-		x.decoders[i] = packet.NewDecoder(maxPacket)
-		x.decoders[i].SetVersion(packet.V50)
+		x.decode(i)
 		x.orders[i] = make(order)
 	}
 	return x
+}
+
+// decode begins with what comes on a slot.
+func (x *connection) decode(slot int) {
+	x.decoders[slot] = packet.NewDecoder(maxPacket)
+	x.decoders[slot].SetVersion(x.c.version)
 }
 
 // laneSlot is where messages of a QoS are published.
@@ -121,6 +131,8 @@ func (x *connection) onDisconnect(p *packet.Disconnect, current bool) {
 	switch {
 	case p.ReasonCode == packet.SessionTakenOver && !current:
 		x.c.f.count.takenOver.Add(1)
+	case p.ReasonCode == packet.SessionTakenOver && x.c.unanswered: // an attempt that was given up has come late
+	case p.ReasonCode == packet.ServerShuttingDown && x.c.f.kills.Load() > x.starts:
 	case current && !x.leaving:
 		x.c.wrong("DISCONNECT %s from the server over %s", p.ReasonCode, x.kind)
 	}
@@ -133,7 +145,7 @@ func (x *connection) onSuback(slot int, p *packet.Suback) {
 		}
 	}
 	if x.pending--; x.pending == 0 {
-		close(x.settled)
+		x.c.settle(x)
 	}
 }
 
@@ -147,8 +159,12 @@ func (x *connection) onSlotClosed(slot int) {
 		return
 	}
 	c.note("stream slot %d is closed", slot)
-	x.decoders[slot] = packet.NewDecoder(maxPacket)
-	x.decoders[slot].SetVersion(packet.V50)
+	x.decode(slot)
+	if slot >= subscribing {
+		c.deaf[slot] = false
+		close(x.rehomed)
+		return
+	}
 	qos := slot - publishing
 	c.lanes[qos].closing = false
 	c.resend(false, func(o *outgoing) bool { return int(o.m.qos) == qos && o.slot == slot })
@@ -183,24 +199,22 @@ func (c *client) connect(ctx context.Context, k kind, early bool) error {
 	if c.conn != nil {
 		c.conn.ready = false
 	}
-	c.conn = x
+	c.conn, c.deaf = x, [allSlots]bool{}
 	c.note("connect over %s, early data %t", k, early)
 	c.mu.Unlock()
 	if err := c.dial(ctx, x, early); err != nil {
+		c.mu.Lock()
+		x.link = nil
+		c.mu.Unlock()
 		return fmt.Errorf("%s: %w", k, err)
 	}
 	answer := time.NewTimer(answerTime)
 	defer answer.Stop()
-	select {
-	case p := <-x.connack:
-		if err := c.begin(x, p); err != nil {
-			return err
-		}
-	case <-x.closed:
-		return fmt.Errorf("%s: closed before CONNACK: %w", k, x.err)
-	case <-answer.C:
-		x.link.end(false)
-		return fmt.Errorf("%s: no CONNACK within %s", k, answerTime)
+	if err := x.answered(answer.C); err != nil {
+		c.mu.Lock()
+		c.unanswered = true
+		c.mu.Unlock()
+		return err
 	}
 	select {
 	case <-x.settled:
@@ -213,63 +227,45 @@ func (c *client) connect(ctx context.Context, k kind, early bool) error {
 	}
 }
 
-// begin goes on with the session over x.
-func (c *client) begin(x *connection, p *packet.Connack) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.note("CONNACK %s, session present %t", p.ReasonCode, p.SessionPresent)
-	if p.ReasonCode != packet.Success {
+// answered waits for the CONNACK and goes on with the session.
+func (x *connection) answered(late <-chan time.Time) error {
+	select {
+	case p := <-x.connack:
+		return x.c.begin(x, p)
+	case <-x.closed:
+		return fmt.Errorf("%s: closed before CONNACK: %w", x.kind, x.err)
+	case <-late:
 		x.link.end(false)
-		c.wrong("CONNACK says %s", p.ReasonCode)
-		return errRefused
-	}
-	if c.known && !p.SessionPresent {
-		c.wrong("the server has lost the session")
-	}
-	x.ready = true
-	for i := range c.lanes {
-		c.lanes[i].elsewhere, c.lanes[i].closing = 0, false
-	}
-	own := c.id%2 == 0 // half of the clients resend everything on control, as emqtt does
-	c.resend(own, func(*outgoing) bool { return true })
-	c.subscribe(x)
-	c.known = true
-	return nil
-}
-
-// subscribe is for a new session. Clients that have subscribed on data streams do it again
-// where there are some, which moves the subscriptions there; for others it would add copies.
-// c.mu is held.
-func (c *client) subscribe(x *connection) {
-	if c.known && (x.kind != multi || c.home != multi) {
-		close(x.settled)
-		return
-	}
-	x.pending = levels
-	for qos := range levels {
-		s := packet.Subscribe{PacketID: uint16(subscribeID + qos), Subscriptions: []packet.Subscription{
-			{Filter: filter(c.f.groupOf(c.id), qos), QoS: byte(qos), RetainHandling: 2}}}
-		c.send(x.subscribeSlot(qos), &s)
+		return fmt.Errorf("%s: no CONNACK within %s", x.kind, answerTime)
 	}
 }
 
 // connectPacket is the CONNECT of c.
-func (c *client) connectPacket() []byte {
-	p := packet.Connect{ClientID: c.name, KeepAlive: keepAlive,
-		Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, sessionExpiry)}
-	return p.AppendTo(nil, packet.V50)
+func (c *client) connectPacket(x *connection) []byte {
+	p := packet.Connect{ClientID: c.name, KeepAlive: keepAlive, CleanStart: c.ending}
+	if c.version == packet.V50 {
+		p.Properties = packet.AppendUint32(nil, packet.SessionExpiryInterval, sessionExpiry)
+	}
+	if c.version == packet.V50 && x.datagrams {
+		p.Properties = packet.AppendUserProperty(p.Properties, "ngmq-datagrams", "qos0")
+	}
+	return p.AppendTo(nil, c.version)
 }
 
 // dial opens the network connection of x.
 func (c *client) dial(ctx context.Context, x *connection, early bool) error {
-	first, addrs := c.connectPacket(), c.f.addrs
+	first, addrs := c.connectPacket(x), c.f.addrs
 	if x.kind.quic() {
-		l := &quicLink{owner: x, uni: x.kind == uni, shared: x.kind == sharing}
+		l := &quicLink{owner: x, uni: x.kind == uni, header: x.kind == uni && c.id%2 == 0, shared: x.kind == sharing}
 		x.link = l
 		if x.kind == sharing {
 			return c.f.join(ctx, c, l, first)
 		}
-		return dialQUIC(ctx, c.f.endpointOf(c.id), c.f.addrOf(c.id), c.dialConfig(early), l, first)
+		cfg := c.dialConfig(early)
+		if cfg.EarlyData {
+			first = c.appendEarly(first, x)
+		}
+		return dialQUIC(ctx, c.f.endpointOf(c.id), c.f.addrOf(c.id), cfg, l, first)
 	}
 	var l *byteLink
 	var err error

@@ -1,4 +1,4 @@
-// Command soak keeps a server busy with thousands of MQTT 5.0 clients that come and go, and
+// Command soak keeps a server busy with thousands of MQTT clients that come and go, and
 // judges what it did: every message of QoS 1 and 2 that the server has acknowledged arrives at
 // all who have subscribed to it, at QoS 2 once, in order, and memory stays flat.
 //
@@ -8,11 +8,12 @@
 // # What clients do
 //
 // Clients form groups of 4; each receives, at QoS 0, 1 and 2, what all of its group publish.
-// Every client has one session for its life, and uses it over any of
+// One client of three speaks MQTT 3.1.1, the others 5.0. Every client has one session as long as
+// the server lives, and uses it over any of
 //
 //	quic          one stream (model D)
 //	quic-multi    publishes at each QoS on a data stream of its own, subscribes on others (model A)
-//	quic-uni      publishes on unidirectional streams (model B)
+//	quic-uni      publishes on unidirectional streams (model B), half of them with a flow header
 //	quic-shared   a stream of a connection that others of the pool use (model C)
 //	tcp tls ws    one byte stream
 //
@@ -24,9 +25,23 @@
 //	takes over    connects again without an end of the connection before
 //	migrates      to another local address, validated before or not
 //	resets a stream on which it publishes, and sends what was in flight there on control
+//	ends a stream on which it subscribes, by FIN, RESET_STREAM or STOP_SENDING, with messages in
+//	              flight on it, and subscribes again on another
+//
+// Half of the clients with a QUIC connection of their own send QoS 0 in datagrams, and those of
+// MQTT 5.0 have asked to get it so. With early data clients send messages before their CONNACK.
 //
 // Half of the clients over QUIC are behind a NAT that loses and swaps datagrams, and gives a
 // client another address every 2 s.
+//
+// # Restarts
+//
+// In the first half of the time the server is ended, by a crash (SIGKILL) and then by SIGTERM,
+// under load, and started again at the same addresses. It keeps no sessions: clients, which over
+// QUIC notice by a stateless reset, have to be told that there is none, subscribe again, and give
+// up what was in flight. What was published shortly before may be missing. So that this is
+// little, everything has to arrive a second before the server ends; and no group publishes again
+// before all of its clients have subscribed.
 //
 // # The oracle
 //

@@ -38,19 +38,24 @@ type counts struct {
 	disconnects, failedDials, pings  atomic.Int64
 	tlsResumed, early, earlyRejected atomic.Int64
 	migrations, failedMigrations     atomic.Int64
-	abandoned                        atomic.Int64
+	abandoned, rehomed, discarded    atomic.Int64
+	datagramsIn, publishedEarly      atomic.Int64
 
-	mu     sync.Mutex
-	losses map[string]int // connections that nobody ended, by reason
+	mu       sync.Mutex
+	losses   map[string]int // connections that nobody ended, by reason
+	failures map[string]int // attempts to connect that failed, while the server was there
 }
 
-func (c *counts) lose(why string) {
+func (c *counts) lose(why string) { c.add(&c.losses, why) }
+func (c *counts) fail(why string) { c.add(&c.failures, why) }
+
+func (c *counts) add(to *map[string]int, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.losses == nil {
-		c.losses = make(map[string]int)
+	if *to == nil {
+		*to = make(map[string]int)
 	}
-	c.losses[why]++
+	(*to)[why]++
 }
 
 // fleet is all clients and what they share.
@@ -68,7 +73,11 @@ type fleet struct {
 	tls       *tls.Config
 	pools     []pool
 	injected  atomic.Bool
-	finish    chan struct{} // closed: schedules end
+	held      atomic.Bool           // nobody publishes
+	paused    [][levels]atomic.Bool // by group: nor at this QoS
+	kills     atomic.Uint32         // how often the server has been ended
+	starts    atomic.Uint32         // and been started again
+	finish    chan struct{}         // closed: schedules end
 	running   sync.WaitGroup
 
 	mu       sync.Mutex
@@ -83,7 +92,7 @@ type pool struct {
 
 func newFleet(cfg config, s *server) (*fleet, error) {
 	f := &fleet{cfg: cfg, server: s, addrs: s.Addrs, began: time.Now(), finish: make(chan struct{}), suspects: make(map[int]bool),
-		pools: make([]pool, cfg.clients/poolSize+1)}
+		pools: make([]pool, cfg.clients/poolSize+1), paused: make([][levels]atomic.Bool, cfg.clients/groupSize+1)}
 	if err := errors.Join(f.openTLS(), f.openNetwork()); err != nil {
 		f.close()
 		return nil, err
@@ -108,7 +117,7 @@ func (f *fleet) openTLS() (err error) {
 
 func (f *fleet) openNetwork() error {
 	for i := range endpoints {
-		e, err := endpoint.New(endpoint.Config{Workers: workers, KeepAlive: natKeepAlive})
+		e, err := endpoint.New(endpoint.Config{Workers: workers, KeepAlive: natKeepAlive, MaxDatagram: maxDatagram - 1})
 		if err != nil {
 			return err
 		}
@@ -216,8 +225,7 @@ func (f *fleet) unfinished() (unacknowledged, missing int) {
 		unacknowledged += len(c.order)
 		for publisher, levels := range c.inbox.of {
 			for qos := 1; qos < len(levels); qos++ {
-				s := &levels[qos]
-				missing += len(s.holes) + int(last[publisher][qos]-min(s.high, last[publisher][qos]))
+				missing += len(levels[qos].missing(last[publisher][qos]))
 			}
 		}
 		c.mu.Unlock()
@@ -225,13 +233,13 @@ func (f *fleet) unfinished() (unacknowledged, missing int) {
 	return unacknowledged, missing
 }
 
-// last is the numbers of the last messages, by publisher.
-func (f *fleet) last() [][levels]uint32 {
-	last := make([][levels]uint32, len(f.clients))
+// last is what has been published, by publisher.
+func (f *fleet) last() [][levels]published {
+	last := make([][levels]published, len(f.clients))
 	for i, c := range f.clients {
 		c.mu.Lock()
 		for qos := range c.lanes {
-			last[i][qos] = c.lanes[qos].last
+			last[i][qos] = published{c.lanes[qos].last, c.lanes[qos].excused}
 		}
 		c.mu.Unlock()
 	}

@@ -19,6 +19,9 @@ const (
 	publishing  = 1
 	subscribing = publishing + levels
 	slots       = subscribing + levels
+	// datagramSlot is for QoS 0 in QUIC datagrams, each a whole packet.
+	datagramSlot = slots
+	allSlots     = slots + 1
 )
 
 // link is a network connection of a client. Its methods may be called from any goroutine and
@@ -26,11 +29,21 @@ const (
 type link interface {
 	// send queues p, which is copied, on a slot. After the end nothing is sent.
 	send(slot int, p []byte)
-	// abandon resets the stream of a slot; onSlotClosed follows.
-	abandon(slot int)
+	// abandon ends the stream of a slot; onSlotClosed follows.
+	abandon(slot int, by ending)
 	// end closes the connection, gracefully: after all that was sent.
 	end(graceful bool)
 }
+
+// ending is how a client ends a stream.
+type ending int
+
+const (
+	reset    ending = iota // both ways
+	finished               // FIN
+	stopped                // STOP_SENDING
+	endings
+)
 
 // owner gets what arrives. Calls for one link come one after the other.
 type owner interface {
@@ -112,7 +125,7 @@ func (l *byteLink) signal() {
 }
 
 // abandon has nothing to do: there is one stream.
-func (l *byteLink) abandon(int) {}
+func (l *byteLink) abandon(int, ending) {}
 
 func (l *byteLink) end(graceful bool) {
 	l.mu.Lock()

@@ -35,6 +35,7 @@ type config struct {
 	every    time.Duration // between the changes of one client's connection
 	loss     float64       // of datagrams, in each direction, of half of the clients over QUIC
 	seed     uint64        // of the schedules
+	restarts int           // of the server
 	inject   string
 	settle   time.Duration
 }
@@ -50,6 +51,7 @@ func main() {
 	flag.Float64Var(&cfg.rate, "rate", 1500, "messages that are published a second")
 	flag.DurationVar(&cfg.every, "every", 30*time.Second, "mean time between changes of a client's connection")
 	flag.Float64Var(&cfg.loss, "loss", 0.02, "probability that a datagram of the bad networks is lost, in each direction")
+	flag.IntVar(&cfg.restarts, "restarts", 2, "how often the server is restarted, in the first half of the time: the first time it crashes")
 	flag.Uint64Var(&cfg.seed, "seed", 1, "the schedules of what clients choose to do follow from it")
 	flag.StringVar(&cfg.inject, "inject", "", "a mistake, to see that it is found: drop or duplicate")
 	flag.Parse()
@@ -96,7 +98,9 @@ func soak(ctx context.Context, cfg config, w io.Writer) (ok bool, err error) {
 	}
 	f.drain(w)
 	f.judge()
-	f.goodbye()
+	if err := f.goodbye(ctx); err != nil {
+		return false, err
+	}
 	f.close()
 	closed = true
 	end, exceeded, err := emptied(s, bounds(start, cfg.clients))
@@ -121,9 +125,20 @@ func (f *fleet) load(ctx context.Context, w io.Writer) error {
 	progress, sample := time.NewTicker(progressEvery), time.NewTicker(sampleEvery)
 	defer progress.Stop()
 	defer sample.Stop()
-	var rss []float64
+	restart := time.NewTimer(f.lifetime())
+	defer restart.Stop()
+	var rss []float64 // of one process of the server
 	for {
 		select {
+		case <-restart.C:
+			if int(f.kills.Load()) == f.cfg.restarts {
+				continue
+			}
+			if err := f.restart(ctx, w); err != nil {
+				return err
+			}
+			restart.Reset(f.lifetime())
+			rss = nil
 		case <-progress.C:
 			now, err := f.server.counters()
 			if err != nil {
@@ -147,20 +162,31 @@ func (f *fleet) load(ctx context.Context, w io.Writer) error {
 	}
 }
 
-// drain waits until everything has arrived, or nothing more comes.
+// lifetime is that of a process of the server: all but the last one together have half of the
+// time.
+func (f *fleet) lifetime() time.Duration {
+	return f.cfg.duration / time.Duration(2*max(1, f.cfg.restarts))
+}
+
+// drain waits until everything has arrived, or nothing more comes, and ends the schedules.
 func (f *fleet) drain(w io.Writer) {
-	begun, last, moved := time.Now(), -1, time.Now()
-	for {
-		unacknowledged, missing := f.unfinished()
-		switch now := unacknowledged + missing; {
+	begun := time.Now()
+	unacknowledged, missing := f.settle()
+	fmt.Fprintf(w, "drained in %.1fs: %d messages are not acknowledged, %d deliveries are missing\n", time.Since(begun).Seconds(), unacknowledged, missing)
+	close(f.finish)
+	f.running.Wait()
+}
+
+// settle waits until all clients have their sessions and everything has arrived, or nothing more
+// comes.
+func (f *fleet) settle() (unacknowledged, missing int) {
+	for last, moved := -1, time.Now(); ; time.Sleep(settlePoll) {
+		unacknowledged, missing = f.unfinished()
+		switch now := unacknowledged + missing + f.unsettled(); {
 		case now == 0, now == last && time.Since(moved) > f.cfg.settle:
-			fmt.Fprintf(w, "drained in %.1fs: %d messages are not acknowledged, %d deliveries are missing\n", time.Since(begun).Seconds(), unacknowledged, missing)
-			close(f.finish)
-			f.running.Wait()
-			return
+			return unacknowledged, missing
 		case now != last:
 			last, moved = now, time.Now()
 		}
-		time.Sleep(settlePoll)
 	}
 }

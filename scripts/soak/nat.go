@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -139,8 +140,11 @@ func (n *nat) fromServer(back *net.UDPConn, client netip.AddrPort) {
 	buf := make([]byte, maxDatagram)
 	for {
 		size, err := back.Read(buf)
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil: // ECONNREFUSED, while the server is restarted
+			continue
 		}
 		if !n.loses() {
 			_, _ = n.front.WriteToUDPAddrPort(buf[:size], client)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -104,13 +105,31 @@ func (s *sequence) first(number uint32) bool {
 	return true
 }
 
-// missing gives the numbers up to last that have not come.
-func (s *sequence) missing(last uint32) (numbers []uint32) {
+// span is the numbers after one up to another.
+type span struct{ after, to uint32 }
+
+// published is what one client has published at one QoS: the number of the last message, and
+// those that may be missing.
+type published struct {
+	last    uint32
+	excused []span
+}
+
+func (p *published) counts(number uint32) bool {
+	return !slices.ContainsFunc(p.excused, func(s span) bool { return number > s.after && number <= s.to })
+}
+
+// missing gives the numbers that have to come and have not.
+func (s *sequence) missing(p published) (numbers []uint32) {
 	for n := range s.holes {
-		numbers = append(numbers, n)
+		if p.counts(n) {
+			numbers = append(numbers, n)
+		}
 	}
-	for n := s.high + 1; n <= last; n++ {
-		numbers = append(numbers, n)
+	for n := s.high + 1; n <= p.last; n++ {
+		if p.counts(n) {
+			numbers = append(numbers, n)
+		}
 	}
 	return numbers
 }

@@ -46,7 +46,7 @@ func TestOracle(t *testing.T) {
 				assert.Equal(t, []string{k.wrong}, wrong)
 			}
 			if k.qos < levels {
-				missing := b.of[7][k.qos].missing(3)
+				missing := b.of[7][k.qos].missing(published{last: 3})
 				slices.Sort(missing)
 				assert.Equal(t, k.missing, missing)
 			}
@@ -61,7 +61,7 @@ func TestOrderIsPerStream(t *testing.T) {
 	control, data := make(order), make(order)
 	assert.Empty(t, told(&b, &o, 2, data, 3, 4))
 	assert.Empty(t, told(&b, &o, 2, control, 1, 2))
-	assert.Empty(t, b.of[7][2].missing(4))
+	assert.Empty(t, b.of[7][2].missing(published{last: 4}))
 	assert.EqualValues(t, 2, o.late.Load())
 	assert.EqualValues(t, 4, o.delivered[2].Load())
 }

@@ -8,8 +8,16 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ngmq/ngmq/ngtcp2"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
+
+// clientDataFlow begins the header of a stream for messages: with the identifier of the flow, its
+// expiry interval and its flags ("MQTT-next").
+const clientDataFlow = 0x12
+
+// maxInDatagram is the largest payload, in bytes, that goes in a datagram.
+const maxInDatagram = 1000
 
 // abandoned is the application error code of a stream that is reset on purpose.
 const abandoned = 0
@@ -29,11 +37,13 @@ type quicLink struct {
 	carrier *carrier
 	owner   owner
 	uni     bool // publishes on unidirectional streams
+	header  bool // which begin with a flow header
 	shared  bool // the connection has other links
 
-	mu     sync.Mutex
-	queued [slots][]byte
-	ended  bool
+	mu        sync.Mutex
+	queued    [slots][]byte
+	datagrams [][]byte
+	ended     bool
 
 	// Worker only.
 	streams [slots]*place
@@ -97,7 +107,11 @@ func (c *carrier) all() []*quicLink {
 
 func (l *quicLink) send(slot int, p []byte) {
 	l.mu.Lock()
-	if !l.ended {
+	switch {
+	case l.ended:
+	case slot == datagramSlot:
+		l.datagrams = append(l.datagrams, p)
+	default:
 		l.queued[slot] = append(l.queued[slot], p...)
 	}
 	l.mu.Unlock()
@@ -108,6 +122,9 @@ func (l *quicLink) send(slot int, p []byte) {
 func (l *quicLink) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for len(l.datagrams) > 0 && !errors.Is(l.carrier.conn.SendDatagram(l.datagrams[0], 0), ngtcp2.ErrDatagramQueueFull) {
+		l.datagrams = l.datagrams[1:]
+	}
 	for i, p := range l.queued {
 		if len(p) == 0 {
 			continue
@@ -136,13 +153,16 @@ func (l *quicLink) open(slot int) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.header && !s.Bidi() {
+		_, _ = s.Write([]byte{clientDataFlow, byte(slot), 0, 0})
+	}
 	at := &place{link: l, slot: slot, stream: s}
 	s.UserData = at
 	l.streams[slot] = at
 	return at, nil
 }
 
-func (l *quicLink) abandon(slot int) {
+func (l *quicLink) abandon(slot int, by ending) {
 	l.carrier.conn.Post(func() {
 		at := l.streams[slot]
 		l.mu.Lock()
@@ -153,7 +173,14 @@ func (l *quicLink) abandon(slot int) {
 			return
 		}
 		l.streams[slot], at.dropped = nil, true
-		at.reset()
+		switch by {
+		case finished:
+			_ = at.stream.CloseWrite()
+		case stopped:
+			at.stream.StopReading(abandoned)
+		default:
+			at.reset()
+		}
 	})
 }
 
@@ -244,6 +271,17 @@ func (l *quicLink) lost(at *place, err error) {
 		_ = at.stream.CloseWrite()
 	}
 }
+
+// OnDatagram hands a message on; the connection has one link.
+func (c *carrier) OnDatagram(data []byte, _ bool) {
+	for _, l := range c.all() {
+		l.owner.onData(datagramSlot, data)
+	}
+}
+
+// OnDatagramAcked and OnDatagramLost: QoS 0 is sent once.
+func (c *carrier) OnDatagramAcked(uint64) {}
+func (c *carrier) OnDatagramLost(uint64)  {}
 
 // OnStreamReset is the end of the link, unless the stream has been abandoned.
 func (c *carrier) OnStreamReset(s *endpoint.Stream, code uint64) {

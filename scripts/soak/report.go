@@ -56,10 +56,17 @@ func (f *fleet) table(w io.Writer, start, end map[string]float64) {
 	row("datagrams lost, swapped, relayed", "%d, %d, %d", f.ofNATs(func(n *nat) *atomic.Int64 { return &n.lost }),
 		f.ofNATs(func(n *nat) *atomic.Int64 { return &n.swapped }), f.ofNATs(func(n *nat) *atomic.Int64 { return &n.relayed }))
 	row("publishing streams reset", "%d", c.abandoned.Load())
+	row("subscribing streams ended", "%d", c.rehomed.Load())
+	row("datagrams with messages received", "%d", c.datagramsIn.Load())
+	row("messages in early data", "%d", c.publishedEarly.Load())
+	row("restarts of the server", "%d (%d messages in flight with it)", f.kills.Load(), c.discarded.Load())
 	row("attempts to connect that failed", "%d", c.failedDials.Load())
 	c.mu.Lock()
 	for why, n := range c.losses {
 		row("lost connections", "%d: %s", n, why)
+	}
+	for why, n := range c.failures {
+		row("failed attempts", "%d: %s", n, why)
 	}
 	c.mu.Unlock()
 	fmt.Fprintf(w, "%-34s %14s %14s\n", "server", "at the start", "at the end")

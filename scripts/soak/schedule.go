@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -25,7 +26,7 @@ var acts = []struct {
 	weight int
 	do     func(c *client, ctx context.Context)
 }{
-	{3, (*client).resume}, {3, (*client).takeOver}, {3, (*client).migrate}, {2, (*client).dropStream}, {1, (*client).ping},
+	{3, (*client).resume}, {3, (*client).takeOver}, {3, (*client).migrate}, {2, (*client).dropStream}, {2, (*client).rehome}, {1, (*client).ping},
 }
 
 // run follows the schedule until ctx ends, then stays connected until the fleet finishes.
@@ -97,6 +98,9 @@ func (c *client) choose() kind {
 
 // resume ends the connection, with a DISCONNECT or without, and comes back after a while.
 func (c *client) resume(ctx context.Context) {
+	if c.id%2 == 1 && c.rnd.IntN(2) == 0 {
+		c.quiet() // so that the next connection may begin with messages
+	}
 	graceful, away, k := c.rnd.IntN(2) == 0, time.Duration(c.rnd.Float64()*float64(c.f.cfg.away())), c.choose()
 	c.leave(graceful, nil)
 	select {
@@ -133,11 +137,22 @@ func (c *client) takeOver(ctx context.Context) {
 // again connects until it works.
 func (c *client) again(ctx context.Context, k kind) {
 	for attempt := 1; ; attempt++ {
+		c.mu.Lock()
+		if !c.session.subscribed {
+			k = c.home
+		}
+		c.mu.Unlock()
+		starts := c.f.starts.Load()
 		err := c.reconnect(ctx, k, c.id%2 == 1)
 		if err == nil {
 			return
 		}
-		c.f.count.failedDials.Add(1)
+		if c.f.down(starts) || errors.Is(err, errAgain) {
+			attempt = 0
+		} else {
+			c.f.count.failedDials.Add(1)
+			c.f.count.fail(err.Error())
+		}
 		c.mu.Lock()
 		c.note("failed: %s", err)
 		if attempt == patience {
@@ -228,7 +243,7 @@ func (c *client) dropStream(context.Context) {
 		l.closing = true
 		c.note("reset stream slot %d", x.laneSlot(qos))
 		c.f.count.abandoned.Add(1)
-		x.link.abandon(x.laneSlot(qos))
+		x.link.abandon(x.laneSlot(qos), reset)
 	}
 }
 
@@ -243,17 +258,19 @@ func (c *client) ping(context.Context) {
 }
 
 // goodbye ends all sessions.
-func (f *fleet) goodbye() {
-	_ = generator.Each(len(f.clients), atOnce, func(i int) error {
+func (f *fleet) goodbye(ctx context.Context) error {
+	err := generator.Each(len(f.clients), atOnce, func(i int) error {
+		err := f.clients[i].forget(ctx)
 		f.clients[i].leave(true, packet.AppendUint32(nil, packet.SessionExpiryInterval, 0))
-		return nil
+		return err
 	})
 	deadline := time.After(answerTime)
 	for _, c := range f.clients {
 		select {
 		case <-c.lost():
 		case <-deadline:
-			return
+			return err
 		}
 	}
+	return err
 }

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,19 +29,54 @@ type server struct {
 	log   serverLog
 }
 
-// startServer runs ngmqd with ports that the system chooses.
+// startServer runs ngmqd with ports of ours, which clients do not get from the system while the
+// server is restarted.
 func startServer(ctx context.Context, binary string) (*server, error) {
 	dir, err := os.MkdirTemp("", "ngmq-soak-")
 	if err != nil {
 		return nil, err
 	}
-	const any = "127.0.0.1:0"
 	s := &server{ngmqd: binary, dir: dir, log: serverLog{groups: make(chan group, 16)}}
-	if err := s.start(ctx, process.Addresses{QUIC: any, TCP: any, TLS: any, WS: any}); err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+	at, err := freeAddresses()
+	if err == nil {
+		err = s.start(ctx, at)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return s, nil
+}
+
+// The ports to choose from: below those that the system gives to clients, by default from 32768
+// (ip(7), ip_local_port_range).
+const firstPort, lastPort = 20000, 32000
+
+// freeAddresses are four on which nobody listens.
+func freeAddresses() (at process.Addresses, err error) {
+	for _, addr := range []*string{&at.QUIC, &at.TCP, &at.TLS, &at.WS} {
+		if *addr, err = freeAddress(); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+func freeAddress() (addr string, err error) {
+	for range 100 {
+		addr = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
+		var udp net.PacketConn
+		var tcp net.Listener
+		if udp, err = net.ListenPacket("udp", addr); err != nil {
+			continue
+		}
+		udp.Close()
+		if tcp, err = net.Listen("tcp", addr); err != nil {
+			continue
+		}
+		tcp.Close()
+		return addr, nil
+	}
+	return "", err
 }
 
 func (s *server) start(ctx context.Context, at process.Addresses) (err error) {
@@ -77,7 +115,7 @@ func (s *server) counters() (map[string]float64, error) {
 		<-s.log.groups
 	}
 	if err := s.Cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.gone())
 	}
 	all := make(map[string]float64)
 	for deadline := time.After(askTime); ; {

@@ -35,7 +35,7 @@ func testMain(m *testing.M) int {
 
 // short is a soak of a few seconds, with much happening.
 func short(duration time.Duration) config {
-	return config{ngmqd: ngmqd, clients: 60, duration: duration, rate: 600, every: 2 * time.Second, loss: 0.02, seed: 1, settle: settleTime}
+	return config{ngmqd: ngmqd, clients: 84, duration: duration, rate: 800, every: time.Second, loss: 0.02, seed: 1, restarts: 1, settle: settleTime}
 }
 
 func run(t *testing.T, cfg config) (ok bool, report string) {
@@ -48,14 +48,15 @@ func run(t *testing.T, cfg config) (ok bool, report string) {
 
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	ok, report := run(t, short(4*time.Second))
+	ok, report := run(t, short(6*time.Second))
 	assert.True(t, ok, "%s", report)
 	assert.Contains(t, report, "PASS")
 	for k := range kinds {
 		assert.NotRegexp(t, `connections over `+k.String()+` +0\n`, report)
 	}
 	for _, row := range []string{"resumed sessions, takeovers", "TLS resumed, 0-RTT taken, refused", "migrations, failed", "NAT rebindings",
-		"datagrams lost, swapped, relayed", "publishing streams reset"} {
+		"datagrams lost, swapped, relayed", "publishing streams reset", "subscribing streams ended", "datagrams with messages received",
+		"messages in early data", "restarts of the server"} {
 		assert.Regexp(t, row+` +[1-9]`, report)
 	}
 }
@@ -69,7 +70,7 @@ func TestInjectedMistakesAreFound(t *testing.T) {
 		t.Run(inject, func(t *testing.T) {
 			t.Parallel()
 			cfg := short(500 * time.Millisecond)
-			cfg.inject, cfg.settle = inject, 2*time.Second
+			cfg.inject, cfg.settle, cfg.restarts = inject, 2*time.Second, 0
 			ok, report := run(t, cfg)
 			assert.False(t, ok, "%s", report)
 			assert.Regexp(t, want, report)
