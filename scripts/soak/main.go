@@ -96,7 +96,7 @@ func soak(ctx context.Context, cfg config, w io.Writer) (ok bool, err error) {
 	if err := f.load(ctx, w); err != nil {
 		return false, err
 	}
-	f.drain(w)
+	f.drain(ctx, w)
 	f.judge()
 	if err := f.goodbye(ctx); err != nil {
 		return false, err
@@ -119,9 +119,9 @@ func soak(ctx context.Context, cfg config, w io.Writer) (ok bool, err error) {
 
 // load runs the schedules for their time, and prints how it goes.
 func (f *fleet) load(ctx context.Context, w io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.duration)
+	loading, cancel := context.WithTimeout(ctx, f.cfg.duration)
 	defer cancel()
-	f.start(ctx)
+	f.start(loading)
 	progress, sample := time.NewTicker(progressEvery), time.NewTicker(sampleEvery)
 	defer progress.Stop()
 	defer sample.Stop()
@@ -153,7 +153,7 @@ func (f *fleet) load(ctx context.Context, w io.Writer) error {
 			rss = append(rss, now["rss"])
 		case <-f.server.Exited:
 			return f.server.gone()
-		case <-ctx.Done():
+		case <-loading.Done():
 			if what := grown(rss); what != "" && f.cfg.duration >= time.Minute {
 				f.oracle.violation(what)
 			}
@@ -169,9 +169,9 @@ func (f *fleet) lifetime() time.Duration {
 }
 
 // drain waits until everything has arrived, or nothing more comes, and ends the schedules.
-func (f *fleet) drain(w io.Writer) {
+func (f *fleet) drain(ctx context.Context, w io.Writer) {
 	begun := time.Now()
-	unacknowledged, missing := f.settle()
+	unacknowledged, missing := f.settle(ctx)
 	fmt.Fprintf(w, "drained in %.1fs: %d messages are not acknowledged, %d deliveries are missing\n", time.Since(begun).Seconds(), unacknowledged, missing)
 	close(f.finish)
 	f.running.Wait()
@@ -179,11 +179,11 @@ func (f *fleet) drain(w io.Writer) {
 
 // settle waits until all clients have their sessions and everything has arrived, or nothing more
 // comes.
-func (f *fleet) settle() (unacknowledged, missing int) {
+func (f *fleet) settle(ctx context.Context) (unacknowledged, missing int) {
 	for last, moved := -1, time.Now(); ; time.Sleep(settlePoll) {
 		unacknowledged, missing = f.unfinished()
 		switch now := unacknowledged + missing + f.unsettled(); {
-		case now == 0, now == last && time.Since(moved) > f.cfg.settle:
+		case now == 0, ctx.Err() != nil, now == last && time.Since(moved) > f.cfg.settle:
 			return unacknowledged, missing
 		case now != last:
 			last, moved = now, time.Now()
