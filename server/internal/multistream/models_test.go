@@ -133,7 +133,6 @@ func TestStreamClients(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Stats().Connections == 2 }, mqtttest.Patience, time.Millisecond)
 }
 
-// A stream's client counts like any other, and goes with the connection.
 // Streams that are clients of their own are no data streams, and a client that is gone has
 // none, whatever its connection opens.
 func TestStreamsAreCounted(t *testing.T) {
@@ -155,6 +154,7 @@ func TestStreamsAreCounted(t *testing.T) {
 	assert.Zero(t, s.Stats().Streams)
 }
 
+// A stream's client counts like any other, and goes with the connection.
 func TestStreamClientsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t, server.Config{StreamClients: true, Limits: server.Limits{MaxConnections: 2}})
