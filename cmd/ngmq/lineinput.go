@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -23,6 +24,7 @@ type lineInput struct {
 	state    *term.State // of the terminal before; nil when there is none
 	terminal *term.Terminal
 	lines    chan string // without a terminal
+	failed   error       // of reading lines; set before lines is closed
 	mu       sync.Mutex
 }
 
@@ -53,6 +55,7 @@ func newLineInput(c *console) (*lineInput, error) {
 func (l *lineInput) scan() {
 	defer close(l.lines)
 	s := bufio.NewScanner(l.c.stdin)
+	s.Buffer(nil, maxLine)
 	for s.Scan() {
 		select {
 		case l.lines <- s.Text():
@@ -60,6 +63,7 @@ func (l *lineInput) scan() {
 			return
 		}
 	}
+	l.failed = s.Err()
 }
 
 // typed is a line from the terminal.
@@ -74,7 +78,7 @@ func (l *lineInput) readLine(prompt string) (string, error) {
 		select {
 		case line, more := <-l.lines:
 			if !more {
-				return "", io.EOF
+				return "", cmp.Or(l.failed, io.EOF)
 			}
 			return line, nil
 		case <-l.c.Done():

@@ -290,3 +290,11 @@ func TestShellShowsControlCharacters(t *testing.T) {
 	s.end()
 	assert.NotContains(t, s.out.String(), "title\x07")
 }
+
+// A line may be as long as a message, and the lines after it count.
+func TestShellLongLine(t *testing.T) {
+	got := ngmq(t.Context(), "pub a "+strings.Repeat("x", 100_000)+"\nhelp\n", "shell")
+	assert.Equal(t, exitOK, got.status, got.stderr)
+	assert.Contains(t, got.stdout+got.stderr, errNoConnection.Error())
+	assert.Contains(t, got.stdout, "subscribe and show what comes")
+}

@@ -74,8 +74,8 @@
 // # What QUIC adds
 //
 //	resumption, 0-RTT     TLS.SessionFile, TLS.EarlyData
-//	several streams       Options.Streams, Message.Stream, Client.SubscribeOn: a lost packet, a
-//	                      large message or a slow subscription holds up one stream only
+//	several streams       Options.Streams, Message.Stream, Client.SubscribeOn: a lost packet
+//	                      or a large message holds up one stream only
 //	datagrams             Options.Datagrams: QoS 0 without repetition, both ways
 //	migration             Client.Rebind, Options.FollowNetwork: the address changes, the
 //	                      session does not notice

@@ -37,8 +37,8 @@ func (c *Client) SubscribeWith(ctx context.Context, props packet.Properties, sub
 }
 
 // SubscribeOn is SubscribeWith on a named stream; see [StreamNamed]. Messages come on the
-// stream that their subscription was made on, that of the first one of subs; while one
-// subscription is slow, those on other streams go on.
+// stream that their subscription was made on, that of the first one of subs: what is lost on
+// the way, or large, holds up none on other streams. A handler holds up all of them.
 func (c *Client) SubscribeOn(ctx context.Context, stream string, props packet.Properties, subs ...packet.Subscription) ([]packet.ReasonCode, error) {
 	filters := make([]string, len(subs))
 	for i, s := range subs {
