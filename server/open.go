@@ -175,6 +175,9 @@ func (s *Server) identity(r resolved) (*identity, error) {
 			Remedy: "name a directory that can be written to (ngmqd: --data-dir), or give a certificate with CertFile and KeyFile (ngmqd: --cert and --key)",
 		}
 	}
+	if s.caPEM, err = os.ReadFile(dev.CAFile); err != nil {
+		return nil, err
+	}
 	s.announce(dev)
 	return readIdentity(dev.CertFile, dev.KeyFile)
 }

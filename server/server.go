@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -25,6 +26,7 @@ type Server struct {
 	loop    *stream.Loop     // of those without TLS and WebSocket
 	addrs   Addrs
 	caFile  string
+	caPEM   []byte   // of a development certificate
 	keyLog  *os.File // nil without Config.KeyLogFile
 	tickets *tickets // of all listeners with TLS
 	revoked *revocations
@@ -81,6 +83,11 @@ func (s *Server) Addrs() Addrs { return s.addrs }
 // CAFile names the certificate authority to give to clients when the server uses a
 // development certificate in DataDir; empty otherwise.
 func (s *Server) CAFile() string { return s.caFile }
+
+// CA is that certificate authority in PEM, for clients of the same process
+// (client.TLS.CAPEM) and for handing out; without a DataDir too, where it is another one for
+// each Server. nil when there are CertFile and KeyFile, or no listener with TLS.
+func (s *Server) CA() []byte { return bytes.Clone(s.caPEM) }
 
 // Dial connects a client of the same process, without a network: it is the other end of
 // a net.Pipe, over which the client speaks MQTT like any other, and it is asked for

@@ -184,7 +184,7 @@ func (b *benchFlags) run(c *console, change func(*bench.Config)) error {
 	}
 	err = b.output(c, func(w io.Writer) error { return writeReport(w, report, b.Format, b.Histogram) })
 	if err == nil && report.Failed+report.Lost > 0 {
-		return &failed{exitLost, fmt.Errorf("%d of %d clients could not connect, %d lost the connection", report.Failed, report.Clients, report.Lost)}
+		return &failed{exitLost, fmt.Errorf("%d of %s could not connect, %d lost the connection", report.Failed, clientCount(int64(report.Clients)), report.Lost)}
 	}
 	return err
 }

@@ -127,7 +127,7 @@ func reportText(r *bench.Report, histogram bool) string {
 		line("memory", "%.1f MB in this process, %.1f MB more than before: %.1f kB per client", float64(r.RSS)/1e6, float64(r.Grown)/1e6, float64(r.Grown)/1e3/float64(max(r.Clients, 1)))
 	}
 	if r.Failed+r.Lost > 0 {
-		line("trouble", "%d clients could not connect, %d lost the connection", r.Failed, r.Lost)
+		line("trouble", "%s could not connect, %d lost the connection", clientCount(r.Failed), r.Lost)
 	}
 	for _, text := range slices.Sorted(maps.Keys(r.Errors)) {
 		line("error", "%d x %s", r.Errors[text], text)
@@ -136,8 +136,16 @@ func reportText(r *bench.Report, histogram bool) string {
 	return b.String()
 }
 
+// clientCount is a number of clients in words.
+func clientCount(n int64) string {
+	if n == 1 {
+		return "1 client"
+	}
+	return fmt.Sprintf("%d clients", n)
+}
+
 func loadText(r *bench.Report) string {
-	text := fmt.Sprintf("over %s, %d clients", r.Transport, r.Clients)
+	text := fmt.Sprintf("over %s, %s", r.Transport, clientCount(int64(r.Clients)))
 	if r.Kind != bench.Conn {
 		if r.Streams > 1 {
 			text += fmt.Sprintf(", %d streams each", r.Streams)

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
-	"github.com/ngmq/ngmq/server"
 )
 
 const versionLines = `^ngmq .+\nwithout QUIC \(build tag noquic\)\n$`
@@ -21,9 +20,6 @@ func TestQUICIsNotInThisBuild(t *testing.T) {
 	assert.Equal(t, exitUsage, got.status)
 	assert.Contains(t, got.stderr, "quic://localhost:14567: this program was built without QUIC (build tag noquic)")
 }
-
-// overQUIC leaves a server without QUIC.
-func overQUIC(*server.Config) {}
 
 // secureURLs are those of the transports with TLS.
 func secureURLs(b broker) map[string]string {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/crypto/devcert"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
@@ -31,9 +33,6 @@ func refuseQUIC(t *testing.T, cert devcert.Cert) []string {
 	t.Cleanup(func() { l.Close() })
 	return []string{"quic://" + l.Addr().String()}
 }
-
-// overQUIC has a server listen for QUIC.
-func overQUIC(cfg *server.Config) { cfg.QUIC = []string{"127.0.0.1:0"} }
 
 func TestPingOverQUIC(t *testing.T) {
 	b := startServer(t, nil)
@@ -110,4 +109,18 @@ func TestQUICFlags(t *testing.T) {
 		require.Equal(t, exitOK, got.status, got.stderr)
 	}
 	assert.Contains(t, got.stderr, "resumed=true early_data=true")
+}
+
+func TestPingFallback(t *testing.T) {
+	b := startServer(t, nil)
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	args := []string{"ping", "--fallback", "-W", "0.1", "--url", "quic://" + silent.LocalAddr().String(), "--cafile", b.ca}
+	got := ngmq(t.Context(), "", args...)
+	assert.Equal(t, exitNoServer, got.status)
+	assert.Contains(t, got.stderr, "quic: ")
+	assert.Equal(t, 2, strings.Count(got.stderr, "connection refused"), got.stderr+" of TLS and of secure WebSocket")
+	assert.Equal(t, []string{"mqtts://[::1]", "wss://[::1]"}, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "quic", Host: "::1"}))
+	assert.Empty(t, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "tls", Host: "h"}))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
@@ -29,20 +30,55 @@ var mosquittoOnly = map[string]string{
 // unknownShort is what kong says about a short flag: its suggestions are all there are.
 var unknownShort = regexp.MustCompile(`^(unknown flag (-\w)), did you mean .*`)
 
-// wrongUse is an error of the command line with the way out.
-func wrongUse(err error) string {
-	text := unknownShort.ReplaceAllString(err.Error(), "$1")
+// wrongUse is all that is wrong with a command line, with the way out: values, what kong
+// stopped at, and what the command finds in what is left.
+func wrongUse(c *console, ctx *kong.Context, values []error, stop error) string {
+	var parsing *kong.ParseError
+	if errors.As(stop, &parsing) {
+		ctx = parsing.Context
+	}
+	all := slices.Clone(values)
+	command := "ngmq"
+	if node := selected(ctx); node != nil {
+		command += " " + manualName(node)
+		all = append(all, validation(c, node, stop))
+	}
+	if stop != nil {
+		text, final := unknownFlag(stop.Error())
+		if len(values) == 0 && final {
+			return text
+		}
+		all = append(all, errors.New(text))
+	}
+	return fmt.Sprintf("%v (see %s --help)", errors.Join(all...), command)
+}
+
+func selected(ctx *kong.Context) *kong.Node {
+	if ctx == nil {
+		return nil
+	}
+	return ctx.Selected()
+}
+
+// validation asks the command, if kong has read the whole line.
+func validation(c *console, node *kong.Node, stop error) error {
+	command, ok := node.Target.Addr().Interface().(interface{ validate(*console) error })
+	if !ok || stop != nil {
+		return nil
+	}
+	return command.validate(c)
+}
+
+// unknownFlag improves what kong says about a flag that is not there; final: there is no need
+// to point to the help.
+func unknownFlag(text string) (better string, final bool) {
+	text = unknownShort.ReplaceAllString(text, "$1")
 	flag, unknown := strings.CutPrefix(text, "unknown flag ")
 	flag, _, _ = strings.Cut(flag, ",")
 	if why, known := mosquittoOnly[flag]; unknown && known {
-		return "unknown flag " + flag + ": mosquitto has it, ngmq has not; " + why
+		return "unknown flag " + flag + ": mosquitto has it, ngmq has not; " + why, true
 	}
-	command := "ngmq"
-	var parsing *kong.ParseError
-	if errors.As(err, &parsing) && parsing.Context.Selected() != nil {
-		command += " " + manualName(parsing.Context.Selected())
-	}
-	return text + " (see " + command + " --help)"
+	return text, false
 }
 
 // refusalHint says what to do about a refused connection.

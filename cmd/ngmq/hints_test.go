@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
 func TestWrongUseNamesTheCommand(t *testing.T) {
@@ -51,4 +53,36 @@ func TestDebugNamesTheServer(t *testing.T) {
 	got := ngmq(t.Context(), "", "pub", "-d", "-m", "x", "--url", "mqtt://me:secret@"+b.addr+"/a")
 	assert.Equal(t, exitOK, got.status)
 	assert.Contains(t, got.stderr, "msg=connected server=mqtt://me:xxxxx@"+b.addr)
+}
+
+func TestWrongUseIsToldAtOnce(t *testing.T) {
+	got := ngmq(t.Context(), "", strings.Fields("pub -t a --early-data=perhaps -V 7 -x soon -D nothing at all -D publish nothing here --keyform engine -q 3")...)
+	assert.Equal(t, exitUsage, got.status)
+	golden(t, "wronguse.txt", got.stderr)
+	got = ngmq(t.Context(), "", strings.Fields("bench rtt --format xml --netem loss=lots -v")...)
+	for _, want := range []string{`--format must be one of "text","json","csv"`, "--netem: ", "unknown flag -v (see ngmq bench rtt --help)"} {
+		assert.Contains(t, got.stderr, want)
+	}
+	got = ngmq(t.Context(), "", "pub", "--help")
+	assert.Contains(t, got.stdout, "Usage: ngmq pub [flags]\n")
+}
+
+func TestShellFromAPipe(t *testing.T) {
+	b := startLoopback(t)
+	for input, want := range map[string]int{
+		"pub a hello\nquit\n":                                  exitOK,
+		"help\n\nstatus":                                       exitOK,
+		"pub a hello\nfrobnicate\nsub a 5\n":                   exitUsage,
+		"connect mqtt://127.0.0.1:1\npub a":                    exitUsage,
+		"disconnect\nconnect mqtt://127.0.0.1:1\nfrobnicate\n": exitNoServer,
+	} {
+		got := ngmq(t.Context(), input, append([]string{"shell"}, b.host()...)...)
+		assert.Equal(t, want, got.status, "%q: %s", input, got.stdout)
+	}
+	got := ngmq(t.Context(), "quit\n", "shell", "-L", "mqtt://127.0.0.1:1")
+	assert.Equal(t, exitNoServer, got.status)
+	b.refuse = packet.NotAuthorized
+	got = ngmq(t.Context(), "", append([]string{"shell"}, b.host()...)...)
+	assert.Equal(t, exitRefused, got.status)
+	assert.Contains(t, got.stdout, "error: connection refused")
 }

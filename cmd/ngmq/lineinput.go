@@ -51,6 +51,9 @@ func newLineInput(c *console) (*lineInput, error) {
 	return l, nil
 }
 
+// isTerminal says whether somebody types.
+func (l *lineInput) isTerminal() bool { return l.terminal != nil }
+
 // scan reads lines from a file or a pipe.
 func (l *lineInput) scan() {
 	defer close(l.lines)

@@ -22,6 +22,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/ngmq/ngmq/cmd/internal/flagcheck"
 )
 
 // version is set by the linker (make build).
@@ -106,12 +108,13 @@ func run(c *console, args []string) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(c.stdout, c.stderr), kong.Exit(func(status int) { exit = status }),
 	)
+	wrong := flagcheck.Collect(parser.Model)
 	ctx, err := parser.Parse(args)
 	if exit >= 0 { // --help
 		return exit
 	}
-	if err != nil {
-		c.warnf("%s", wrongUse(err))
+	if err != nil || len(wrong.Errors()) > 0 {
+		c.warnf("%s", wrongUse(c, ctx, wrong.Errors(), err))
 		return exitUsage
 	}
 	return status(c, ctx.Run(c))

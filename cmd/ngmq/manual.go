@@ -21,6 +21,7 @@ var exitStatuses = [][2]string{
 	{"7", "The connection was lost. bench: some clients lost it, or could not connect."},
 	{"14", "No connection: name, network, TLS, QUIC. The message says what to do."},
 	{"27", "Timeout: -W of sub, and of rr without a response."},
+	{"shell", "From a file or pipe, that of the first command that failed; at a terminal 0."},
 }
 
 var formatItems = itemList{"FORMAT", [][2]string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type pingCommand struct {
 	Count    int           `short:"C" name:"count" default:"1" placeholder:"N" help:"Do it N times; medians follow. (${default})"`
 	Interval secondsOption `default:"1" placeholder:"SECONDS" help:"Wait between the times. (${default})"`
 	Timeout  secondsOption `short:"W" name:"timeout" default:"10" placeholder:"SECONDS" help:"Give a connection up after this time. (${default})"`
+
+	Fallback bool `group:"Server" help:"When QUIC gets nowhere, time TLS at the same host, and then secure WebSocket, at their usual ports."`
 
 	target
 }
@@ -42,6 +45,33 @@ func (p *pingCommand) Run(c *console) error {
 		return err
 	}
 	p.warn(c, address)
+	err = p.ping(c, server, address)
+	for _, next := range p.fallbacks(server) {
+		var unreachable *failed
+		if !errors.As(err, &unreachable) || unreachable.status != exitNoServer {
+			return err
+		}
+		c.warnf("%v", err)
+		if server, err = remote.Parse(next); err != nil {
+			return err
+		}
+		err = p.ping(c, server, next)
+	}
+	return err
+}
+
+// fallbacks are the servers to ask when QUIC gets nowhere.
+func (p *pingCommand) fallbacks(server remote.Server) []string {
+	if !p.Fallback || !server.QUIC() {
+		return nil
+	}
+	host := net.JoinHostPort(server.Host, "")
+	host = host[:len(host)-1] // IPv6 in brackets, and no port
+	return []string{"mqtts://" + host, "wss://" + host}
+}
+
+// ping times connections to one server.
+func (p *pingCommand) ping(c *console, server remote.Server, address string) error {
 	o := p.options(c)
 	server.Local = o.LocalAddr
 	id := p.ID

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ngmq/ngmq/cmd/ngmq/internal/servertest"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server"
 )
@@ -24,19 +24,8 @@ type broker struct {
 
 func startServer(t *testing.T, change func(*server.Config)) broker {
 	t.Helper()
-	cfg := server.Config{TCP: []string{"127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}, WS: []string{"127.0.0.1:0"}, DataDir: t.TempDir()}
-	overQUIC(&cfg)
-	if change != nil {
-		change(&cfg)
-	}
-	s, err := server.New(cfg)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() { cancel(); assert.NoError(t, <-ended) })
-	<-s.Ready()
-	return broker{s.Addrs(), s.CAFile()}
+	s := servertest.Start(t, change)
+	return broker{s.Addrs, s.CA}
 }
 
 // times masks durations.

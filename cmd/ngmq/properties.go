@@ -42,14 +42,17 @@ var propertyIDs = func() map[string]packet.PropertyID {
 // Decode takes COMMAND NAME VALUE, or COMMAND user-property KEY VALUE, from the command
 // line (kong.MapperValue). It is called once for each -D.
 func (p *properties) Decode(ctx *kong.DecodeContext) error {
-	command, name := "", ""
-	for _, word := range []*string{&command, &name} {
-		text, err := nextWord(ctx)
-		if err != nil {
+	words := make([]string, 3)
+	for i := 0; i < len(words); i++ {
+		var err error
+		if words[i], err = nextWord(ctx); err != nil {
 			return err
 		}
-		*word = strings.ToLower(text)
+		if i == 1 && strings.EqualFold(words[1], "user-property") {
+			words = append(words, "")
+		}
 	}
+	command, name := strings.ToLower(words[0]), strings.ToLower(words[1])
 	packetType, ok := commands[command]
 	if !ok {
 		return fmt.Errorf("%q has no properties here: one of %s", command, sortedKeys(commands))
@@ -58,20 +61,11 @@ func (p *properties) Decode(ctx *kong.DecodeContext) error {
 	if !ok || !id.AllowedIn(packetType) {
 		return fmt.Errorf("%s has no property %q: one of %s", command, name, propertiesOf(packetType))
 	}
-	return p.add(ctx, command, id)
+	return p.add(command, id, words[2], words[len(words)-1])
 }
 
-// add takes the value.
-func (p *properties) add(ctx *kong.DecodeContext, command string, id packet.PropertyID) error {
-	var key string
-	value, err := nextWord(ctx)
-	if err == nil && id == packet.UserProperty {
-		key = value
-		value, err = nextWord(ctx)
-	}
-	if err != nil {
-		return err
-	}
+// add takes a value; of other properties than User Property the key is the value.
+func (p *properties) add(command string, id packet.PropertyID, key, value string) error {
 	block, err := appendProperty(p.blocks[command], id, key, value)
 	if err != nil {
 		return err

@@ -20,11 +20,14 @@ const maxLine = 256 << 20
 
 // payloadFlags say what to publish, once.
 type payloadFlags struct {
-	Message *string `short:"m" xor:"payload" required:"" placeholder:"TEXT" help:"The message."`
-	File    string  `short:"f" xor:"payload" required:"" type:"path" placeholder:"FILE" help:"The message is the content of this file."`
-	Null    bool    `short:"n" name:"null-message" xor:"payload" required:"" help:"The message is empty."`
-	Stdin   bool    `short:"s" name:"stdin-file" xor:"payload" required:"" help:"The message is the whole input."`
+	Message *string `short:"m" xor:"payload" placeholder:"TEXT" help:"The message."`
+	File    string  `short:"f" xor:"payload" type:"path" placeholder:"FILE" help:"The message is the content of this file."`
+	Null    bool    `short:"n" name:"null-message" xor:"payload" help:"The message is empty."`
+	Stdin   bool    `short:"s" name:"stdin-file" xor:"payload" help:"The message is the whole input."`
 }
+
+// given says whether there is something to publish.
+func (p *payloadFlags) given() bool { return p.Message != nil || p.File != "" || p.Null || p.Stdin }
 
 func (p *payloadFlags) payload(c *console) ([]byte, error) {
 	switch {
@@ -41,7 +44,7 @@ func (p *payloadFlags) payload(c *console) ([]byte, error) {
 // pubCommand publishes one message, one per line, or a file.
 type pubCommand struct {
 	Topic  string `short:"t" placeholder:"TOPIC" help:"Topic to publish to."`
-	Lines  bool   `short:"l" name:"stdin-line" xor:"payload" required:"" help:"Each line of the input is a message."`
+	Lines  bool   `short:"l" name:"stdin-line" xor:"payload" help:"Each line of the input is a message."`
 	Retain bool   `short:"r" help:"The broker keeps the message."`
 
 	Repeat      int           `default:"1" placeholder:"N" help:"Publish N times (not with -l)."`
@@ -76,6 +79,12 @@ func (p *pubCommand) Run(c *console) error {
 		return explain(p.publishLines(c, conn))
 	}
 	return explain(p.publishAll(c, conn, payload))
+}
+
+func (p *pubCommand) validate(c *console) error {
+	var wrong problems
+	wrong.check(!p.given() && !p.Lines, "no message: give one with --message (-m), --file (-f), --null-message (-n), --stdin-file (-s) or --stdin-line (-l)")
+	return errors.Join(append(wrong, p.connection.validate(c))...)
 }
 
 // publishTopic chooses between -t and the topic of the URL, and checks it.

@@ -56,6 +56,12 @@ func (r *rrCommand) Run(c *console) error {
 	return outcome(c, ctx, r.run(&within, address, payload, out))
 }
 
+func (r *rrCommand) validate(c *console) error {
+	var wrong problems
+	wrong.check(!r.given(), "no message: give one with --message (-m), --file (-f), --null-message (-n) or --stdin-file (-s)")
+	return errors.Join(append(wrong, r.connection.validate(c))...)
+}
+
 func (r *rrCommand) responseTopic() error {
 	if r.Response == "" {
 		r.Response = "ngmq/response/" + rand.Text()

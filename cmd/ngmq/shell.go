@@ -41,12 +41,15 @@ func (s *shellCommand) Run(c *console) error {
 		return err
 	}
 	if s.URL != "" || s.Unix != "" || s.Port != 0 || s.Host != "localhost" {
-		sh.report(sh.connect(nil))
+		sh.failed(sh.connect(nil))
 	} else {
 		sh.printf("type help for the commands, connect URL to connect")
 	}
 	input.complete = sh.complete
 	sh.loop()
+	if sh.failure != nil && !input.isTerminal() {
+		return &failed{sh.failure.status, nil} // it has been shown
+	}
 	return nil
 }
 
@@ -61,6 +64,7 @@ type shell struct {
 	address string
 	filters map[string]byte // subscribed, with the QoS granted
 	over    bool
+	failure *failed // of the first command that failed
 }
 
 // shellCommands in the order of help; name, arguments, meaning.
@@ -87,6 +91,16 @@ func (sh *shell) report(err error) {
 	}
 }
 
+// failed shows the error of a command and keeps the first one.
+func (sh *shell) failed(err error) {
+	if sh.report(err); err == nil || sh.failure != nil {
+		return
+	}
+	if !errors.As(explain(err), &sh.failure) {
+		sh.failure = &failed{exitUsage, err}
+	}
+}
+
 // loop reads and does commands.
 func (sh *shell) loop() {
 	defer func() { _ = sh.disconnect(nil) }() // it may be disconnected already
@@ -102,7 +116,7 @@ func (sh *shell) loop() {
 		if err == nil && len(words) > 0 {
 			err = sh.do(words[0], words[1:])
 		}
-		sh.report(err)
+		sh.failed(err)
 	}
 }
 

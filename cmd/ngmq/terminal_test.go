@@ -196,7 +196,7 @@ func TestShellScript(t *testing.T) {
 	script := strings.Join([]string{"help", "pub a b", "connect mqtt://" + b.addr, "connect", "sub a/# 3", "sub a/# 2", "status", `pub 'a/b`, "pub -x a",
 		"pub -q 2 a/b 'one  two' three", "unsub a/#", "format %Q", "disconnect", "status", "connect mqtt://127.0.0.1:1", "quit", "help"}, "\n")
 	got := ngmq(t.Context(), script, "shell", "-i", "me")
-	assert.Equal(t, exitOK, got.status)
+	assert.Equal(t, exitUsage, got.status, "that of the first command that failed")
 	assert.Empty(t, got.stderr)
 	// The message comes when it comes: it has a line of its own.
 	text := strings.Replace(got.stdout, "a/b one  two three\n", "", 1)
@@ -240,7 +240,7 @@ func TestBenchAtTerminal(t *testing.T) {
 	s.expect("\rrtt: 1/1 connected, 0s of 400ms")
 	status, _ := s.end()
 	assert.Equal(t, exitOK, status)
-	assert.Contains(t, s.out.String(), "\r\x1b[Krtt           over tcp, 1 clients")
+	assert.Contains(t, s.out.String(), "\r\x1b[Krtt           over tcp, 1 client,")
 }
 
 // Errors of the program reach the terminal with their exit status.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,8 +14,11 @@ import (
 const envPrefix = "NGMQ_"
 
 // maxTypos is how many wrong letters a variable may have for its likely meaning to be
-// named.
-const maxTypos = 3
+// named, and one in lettersPerTypo of its name at most: NGMQ_FOO is not NGMQ_TCP.
+const (
+	maxTypos       = 3
+	lettersPerTypo = 3
+)
 
 // checkEnvironment refuses NGMQ_* variables that are no flag: a limit that is
 // misspelled would not hold.
@@ -46,7 +51,7 @@ func variables(app *kong.Application) []string {
 // nearest is the name out of list that the fewest changes make of name, "" when that
 // are too many.
 func nearest(name string, list []string) string {
-	best, fewest := "", maxTypos+1
+	best, fewest := "", min(maxTypos, (len(name)-len(envPrefix))/lettersPerTypo)+1
 	for _, candidate := range list {
 		if n := distance(name, candidate); n < fewest {
 			best, fewest = candidate, n
@@ -74,4 +79,19 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// unknownShort is what kong says about a short flag: its suggestions are all there are.
+var unknownShort = regexp.MustCompile(`^(unknown flag -\w), did you mean .*`)
+
+// betterFlag improves what kong says about a flag that is not there.
+func betterFlag(err error) error {
+	if err == nil || !unknownShort.MatchString(err.Error()) {
+		return err
+	}
+	text := unknownShort.ReplaceAllString(err.Error(), "$1: flags have whole names here")
+	if strings.HasPrefix(text, "unknown flag -v:") {
+		text += ", such as --version and --log-level debug"
+	}
+	return errors.New(text)
 }

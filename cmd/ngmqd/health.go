@@ -41,7 +41,10 @@ func (health) Run(c *cli) error {
 		all.Go(func() { errs[i] = c.checkHealth(ctx, url) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w\nif the server runs, give this command the flags and NGMQ_* variables that it was started with; this one looked at %s.\nIf it does not run, its log says why", err, strings.Join(urls, ", "))
+	}
+	return nil
 }
 
 // checkHealth connects and disconnects. The question is whether the server answers,

@@ -28,7 +28,9 @@ func TestHealth(t *testing.T) {
 	ill := command(t, nil, append(same, "--tcp", silent.Addr().String())...)
 	assert.Equal(t, 1, ill.status(t))
 	assert.Contains(t, ill.stderr.String(), "mqtt://"+silent.Addr().String())
-	assert.NotContains(t, ill.stderr.String(), addrs["tls"])
+	assert.NotContains(t, ill.stderr.String(), "mqtts://"+addrs["tls"]+":")
+	assert.Contains(t, ill.stderr.String(), "give this command the flags and NGMQ_* variables that it was started with")
+	assert.Contains(t, ill.stderr.String(), "its log says why")
 
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Zero(t, p.status(t))

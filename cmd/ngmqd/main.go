@@ -25,6 +25,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ngmq/ngmq/cmd/internal/flagcheck"
 	"github.com/ngmq/ngmq/mqtt/scram"
 	"github.com/ngmq/ngmq/server"
 )
@@ -114,12 +115,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.BindTo(os.Stdin, (*io.Reader)(nil)),
 		kong.Bind(&c, logOutput{stderr}),
 	)
+	wrong := flagcheck.Collect(parser.Model)
 	cmd, err := parser.Parse(args)
-	switch {
-	case exit >= 0: // --help has been shown
+	if exit >= 0 { // --help has been shown
 		return exit
-	case err != nil:
-		fmt.Fprintf(stderr, "ngmqd: %s; see %s --help\n", err, strings.TrimSpace("ngmqd "+selected(err)))
+	}
+	if all := errors.Join(append(wrong.Errors(), betterFlag(err))...); all != nil {
+		fmt.Fprintf(stderr, "ngmqd: %s; see %s --help\n", all, strings.TrimSpace("ngmqd "+selected(err)))
 		return 1
 	}
 	if cmd.Command() == "serve" {

@@ -403,6 +403,7 @@ func TestUnknownVariableIsRefused(t *testing.T) {
 		"NGMQ_LOG_LEVL=debug": "NGMQ_LOG_LEVL: did you mean NGMQ_LOG_LEVEL?",
 		"NGMQ_QUICK=off":      "NGMQ_QUICK: did you mean NGMQ_QUIC?",
 		"NGMQ_NONSENSE=":      "NGMQ_NONSENSE: unset it",
+		"NGMQ_FOO=1":          "NGMQ_FOO: unset it",
 		"NGMQ_VERSION=true":   "NGMQ_VERSION: unset it",
 	} {
 		p := command(t, []string{variable}, anyPorts...)
@@ -461,4 +462,16 @@ func TestClientCertificateFlags(t *testing.T) {
 		_, err = client.Dial(ctx, url, client.Options{TLS: id})
 		assert.ErrorContains(t, err, "bad certificate", "it is one for servers") // extended key usage
 	}
+}
+
+func TestWrongFlagsAtOnce(t *testing.T) {
+	p := command(t, []string{"NGMQ_LOG_FORMAT=xml"}, "--log-level", "loud", "--retry", "perhaps")
+	assert.Equal(t, 1, p.status(t))
+	for _, want := range []string{`--log-level must be one of "debug","info","warn","error" but got "loud"`, "--retry: ",
+		`(from envar NGMQ_LOG_FORMAT="xml")`, "see ngmqd --help"} {
+		assert.Contains(t, p.stderr.String(), want)
+	}
+	p = command(t, nil, "-v")
+	assert.Equal(t, 1, p.status(t))
+	assert.Equal(t, "ngmqd: unknown flag -v: flags have whole names here, such as --version and --log-level debug; see ngmqd --help\n", p.stderr.String())
 }

@@ -79,7 +79,7 @@ func (t *TLS) QUICContext() (*crypto.Context, error) {
 	if len(c.ALPN) == 0 {
 		c.ALPN = []string{alpn}
 	}
-	if t.CADir != "" {
+	if t.CADir != "" || t.CAPEM != nil {
 		roots, err := t.RootCAs()
 		if err != nil {
 			return nil, err

@@ -233,6 +233,8 @@ type TLS struct {
 	// CADir names a directory with such files, which are trusted beside CAFile. Files without
 	// a certificate are left aside, and the names of the others do not matter.
 	CADir string
+	// CAPEM has certificates to trust, beside those of CAFile and CADir: PEM.
+	CAPEM []byte
 	// CertFile and KeyFile name the PEM files of a client certificate.
 	CertFile, KeyFile string
 	// ServerName is verified and sent as SNI. Default: the host of the URL.
@@ -305,7 +307,7 @@ func (o *Options) validateServers() error {
 
 // checkEncrypted refuses a CA or a certificate for connections that are all in clear text.
 func (o *Options) checkEncrypted() error {
-	if o.TLS.CAFile == "" && o.TLS.CADir == "" && o.TLS.CertFile == "" {
+	if o.TLS.CAFile == "" && o.TLS.CADir == "" && o.TLS.CAPEM == nil && o.TLS.CertFile == "" {
 		return nil
 	}
 	for _, server := range o.Servers {
@@ -318,7 +320,7 @@ func (o *Options) checkEncrypted() error {
 	if plain == "ws" {
 		remedy = "wss"
 	}
-	return fmt.Errorf("client: Options.TLS names a CA or a certificate, but %s:// is not encrypted: use %s:// or quic:// with the port for that, or leave CAFile, CADir and CertFile out", plain, remedy)
+	return fmt.Errorf("client: Options.TLS names a CA or a certificate, but %s:// is not encrypted: use %s:// or quic:// with the port for that, or leave CAFile, CADir, CAPEM and CertFile out", plain, remedy)
 }
 
 func (o *Options) validateSession() error {

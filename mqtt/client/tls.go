@@ -60,9 +60,12 @@ func (t *TLS) Config(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// RootCAs are the certificates of CAFile and CADir in PEM; nil without both.
+// RootCAs are the certificates of CAFile, CADir and CAPEM in PEM; nil without them.
 func (t *TLS) RootCAs() ([]byte, error) {
-	var all []byte
+	all := slices.Clone(t.CAPEM)
+	if all != nil && !hasCertificate(all) {
+		return nil, errors.New("client: TLS.CAPEM holds no certificate in PEM format")
+	}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
@@ -71,7 +74,7 @@ func (t *TLS) RootCAs() ([]byte, error) {
 		if !hasCertificate(pem) {
 			return nil, fmt.Errorf("client: TLS.CAFile %s holds no certificate in PEM format", t.CAFile)
 		}
-		all = append(all, pem...)
+		all = append(append(all, '\n'), pem...)
 	}
 	if t.CADir == "" {
 		return all, nil

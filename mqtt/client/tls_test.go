@@ -54,12 +54,16 @@ func TestCADir(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "more"), 0o700))
 	url, states := handshakes(t, &tls.Config{Certificates: []tls.Certificate{cert}})
 	_, other := selfSigned(t)
-	for _, o := range []TLS{{CADir: dir}, {CADir: dir, CAFile: other}} {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, o := range []TLS{{CADir: dir}, {CADir: dir, CAFile: other}, {CAPEM: text}, {CAPEM: text, CAFile: other}} {
 		o.ServerName = "broker.test"
 		_, err := Dial(within(t), url, Options{TLS: o})
 		assert.Error(t, err)
 		assert.True(t, receive(t, states).HandshakeComplete)
 	}
+	_, err = Dial(within(t), url, Options{TLS: TLS{CAPEM: []byte("none")}})
+	assert.ErrorContains(t, err, "TLS.CAPEM")
 	for _, dir := range []string{filepath.Join(dir, "more"), file} {
 		_, err := Dial(within(t), url, Options{TLS: TLS{CADir: dir}})
 		assert.ErrorContains(t, err, "TLS.CADir")

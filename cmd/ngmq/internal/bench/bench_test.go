@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/netem"
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
+	"github.com/ngmq/ngmq/cmd/ngmq/internal/servertest"
 	"github.com/ngmq/ngmq/mqtt/client"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/server"
@@ -19,32 +19,14 @@ import (
 // startServer runs a server of every transport and gives its URLs.
 func startServer(t *testing.T, change func(*server.Config)) (urls map[string]string, ca string, stop func()) {
 	t.Helper()
-	cfg := server.Config{TCP: []string{"127.0.0.1:0"}, TLS: []string{"127.0.0.1:0"}, WS: []string{"127.0.0.1:0"}, DataDir: t.TempDir()}
-	overQUIC(&cfg)
-	if change != nil {
-		change(&cfg)
-	}
-	s, err := server.New(cfg)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if cancel(); !stopped {
-			assert.NoError(t, <-ended)
-		}
-		stopped = true
-	}
-	t.Cleanup(stop)
-	<-s.Ready()
-	urls = map[string]string{}
-	for scheme, addrs := range map[string][]netip.AddrPort{"quic": s.Addrs().QUIC, "mqtt": s.Addrs().TCP, "mqtts": s.Addrs().TLS, "ws": s.Addrs().WS} {
-		for _, addr := range addrs {
-			urls[scheme] = scheme + "://" + addr.String()
-		}
-	}
-	return urls, s.CAFile(), stop
+	s := servertest.Start(t, change)
+	return s.URLs(), s.CA, s.Stop
+}
+
+// eventually waits in a goroutine of the test's own.
+func eventually(t *testing.T, what func() bool) {
+	t.Helper()
+	assert.Eventually(t, what, 15*time.Second, time.Millisecond)
 }
 
 func config(t *testing.T, kind Kind, url, ca string) Config {
@@ -154,13 +136,10 @@ func TestInterrupted(t *testing.T) {
 		r, err := New(ctx, cfg)
 		require.NoError(t, err)
 		go func() {
-			for r.Progress().Measured == 0 && ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-			for n := r.Progress().Received; r.Progress().Received < n+100 && ctx.Err() == nil; {
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
+			defer cancel()
+			eventually(t, func() bool { return r.Progress().Measured > 0 })
+			n := r.Progress().Received
+			eventually(t, func() bool { return r.Progress().Received >= n+100 })
 		}()
 		report, err := r.Do(ctx)
 		require.NoError(t, err)
@@ -179,14 +158,10 @@ func TestServerGoesAway(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	go func() {
-		for r.Progress().Measured == 0 && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
+		defer cancel()
+		eventually(t, func() bool { return r.Progress().Measured > 0 })
 		stop()
-		for r.Progress().Lost < 3 && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
+		eventually(t, func() bool { return r.Progress().Lost == 3 })
 	}()
 	report, err := r.Do(ctx)
 	require.NoError(t, err)

@@ -9,11 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/netem"
-	"github.com/ngmq/ngmq/server"
 )
-
-// overQUIC has a server listen for QUIC.
-func overQUIC(cfg *server.Config) { cfg.QUIC = []string{"127.0.0.1:0"} }
 
 func TestStreams(t *testing.T) {
 	urls, ca, _ := startServer(t, nil)

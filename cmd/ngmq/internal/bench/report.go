@@ -62,7 +62,7 @@ type Times struct {
 func newTimes(h *hist.Histogram) Times {
 	s := h.Snapshot()
 	q := func(q float64) float64 { return millis(s.Quantile(q)) }
-	return Times{s.Count(), q(0), millis(s.Mean()), q(0.5), q(0.9), q(0.99), q(0.999), q(1), s}
+	return Times{s.Count(), millis(s.Least()), millis(s.Mean()), q(0.5), q(0.9), q(0.99), q(0.999), q(1), s}
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -42,6 +42,14 @@ func upper(i int) time.Duration {
 	return time.Duration((uint64(subs+i%subs)+1)<<shift - 1)
 }
 
+// lower is the smallest one.
+func lower(i int) time.Duration {
+	if i == 0 {
+		return 0
+	}
+	return upper(i-1) + 1
+}
+
 // Record counts d; less than zero counts as zero.
 func (h *Histogram) Record(d time.Duration) {
 	h.counts[bucket(uint64(max(d, 0)))].Add(1)
@@ -82,6 +90,16 @@ func (s *Snapshot) Mean() time.Duration {
 		return 0
 	}
 	return s.sum / time.Duration(s.count)
+}
+
+// Least is the lower end of the bucket with the least duration; 0 without any.
+func (s *Snapshot) Least() time.Duration {
+	for i, n := range s.counts {
+		if n > 0 {
+			return lower(i)
+		}
+	}
+	return 0
 }
 
 // Quantile is the upper end of the bucket with the q-th part of all durations, q from 0

@@ -68,3 +68,18 @@ func TestManyWriters(t *testing.T) {
 	assert.EqualValues(t, 8000, h.Snapshot().Count())
 	assert.Zero(t, testing.AllocsPerRun(100, func() { h.Record(time.Millisecond) }))
 }
+
+// The mean is exact, and what is around it must not contradict it.
+func TestOneDuration(t *testing.T) {
+	for _, d := range []time.Duration{0, 1, 63, 64, 1000, 12345678, time.Hour} {
+		var h Histogram
+		h.Record(d)
+		s := h.Snapshot()
+		assert.LessOrEqual(t, s.Least(), s.Mean())
+		if d < time.Hour {
+			assert.LessOrEqual(t, s.Mean(), s.Quantile(1))
+			assert.GreaterOrEqual(t, float64(s.Least()), 0.98*float64(d))
+		}
+	}
+	assert.Zero(t, (&Snapshot{}).Least())
+}

@@ -172,7 +172,7 @@ _ngmq() {
     --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet" -- "$cur"))
+    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --fallback --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet" -- "$cur"))
     ;;
   bench)
     case $prev in

@@ -191,6 +191,7 @@ complete -c ngmq -n '__fish_seen_subcommand_from ping' -l protocol-version -s V 
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l count -s C -x -d 'Do it N times; medians follow'
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l interval -x -d 'Wait between the times'
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l timeout -s W -x -d 'Give a connection up after this time'
+complete -c ngmq -n '__fish_seen_subcommand_from ping' -l fallback -d 'When QUIC gets nowhere, time TLS at the same host, and then secure WebSocket, at their usual ports'
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l url -s L -x -a 'quic:// mqtts:// mqtt:// wss:// ws:// unix:///' -d 'quic://, mqtt:// or mqtts://[user[:password]@]host[:port][/topic]'
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l host -s h -x -d 'Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure'
 complete -c ngmq -n '__fish_seen_subcommand_from ping' -l port -s p -x -d 'Port; 1883, with TLS 8883'

@@ -296,6 +296,7 @@ _ngmq() {
       '*--interval[Wait between the times]:interval: ' \
       '*--timeout[Give a connection up after this time]:timeout: ' \
       '*-W[Give a connection up after this time]:timeout: ' \
+      '*--fallback[When QUIC gets nowhere, time TLS at the same host, and then secure WebSocket, at their usual ports]' \
       '*--url[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*-L[quic //, mqtt // or mqtts //(user( password)@)host( port)(/topic)]:url:(quic\:// mqtts\:// mqtt\:// wss\:// ws\:// unix\:///)' \
       '*--host[Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure]:host: ' \

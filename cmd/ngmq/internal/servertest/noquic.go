@@ -1,6 +1,6 @@
 //go:build noquic
 
-package bench
+package servertest
 
 import "github.com/ngmq/ngmq/server"
 
