@@ -8,7 +8,8 @@
 //
 // Only what stream data and datagrams brought can wait. Everything else is answered as
 // ever: the handshake, congestion marks, new paths, resets, PINGs and what else the
-// program does not see, data out of order or sent again, losses.
+// program does not see, data out of order or sent again, gaps in the packet numbers,
+// losses.
 #include "shim_int.h"
 
 enum {
@@ -39,6 +40,49 @@ int shim_ack_ordinary(shim_conn *c, const ngtcp2_path *path, const shim_dgram *r
          ngtcp2_path_eq(ngtcp2_conn_get_path2(c->conn), path);
 }
 
+// decrypted is the number of the last 1-RTT packet that this thread decrypted. ngtcp2 tells
+// nobody, but the header that is authenticated with the packet ends with the lowest bytes
+// of the number (RFC 9000 section 17.3.1, RFC 9001 section 5.3).
+static _Thread_local struct {
+  uint32_t low;
+  uint32_t mask; // of the bytes in low; 0: there is no such packet
+} decrypted;
+
+enum { LONG_HEADER = 0x80, NUMBER_LENGTH = 0x03 }; // bits of the first byte
+
+int shim_ack_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+                     const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *text,
+                     size_t textlen, const uint8_t *nonce, size_t noncelen,
+                     const uint8_t *header, size_t headerlen) {
+  int rv = ngtcp2_crypto_decrypt_cb(dest, aead, ctx, text, textlen, nonce,
+                                    noncelen, header, headerlen);
+  if (rv != 0 || headerlen == 0 || (header[0] & LONG_HEADER)) {
+    return rv;
+  }
+  size_t n = (header[0] & NUMBER_LENGTH) + 1u;
+  decrypted.low = 0;
+  decrypted.mask = UINT32_MAX >> (32 - 8 * n);
+  for (size_t i = headerlen > n ? headerlen - n : 1; i < headerlen; ++i) {
+    decrypted.low = decrypted.low << 8 | header[i];
+  }
+  return rv;
+}
+
+// shim_ack_number: a packet that does not follow the one before it is to be acknowledged
+// at once (RFC 9000 section 13.2.1), for the sender may learn of a loss by that. What came
+// on its stream may be in order all the same.
+void shim_ack_number(shim_conn *c) {
+  uint32_t ahead = (decrypted.low - c->ack.next) & decrypted.mask;
+  if (decrypted.mask == 0) {
+    return;
+  }
+  c->ack.gap |= ahead != 0;
+  if (ahead <= decrypted.mask / 2) {
+    c->ack.next += ahead + 1;
+  }
+  decrypted.mask = 0;
+}
+
 // only_data reports whether the read that is over brought data, and nothing that asks
 // for more than its acknowledgement.
 static int only_data(const shim_events *e) {
@@ -65,9 +109,13 @@ static int only_data(const shim_events *e) {
 
 void shim_ack_read(shim_conn *c, int ordinary, uint32_t n, uint64_t ts) {
   shim_ack *a = &c->ack;
-  int may = a->state != DUE && ordinary && only_data(c->ev);
+  int data = only_data(c->ev);
+  int may = a->state != DUE && ordinary && !a->gap && data;
   if (a->state == NONE) {
     a->since = ts;
+  }
+  if (data) { // what came before may have been an acknowledgement
+    a->gap = 0;
   }
   a->packets += n;
   a->state = may && a->packets < a->thresh ? HELD : DUE;

@@ -154,14 +154,22 @@ typedef struct shim_ack {
   uint64_t lost;    // packets that were lost before the last write
   size_t thresh;    // packets after which an acknowledgement does not wait
   uint64_t packets; // since the last write
+  uint32_t next;    // packet number that comes next, its lowest bytes
   uint8_t state;
   uint8_t quick; // one of them was long
+  uint8_t gap;   // packets are missing before one of them
 } shim_ack;
 
 void shim_ack_init(shim_conn *c, ngtcp2_settings *s);
 // shim_ack_ordinary, before a run of datagrams is read: it needs no answer for itself.
 int shim_ack_ordinary(shim_conn *c, const ngtcp2_path *path, const shim_dgram *run,
                       uint32_t n);
+// shim_ack_decrypt is ngtcp2's callback, shim_ack_number comes after each datagram.
+int shim_ack_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+                     const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *text,
+                     size_t textlen, const uint8_t *nonce, size_t noncelen,
+                     const uint8_t *header, size_t headerlen);
+void shim_ack_number(shim_conn *c);
 void shim_ack_read(shim_conn *c, int ordinary, uint32_t n, uint64_t ts);
 void shim_ack_due(shim_conn *c);  // the next write must not wait
 int shim_ack_holds(shim_conn *c); // there is nothing to write but an ACK that waits

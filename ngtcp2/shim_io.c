@@ -70,6 +70,7 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
     rv = ngtcp2_conn_read_pkt(c->conn, &native.path, &pi, base + run[i].off,
                               run[i].len, ts);
     c->ev->res.n += rv == 0;
+    shim_ack_number(c);
   }
   shim_ack_read(c, ordinary, n, ts);
   return rv != 0 ? rv : check_alpn(c);

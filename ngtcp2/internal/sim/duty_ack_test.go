@@ -81,3 +81,36 @@ func testAckHeldWithLoss(t *testing.T) {
 	}
 	assert.NotZero(t, client.conn.Info().PktLost)
 }
+
+// A packet is acknowledged at once when one is missing before it, also if nothing is missing
+// on its stream: the sender learns of the loss by that (RFC 9000 section 13.2.1).
+func testAckAfterGap(t *testing.T) {
+	w, client, server := quiet(t, 243)
+	lossy, other := w.stream(client), w.stream(client)
+	for range 300 { // packet numbers of two bytes, too
+		_, _ = other.Write([]byte("before"))
+		w.until(time.Second, func() bool { return other.Buffered() == 0 })
+	}
+	const rounds = 10
+	for i := range rounds {
+		w.SetOneWay(w.client, w.server, Link{Delay: 1 * ms, Loss: 1})
+		_, _ = lossy.Write([]byte("lost"))
+		w.Pass(1 * ms)
+		w.SetOneWay(w.client, w.server, Link{Delay: 1 * ms})
+		start := w.Now()
+		_, _ = other.Write([]byte("after"))
+		w.until(time.Second, func() bool { return other.Buffered() == 0 })
+		assert.LessOrEqual(t, w.Now().Sub(start), 3*ms, "one round trip, round %d", i)
+		w.until(time.Second, func() bool { return lossy.Buffered() == 0 })
+	}
+	assert.EqualValues(t, rounds, client.conn.Info().PktLost)
+	assert.Equal(t, 300*len("before")+rounds*len("lostafter"), server.got)
+}
+
+// stream opens one that p may write to at any time.
+func (w *world) stream(p *peer) *endpoint.Stream {
+	w.t.Helper()
+	s, err := p.conn.OpenStream()
+	require.NoError(w.t, err)
+	return s
+}

@@ -56,6 +56,7 @@ var duties = []struct {
 	{"ack-with-answer", testAckWithAnswer},
 	{"ack-alone", testAckAlone},
 	{"ack-held-with-loss", testAckHeldWithLoss},
+	{"ack-after-gap", testAckAfterGap},
 	{"streamlimit", testStreamLimit},
 	{"reset-in-every-state", testResetInEveryState},
 	{"flowcontrol-stream", testStreamCredit},
