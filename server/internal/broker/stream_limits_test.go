@@ -273,6 +273,28 @@ func TestRetainedOnStreamAfterManyOthers(t *testing.T) {
 	assert.Len(t, got, 1)
 }
 
+// A client that comes again and again before its retained messages were sent leaves no more
+// work than it has filters.
+func TestRetainedWorkIsBounded(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxQueuedMessages = 10 })
+	c := w.connect(packet.V50, "c", expiry(1000), uintProp(packet.ReceiveMaximum, 1))
+	c.subscribe(1, "t")
+	for range 10 { // nothing is acknowledged, so there is no room for retained messages
+		w.publish("t", "x", 1)
+	}
+	for range 20 {
+		l := c.open(4)
+		l.send(&packet.Subscribe{PacketID: 5, Subscriptions: []packet.Subscription{{Filter: "r/+", QoS: 1}}})
+		c.lose()
+		c = w.connect(packet.V50, "c", resume, expiry(1000), uintProp(packet.ReceiveMaximum, 1))
+	}
+	n := 0
+	for k := c.c.session.retained.Load(); k != nil; k = k.next {
+		n++
+	}
+	assert.LessOrEqual(t, n, 2)
+}
+
 // A client that ends its session leaves nothing of its streams.
 func TestStreamsOfASessionThatEnds(t *testing.T) {
 	w := newWorld(t)

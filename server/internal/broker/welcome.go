@@ -121,12 +121,20 @@ func (k *retainedWork) forget(filter string) {
 	}
 }
 
-// chain has other work done afterwards.
+// chain has other work done afterwards, and forgets what is done.
 func (k *retainedWork) chain(other *retainedWork) {
-	for k.next != nil {
-		k = k.next
+	last := k
+	for last.next != nil {
+		last = last.next
 	}
-	k.next = other
+	last.next = other
+	for k.next != nil {
+		if k.next.walk == nil && len(k.next.waiting) == 0 {
+			k.next = k.next.next
+		} else {
+			k = k.next
+		}
+	}
 }
 
 // stop ends all walks.
