@@ -22,7 +22,9 @@
 //	version not supported              Version Negotiation packet
 //	known Connection ID                ReadPkts, or the stored CONNECTION_CLOSE
 //	another worker's Connection ID     forward
-//	Initial of at least 1200 bytes     Retry, refuse, or a new connection
+//	Initial of at least 1200 bytes     Retry, refuse, or a new connection; without the
+//	                                   beginning of a ClientHello it waits for that
+//	0-RTT                              it waits for its ClientHello, with Config.EarlyData
 //	short header                       stateless reset
 //	anything else                      drop
 //
