@@ -70,12 +70,15 @@ type Conn struct {
 	dirty       bool
 	lingering   bool  // counted in Core.closed
 	started     bool  // the first stream has been used
+	pinging     bool  // the keep-alive time is cut short for one write
 	given       uint8 // NEW_TOKEN frames
 	woken       atomic.Bool
 
 	nextDirty, nextWoken *Conn
 	timer                timerKey
 	closing              *closing
+
+	keepAlive time.Duration // 0: off
 
 	pending  []ngtcp2.StreamChunk // chunks for the next WritePkts; nil when idle
 	buffered int                  // bytes of all streams not yet acknowledged
@@ -166,6 +169,7 @@ func (c *Conn) Worker() int { return c.core.worker }
 // SetKeepAlive sends a PING after d of silence; 0 = never.
 func (c *Conn) SetKeepAlive(d time.Duration) {
 	if c.nc != nil {
+		c.keepAlive = d
 		c.nc.SetKeepAliveTimeout(d)
 		c.core.rearm(c)
 	}

@@ -80,8 +80,8 @@ func (c *Conn) handshakeCompleted() {
 	c.completed = true
 	c.settleEarly()
 	c.core.stats.inc(HandshakesCompleted)
-	if c.core.cfg.KeepAlive > 0 {
-		c.nc.SetKeepAliveTimeout(c.core.cfg.KeepAlive)
+	if c.keepAlive = c.core.cfg.KeepAlive; c.keepAlive > 0 {
+		c.nc.SetKeepAliveTimeout(c.keepAlive)
 	}
 	switch d := c.dial; {
 	case d != nil:

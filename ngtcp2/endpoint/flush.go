@@ -114,6 +114,7 @@ func (c *Core) write(conn *Conn) bool {
 	dst := c.tx.space()
 	w, err := conn.nc.WritePkts(dst[:min(len(dst), udp.MaxRunBytes)], conn.pending, c.now)
 	conn.dropPending()
+	conn.pinged()
 	if w.N > 0 {
 		c.send(Transmit{Local: w.Path.Local, Remote: w.Path.Remote, Len: w.N,
 			SegmentSize: w.SegmentSize, ECN: uint8(w.ECN)})

@@ -108,11 +108,33 @@ func (c *Core) startMigration(conn *Conn) {
 	if err != nil {
 		m.finish(fmt.Errorf("endpoint: Migrate to %v: %w", local, err))
 		c.failMigration(conn, err)
+		if errors.Is(err, ngtcp2.ErrConnIDBlocked) {
+			conn.ping()
+		}
 		return
 	}
 	conn.followPath()
 	if m.validated {
 		m.settle(conn, m.path, nil)
+	}
+}
+
+// ping has the write of this flush send a PING, unless the peer owes an acknowledgement
+// anyway. A client that waits for Connection IDs may be behind a NAT that has given it
+// another address: what the server sends, those IDs too, reaches it only when the server
+// has heard from there.
+func (c *Conn) ping() {
+	if c.nc != nil && c.nc.Info().BytesInFlight == 0 {
+		c.pinging = true
+		c.nc.SetKeepAliveTimeout(1)
+	}
+}
+
+// pinged sets the keep-alive time as it was.
+func (c *Conn) pinged() {
+	if c.pinging {
+		c.pinging = false
+		c.nc.SetKeepAliveTimeout(c.keepAlive)
 	}
 }
 

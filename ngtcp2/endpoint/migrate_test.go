@@ -180,11 +180,7 @@ func TestMigrateAgainAndAgain(t *testing.T) {
 			addr = nat.addr()
 		}
 		c := dial(t, start(t, Config{Workers: 1}), addr)
-		times := 12
-		if rebinds {
-			times = 2
-		}
-		for i := range times {
+		for i := range 12 {
 			assert.Len(t, ask(t, c, make([]byte, 10_000)), 10_000, "migration %d", i)
 			if rebinds {
 				nat.rebind(t)
@@ -194,5 +190,33 @@ func TestMigrateAgainAndAgain(t *testing.T) {
 		ask(t, c, []byte("x"))
 		require.NoError(t, c.Close())
 		closed(t, c)
+	}
+}
+
+// A migration that finds no Connection ID has the peer hear from an idle client, which may
+// be at another address by now; the keep-alive time stays what it is.
+func TestMigrationThatIsBlockedPings(t *testing.T) {
+	leakCheck(t)
+	peer := make(chan *Conn, 1)
+	server := start(t, Config{Workers: 1, TLS: serverTLS(t), Addrs: []string{"127.0.0.1:0"},
+		Handler: onConn(func(c *Conn) ConnHandler { peer <- c; return silentHandler{} })})
+	quiet := func(s *ngtcp2.Settings) { s.NoPMTUD = true } // its probes have a PING too
+	c := dial(t, start(t, Config{Workers: 1, Settings: quiet}), server.Addrs()[0].String())
+	require.NoError(t, c.Handshake(within(t)))
+	s := <-peer
+	info := func(of *Conn) ngtcp2.ConnInfo {
+		got := make(chan ngtcp2.ConnInfo, 1)
+		of.Post(func() { got <- of.Info() })
+		return <-got
+	}
+	for range 3 {
+		n := info(s).PingRecv
+		eventually(t, func() bool {
+			c.conn.Post(func() {
+				c.conn.ping() // when the client is idle
+				c.conn.MarkDirty()
+			})
+			return info(s).PingRecv > n
+		}, "no PING came")
 	}
 }

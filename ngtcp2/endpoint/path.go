@@ -21,7 +21,8 @@ type PathHandler interface {
 
 // Errors of Conn.Migrate and Conn.StartMigration. ngtcp2.ErrConnIDBlocked is one
 // too: the peer has given no unused Connection ID; it usually does within a round
-// trip after a migration, but has to wait three PTOs for the old one to retire.
+// trip after a migration, but has to wait three PTOs for the old one to retire. The
+// attempt sends a PING, so that a peer that lost track of this client finds it.
 var (
 	// ErrNotClient: only clients migrate (RFC 9000 section 9).
 	ErrNotClient = errors.New("endpoint: only a client can migrate")
