@@ -73,7 +73,9 @@ func TestMigrateEndpoint(t *testing.T) {
 	leakCheck(t)
 	l := echoServer(t, Config{Workers: 3, Addrs: []string{"0.0.0.0:0"}})
 	client := start(t, Config{Workers: 1, Settings: func(s *ngtcp2.Settings) {
-		s.InitialRTT = 10 * time.Millisecond // on a new path: a socket that was left stays for 3 PTOs
+		// On a new path: a socket that was left stays for 3 PTOs, and a path that does not
+		// answer in as long has failed, which a busy machine may need.
+		s.InitialRTT = 50 * time.Millisecond
 	}})
 	c := dial(t, client, net.JoinHostPort("127.0.0.1", portOf(l.Addr())))
 	wait, _ := transfer(t, c)
