@@ -86,8 +86,8 @@ func (f *target) validate(c *console) problems {
 	wrong.readable("--key", f.Key)
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
-	wrong.check((f.CAFile != "" || f.Cert != "") && plaintext(f.URL),
-		"--cafile and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out")
+	wrong.check((f.CAFile != "" || f.CAPath != "" || f.Cert != "") && plaintext(f.URL),
+		"--cafile, --capath and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out")
 	return wrong
 }
 
