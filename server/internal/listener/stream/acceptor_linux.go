@@ -21,7 +21,7 @@ type acceptor struct {
 	l      *Listener
 	w      *worker
 	number int32
-	accept func(fd int) (int, unix.Sockaddr, error)
+	accept func(fd int) (int, syscall.Sockaddr, error)
 
 	mu    sync.Mutex // held while it accepts
 	fd    int        // -1: no more
@@ -71,8 +71,10 @@ func (a *acceptor) unwatch() {
 	unix.EpollCtl(a.w.epoll, unix.EPOLL_CTL_DEL, a.fd, nil)
 }
 
-func accept4(fd int) (int, unix.Sockaddr, error) {
-	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+// accept4 is that of package syscall: the one of package unix makes one more system call,
+// to learn the protocol.
+func accept4(fd int) (int, syscall.Sockaddr, error) {
+	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
 
 // ready implements source.
@@ -116,11 +118,11 @@ func (a *acceptor) resume() {
 }
 
 // addrPortOf is the address in a sockaddr; of a Unix socket there is none.
-func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
+func addrPortOf(sa syscall.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap().WithZone(zoneName(sa.ZoneId)), uint16(sa.Port))
 	}
 	return netip.AddrPort{}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 const polledEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // mostReads is how often a connection is read from before others have their turn.
-const mostReads = 8
+const mostReads = 2
 
 // polled is a connection on an event loop. It implements broker.Transport.
 type polled struct {
@@ -89,8 +90,12 @@ func (l *Listener) admitPolled(fd int, remote netip.AddrPort, r *round) {
 
 // Info implements broker.Transport.
 func (c *polled) Info() broker.ConnInfo {
-	local, _ := unix.Getsockname(c.fd)
-	return broker.ConnInfo{Transport: c.l.transport, Listener: c.l.name, Remote: c.remote, Local: addrPortOf(local)}
+	local := addrPort(c.l.Addr())
+	if local.Addr().IsUnspecified() {
+		sa, _ := syscall.Getsockname(c.fd)
+		local = addrPortOf(sa)
+	}
+	return broker.ConnInfo{Transport: c.l.transport, Listener: c.l.name, Remote: c.remote, Local: local}
 }
 
 // Wake implements broker.Transport.
