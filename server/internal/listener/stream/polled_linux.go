@@ -129,6 +129,10 @@ func (c *polled) setDeadline(d time.Duration) {
 func (c *polled) expired(r *round) {
 	switch {
 	case c.full.CompareAndSwap(true, false):
+		if at := c.deadline.Load(); at == 0 || at > time.Now().UnixNano() {
+			c.goOn(r) // it has been written to at the last moment
+			return
+		}
 		c.broken(os.ErrDeadlineExceeded, r)
 	case c.closing.Load():
 		c.late.Store(true)
