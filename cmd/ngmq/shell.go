@@ -108,7 +108,7 @@ func (sh *shell) loop() {
 		line, err := sh.input.readLine(sh.prompt())
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				sh.report(err)
+				sh.failed(err)
 			}
 			return
 		}

@@ -294,7 +294,7 @@ func TestShellShowsControlCharacters(t *testing.T) {
 // A line may be as long as a message, and the lines after it count.
 func TestShellLongLine(t *testing.T) {
 	got := ngmq(t.Context(), "pub a "+strings.Repeat("x", 100_000)+"\nhelp\n", "shell")
-	assert.Equal(t, exitOK, got.status, got.stderr)
+	assert.Equal(t, exitUsage, got.status, "that of pub without a connection")
 	assert.Contains(t, got.stdout+got.stderr, errNoConnection.Error())
 	assert.Contains(t, got.stdout, "subscribe and show what comes")
 }
