@@ -46,10 +46,11 @@ type benchFlags struct {
 
 // messageFlags are those of benchmarks with messages.
 type messageFlags struct {
-	Topic    string `short:"t" placeholder:"PATTERN" group:"Load" help:"Topic: %i is the number of the client, %c its id, %u the user name, %s the number of the stream. Default: bench/%c, with several streams bench/%c/%s."`
-	QoS      byte   `short:"q" name:"qos" default:"0" placeholder:"QOS" group:"Load" help:"Quality of service: 0, 1 or 2. (${default})"`
-	Streams  int    `default:"1" placeholder:"N" group:"Load" help:"QUIC: use N data streams, as EMQX does, each with a topic of its own. (${default}: the control stream)"`
-	Messages uint64 `short:"n" placeholder:"N" group:"Load" help:"End when each client has published N messages; sub: when all together have received N."`
+	Topic     string `short:"t" placeholder:"PATTERN" group:"Load" help:"Topic: %i is the number of the client, %c its id, %u the user name, %s the number of the stream. Default: bench/%c, with several streams bench/%c/%s."`
+	QoS       byte   `short:"q" name:"qos" default:"0" placeholder:"QOS" group:"Load" help:"Quality of service: 0, 1 or 2. (${default})"`
+	Streams   int    `default:"1" placeholder:"N" group:"Load" help:"QUIC: use N data streams, as EMQX does, each with a topic of its own. (${default}: the control stream)"`
+	Datagrams bool   `group:"Load" help:"QUIC: messages of QoS 0 in datagrams, there and back, as far as the server knows that; what is lost is not sent again."`
+	Messages  uint64 `short:"n" placeholder:"N" group:"Load" help:"End when each client has published N messages; sub: when all together have received N."`
 }
 
 // publishFlags are those of benchmarks that publish.
@@ -130,7 +131,7 @@ func roundTripDefaults(cfg *bench.Config) {
 }
 
 func (f *messageFlags) apply(cfg *bench.Config) {
-	cfg.Topic, cfg.QoS, cfg.Streams, cfg.Messages = f.Topic, f.QoS, f.Streams, f.Messages
+	cfg.Topic, cfg.QoS, cfg.Streams, cfg.Datagrams, cfg.Messages = f.Topic, f.QoS, f.Streams, f.Datagrams, f.Messages
 }
 
 func (f *publishFlags) apply(cfg *bench.Config) {

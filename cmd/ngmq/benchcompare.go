@@ -68,7 +68,7 @@ func (b *benchCompare) round(c *console, columns []*column) (kept []*column, err
 
 func (b *benchCompare) columns(c *console) ([]*column, error) {
 	var wrong problems
-	wrong.check(len(b.Servers) < 2 && b.Streams < 2, "give two URLs or more, or --streams")
+	wrong.check(len(b.Servers) < 2 && b.Streams < 2 && !b.Datagrams, "give two URLs or more, or --streams or --datagrams")
 	wrong.check(b.URL != "" || b.Unix != "" || b.Port != 0, "the servers stand without --url, --unix and -p")
 	wrong.check(b.Rounds < 1, "--rounds must be 1 or more")
 	if err := errors.Join(append(wrong, b.validate(c))...); err != nil {
@@ -84,12 +84,16 @@ func (b *benchCompare) columns(c *console) ([]*column, error) {
 		b.messageFlags.apply(&cfg)
 		b.publishFlags.apply(&cfg)
 		roundTripDefaults(&cfg)
-		streams := cfg.Streams
+		streams, datagrams := cfg.Streams, cfg
+		cfg.Datagrams = false
 		one := cfg
-		one.Streams = 1
+		one.Streams, datagrams.Streams = 1, 1
 		columns = append(columns, &column{title: redactedURL(address), cfg: one})
 		if cfg.Server.QUIC() && streams > 1 {
 			columns = append(columns, &column{title: fmt.Sprintf("%s, %d streams", redactedURL(address), streams), cfg: cfg})
+		}
+		if cfg.Server.QUIC() && datagrams.Datagrams {
+			columns = append(columns, &column{title: redactedURL(address) + ", datagrams", cfg: datagrams})
 		}
 	}
 	// With the same topics for everybody, the same number of messages is under way.

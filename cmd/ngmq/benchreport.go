@@ -121,6 +121,9 @@ func reportText(r *bench.Report, histogram bool) string {
 	if r.Received > 0 {
 		line("received", "%d in %.2f s, %.1f/s", r.Received, r.Seconds, r.ReceivedRate)
 	}
+	if r.DatagramsReceived+r.DatagramsLost > 0 {
+		line("datagrams", "%d received, %d sent and lost", r.DatagramsReceived, r.DatagramsLost)
+	}
 	times("acknowledged", r.Ack)
 	times("latency", r.Latency)
 	if r.RSS > 0 {

@@ -124,3 +124,18 @@ func TestPingFallback(t *testing.T) {
 	assert.Equal(t, []string{"mqtts://[::1]", "wss://[::1]"}, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "quic", Host: "::1"}))
 	assert.Empty(t, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "tls", Host: "h"}))
 }
+
+func TestBenchDatagrams(t *testing.T) {
+	b := startServer(t, nil)
+	quic, tls := "quic://"+b.addrs.QUIC[0].String(), "mqtts://"+b.addrs.TLS[0].String()
+	got := ngmq(t.Context(), "", "bench", "rtt", "-L", quic, "--cafile", b.ca, "--datagrams", "-n", "10", "-r", "500")
+	require.Equal(t, exitOK, got.status, got.stderr)
+	assert.Contains(t, got.stdout, "datagrams     10 received, 0 sent and lost\n")
+	got = ngmq(t.Context(), "", "bench", "compare", quic, tls, "--cafile", b.ca, "--datagrams", "-n", "5", "--rounds", "1")
+	require.Equal(t, exitOK, got.status, got.stderr)
+	for _, title := range []string{quic, quic + ", datagrams", tls} {
+		assert.Contains(t, got.stdout, title)
+	}
+	got = ngmq(t.Context(), "", "bench", "pub", "--datagrams", "-L", tls)
+	assert.Contains(t, got.stderr, "--datagrams needs QUIC")
+}

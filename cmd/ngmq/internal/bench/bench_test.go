@@ -217,14 +217,16 @@ func TestValidate(t *testing.T) {
 	target, err := remote.Parse("mqtt://localhost")
 	require.NoError(t, err)
 	for want, change := range map[string]func(*Config){
-		"--clients":  func(c *Config) { c.Clients = MaxClients + 1 },
-		"--rate":     func(c *Config) { c.Rate = -1 },
-		"time stamp": func(c *Config) { c.Size = 15 },
-		"--qos":      func(c *Config) { c.QoS = 3 },
-		"needs QUIC": func(c *Config) { c.Streams = 2 },
-		"i, c, u":    func(c *Config) { c.Topic = "a/%x" },
-		"wildcard":   func(c *Config) { c.Topic = "a/#" },
-		"--max-infl": func(c *Config) { c.MaxInflight = 65536 },
+		"--clients":              func(c *Config) { c.Clients = MaxClients + 1 },
+		"--rate":                 func(c *Config) { c.Rate = -1 },
+		"time stamp":             func(c *Config) { c.Size = 15 },
+		"--qos":                  func(c *Config) { c.QoS = 3 },
+		"needs QUIC":             func(c *Config) { c.Streams = 2 },
+		"--datagrams needs QUIC": func(c *Config) { c.Datagrams = true },
+		"are for QoS 0":          func(c *Config) { c.Datagrams, c.QoS = true, 1 },
+		"i, c, u":                func(c *Config) { c.Topic = "a/%x" },
+		"wildcard":               func(c *Config) { c.Topic = "a/#" },
+		"--max-infl":             func(c *Config) { c.MaxInflight = 65536 },
 	} {
 		cfg := Config{Kind: RoundTrip, Server: target}
 		change(&cfg)

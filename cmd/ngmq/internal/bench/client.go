@@ -80,6 +80,9 @@ func (c *benchClient) setup(ctx context.Context) error {
 	c.run.handshakes.Record(time.Since(began))
 	connect := cfg.Server.Connect(cfg.Version, c.id, cfg.Username, cfg.Password)
 	connect.KeepAlive = uint16(max(cfg.KeepAlive, 0) / time.Second)
+	if cfg.Datagrams && cfg.Version == packet.V50 {
+		connect.Properties = packet.AppendUserProperty(connect.Properties, datagramProperty, datagramQoS0)
+	}
 	if err := c.ask(ctx, 0, connect); err != nil {
 		c.link.end()
 		return fmt.Errorf("connect: %w", err)
@@ -303,3 +306,26 @@ func (c *benchClient) setUp() bool {
 	c.run.live.Add(1)
 	return true
 }
+
+// datagramProperty and datagramQoS0 are the User Property of CONNECT that asks ngmqd for
+// messages of QoS 0 in datagrams (server.DatagramProperty).
+const (
+	datagramProperty = "ngmq-datagrams"
+	datagramQoS0     = "qos0"
+)
+
+// onDatagram takes a message that came in a datagram.
+func (c *benchClient) onDatagram(p []byte) {
+	var d packet.Decoder
+	d.Init(0)
+	d.SetVersion(c.run.cfg.Version)
+	d.Feed(p)
+	got, err := d.Next()
+	if m, ok := got.(*packet.Publish); err == nil && ok {
+		c.run.datagrams.received.Add(1)
+		c.received(0, m)
+	}
+}
+
+// onDatagramLost counts.
+func (c *benchClient) onDatagramLost() { c.run.datagrams.lost.Add(1) }

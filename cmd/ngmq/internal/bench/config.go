@@ -79,6 +79,10 @@ type Config struct {
 	Rate    float64 // messages per second of each client. 0: as fast as possible; RoundTrip: one under way at a time
 	Streams int     // QUIC: publish and subscribe on so many data streams; 1 = the control stream
 
+	// Datagrams has messages of QoS 0 go in QUIC datagrams, there and back, as far as the
+	// server knows that and they fit; the others go on streams. What is lost is not repeated.
+	Datagrams bool
+
 	Topics int // of each client, one after the other; default one for each stream
 
 	MaxInflight int           // messages of QoS 1 and 2 that wait for their acknowledgement, of each client; 100
@@ -109,6 +113,8 @@ func (c *Config) Validate() error {
 	check(c.Topics < 0 || c.Topics > MaxStreams, "topics %d: 1 to %d", c.Topics, MaxStreams)
 	check(c.MaxInflight < 0 || c.MaxInflight > 65535, "--max-inflight %d: 1 to 65535", c.MaxInflight)
 	check(c.Streams > 1 && !c.Server.QUIC(), "--streams needs QUIC: give a quic:// URL")
+	check(c.Datagrams && !c.Server.QUIC(), "--datagrams needs QUIC: give a quic:// URL")
+	check(c.Datagrams && c.QoS > 0, "--datagrams are for QoS 0: leave --qos out")
 	check(c.Netem != netem.Params{} && c.Server.Transport == "unix", "--netem needs a network: give a URL that is not unix://")
 	check(c.Duration < 0 || c.Warmup < 0 || c.Timeout < 0, "times are not negative")
 	if err := c.validateTopic(); err != nil {

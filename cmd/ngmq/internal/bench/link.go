@@ -11,6 +11,8 @@ import (
 type link interface {
 	// send queues p, which is copied, on a stream; it never blocks.
 	send(stream int, p []byte)
+	// datagram sends p, which is copied, in a QUIC datagram if that can be; else as send does.
+	datagram(stream int, p []byte)
 	// room waits until little is queued.
 	room(ctx context.Context) error
 	// end closes the connection; onClosed of its owner follows.
@@ -20,6 +22,9 @@ type link interface {
 // owner gets what arrives. Calls for one connection come one after the other.
 type owner interface {
 	onData(stream int, p []byte)
+	// onDatagram gets a datagram; onDatagramLost tells that one is taken for lost.
+	onDatagram(p []byte)
+	onDatagramLost()
 	// onClosed is the last call; err is nil when this side has ended the connection.
 	onClosed(err error)
 }

@@ -80,6 +80,9 @@ func (p *publisher) paced(ctx context.Context) {
 	}
 }
 
+// lostAfter is when a message in a datagram that has not come back counts as lost.
+const lostAfter = time.Second
+
 // pingPong publishes a message when the one before has come back.
 func (p *publisher) pingPong(ctx context.Context, back <-chan struct{}) {
 	cfg := &p.c.run.cfg
@@ -87,8 +90,13 @@ func (p *publisher) pingPong(ctx context.Context, back <-chan struct{}) {
 		if p.publish(ctx, 0, time.Now()) != nil {
 			return
 		}
+		var lost <-chan time.Time
+		if cfg.Datagrams {
+			lost = time.After(lostAfter)
+		}
 		select {
 		case <-back:
+		case <-lost:
 		case <-ctx.Done():
 			return
 		}
@@ -120,6 +128,10 @@ func (p *publisher) publish(ctx context.Context, i int, due time.Time) error {
 	if c.run.measuring.Load() {
 		c.run.counted.sent.Add(1)
 	}
-	c.link.send(cfg.stream(p.numbers[i]), p.buf)
+	if cfg.Datagrams {
+		c.link.datagram(cfg.stream(p.numbers[i]), p.buf)
+	} else {
+		c.link.send(cfg.stream(p.numbers[i]), p.buf)
+	}
 	return nil
 }

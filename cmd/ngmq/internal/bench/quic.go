@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ const (
 	maxUnacked = 256 << 10
 	// idleTimeout is longer than any keep alive here.
 	idleTimeout = 10 * time.Minute
+	// maxDatagram is the largest DATAGRAM frame that is taken, in bytes: whatever fits a packet.
+	maxDatagram = 65535
 )
 
 // quicDialer opens connections of one endpoint.
@@ -38,8 +41,12 @@ func newQUICDialer(server remote.Server, cfg *Config) (dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := endpoint.New(endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients,
-		LocalAddr: server.Local, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger})
+	config := endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients,
+		LocalAddr: server.Local, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger}
+	if cfg.Datagrams {
+		config.MaxDatagram = maxDatagram
+	}
+	e, err := endpoint.New(config)
 	if err != nil {
 		tls.Close()
 		return nil, err
@@ -85,6 +92,37 @@ func (l *quicLink) send(stream int, p []byte) {
 		l.conn.Wake()
 	}
 }
+
+// datagram counts as queued until the worker has handed it to QUIC, which keeps those that
+// wait for the congestion window, or drops them.
+func (l *quicLink) datagram(stream int, p []byte) {
+	b := bytes.Clone(p)
+	l.mu.Lock()
+	l.total += len(b)
+	l.mu.Unlock()
+	l.conn.Post(func() {
+		err := l.conn.SendDatagram(b, 0)
+		l.mu.Lock()
+		if l.total -= len(b); l.total < highWater {
+			l.wake()
+		}
+		l.mu.Unlock()
+		if err != nil { // off, too large, or too many
+			l.put(stream, b)
+			l.OnFlush()
+		}
+		l.conn.MarkDirty()
+	})
+}
+
+// OnDatagram, OnDatagramAcked and OnDatagramLost make it an endpoint.DatagramHandler.
+func (l *quicLink) OnDatagram(p []byte, _ bool) { l.owner.onDatagram(p) }
+
+// OnDatagramAcked needs nothing done.
+func (l *quicLink) OnDatagramAcked(uint64) {}
+
+// OnDatagramLost counts.
+func (l *quicLink) OnDatagramLost(uint64) { l.owner.onDatagramLost() }
 
 // end closes when everything has arrived.
 func (l *quicLink) end() {

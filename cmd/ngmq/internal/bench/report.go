@@ -27,6 +27,10 @@ type Report struct {
 	SetupTime   float64 `json:"setup_s"`
 	ConnectRate float64 `json:"connects_per_s"`
 
+	// Datagrams that came, and that were sent and taken for lost, from the beginning.
+	DatagramsReceived uint64 `json:"datagrams_received,omitempty"`
+	DatagramsLost     uint64 `json:"datagrams_lost,omitempty"`
+
 	Seconds  float64 `json:"measured_s"`
 	Sent     uint64  `json:"sent"`
 	Acked    uint64  `json:"acked"`
@@ -76,6 +80,7 @@ func (r *Run) report() *Report {
 		Connected: r.connected.Load(), Failed: r.failed.Load(), Lost: r.losses.Load(), SetupTime: r.setup.Seconds(),
 		Seconds: seconds, Sent: r.counted.sent.Load(), Acked: r.counted.acked.Load(), Received: r.counted.received.Load(),
 		Handshake: newTimes(&r.handshakes), Connect: newTimes(&r.connects), Ack: newTimes(&r.acks), Latency: newTimes(&r.latency),
+		DatagramsReceived: r.datagrams.received.Load(), DatagramsLost: r.datagrams.lost.Load(),
 		RSS: residentBytes(),
 	}
 	if out.SetupTime > 0 {

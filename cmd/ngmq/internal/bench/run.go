@@ -31,7 +31,9 @@ type Run struct {
 	dialer dialer
 	proxy  *netem.Proxy // nil without Config.Netem
 
-	clients []*benchClient
+	clients   []*benchClient
+	datagrams struct{ received, lost atomic.Uint64 }
+
 	total   counters // from the beginning
 	counted counters // while measuring
 
@@ -255,7 +257,11 @@ const settleTime = 5 * time.Second
 func (r *Run) settle(ctx context.Context) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	for end := time.Now().Add(settleTime); time.Now().Before(end) && ctx.Err() == nil && r.live.Load() > 0; <-ticker.C {
+	patience := settleTime
+	if r.cfg.Datagrams {
+		patience = lostAfter
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && r.live.Load() > 0; <-ticker.C {
 		sent := r.total.sent.Load()
 		acked := r.cfg.QoS == 0 || r.total.acked.Load() >= sent
 		if acked && (r.cfg.Kind != RoundTrip || r.total.received.Load() >= sent) {

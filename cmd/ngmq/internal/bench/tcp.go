@@ -91,6 +91,9 @@ func (l *tcpLink) send(_ int, p []byte) {
 	}
 }
 
+// datagram sends on the one stream that there is.
+func (l *tcpLink) datagram(_ int, p []byte) { l.send(0, p) }
+
 // write writes until nothing is queued.
 func (l *tcpLink) write() {
 	var buf []byte

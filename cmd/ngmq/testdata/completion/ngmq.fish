@@ -257,6 +257,7 @@ complete -c ngmq -n '__fish_seen_subcommand_from bench' -l quiet -d 'Show no err
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l topic -s t -x -d 'Topic: %i is the number of the client, %c its id, %u the user name, %s the number of the stream'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l qos -s q -x -a '0 1 2' -d 'Quality of service: 0, 1 or 2'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l streams -x -d 'QUIC: use N data streams, as EMQX does, each with a topic of its own'
+complete -c ngmq -n '__fish_seen_subcommand_from bench' -l datagrams -d 'QUIC: messages of QoS 0 in datagrams, there and back, as far as the server knows that; what is lost is not sent again'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l messages -s n -x -d 'End when each client has published N messages; sub: when all together have received N'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l size -s s -x -d 'Size of payloads'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l rate -s r -x -d 'Messages per second of each client'

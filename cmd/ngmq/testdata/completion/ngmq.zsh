@@ -386,6 +386,7 @@ _ngmq() {
       '*--qos[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
       '*-q[Quality of service  0, 1 or 2]:qos:(0 1 2)' \
       '*--streams[QUIC  use N data streams, as EMQX does, each with a topic of its own]:streams: ' \
+      '*--datagrams[QUIC  messages of QoS 0 in datagrams, there and back, as far as the server knows that; what is lost is not sent again]' \
       '*--messages[End when each client has published N messages; sub  when all together have received N]:messages: ' \
       '*-n[End when each client has published N messages; sub  when all together have received N]:messages: ' \
       '*--size[Size of payloads]:size: ' \
