@@ -236,6 +236,7 @@ func (x *connection) answered(late <-chan time.Time) error {
 		return fmt.Errorf("%s: closed before CONNACK: %w", x.kind, x.err)
 	case <-late:
 		x.link.end(false)
+		x.link.giveUp()
 		return fmt.Errorf("%s: no CONNACK within %s", x.kind, answerTime)
 	}
 }

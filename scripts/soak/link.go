@@ -31,6 +31,8 @@ type link interface {
 	send(slot int, p []byte)
 	// abandon ends the stream of a slot; onSlotClosed follows.
 	abandon(slot int, by ending)
+	// giveUp closes a connection that others use as well, for it does not answer.
+	giveUp()
 	// end closes the connection, gracefully: after all that was sent.
 	end(graceful bool)
 }
@@ -126,6 +128,9 @@ func (l *byteLink) signal() {
 
 // abandon has nothing to do: there is one stream.
 func (l *byteLink) abandon(int, ending) {}
+
+// giveUp has nothing to do: nobody else is there.
+func (l *byteLink) giveUp() {}
 
 func (l *byteLink) end(graceful bool) {
 	l.mu.Lock()

@@ -210,6 +210,10 @@ func (l *quicLink) end(graceful bool) {
 	})
 }
 
+func (l *quicLink) giveUp() {
+	l.carrier.conn.Post(func() { l.carrier.conn.Close(endpoint.CodeAbnormal, "") })
+}
+
 // part ends a link whose connection others use as well.
 func (l *quicLink) part(graceful bool) {
 	if at := l.streams[0]; at != nil && !l.over {

@@ -53,14 +53,13 @@ func (c *client) begin(x *connection, p *packet.Connack) error {
 // find judges whether the session may be there, or gone. c.mu is held.
 func (c *client) find(x *connection, present bool) error {
 	s, kills := &c.session, c.f.kills.Load()
-	if present {
-		if !s.made || x.starts > s.until {
-			c.wrong("the server has a session that it cannot have")
-		}
+	switch {
+	case present && s.made && x.starts <= s.until:
 		s.since = max(s.since, x.starts)
 		return nil
-	}
-	if s.made && s.since == kills && !c.ending {
+	case present && !c.unanswered: // else that has made it
+		c.wrong("the server has a session that it cannot have")
+	case !present && s.made && s.since == kills && !c.ending:
 		c.wrong("the server has lost the session")
 	}
 	c.discard(x)
