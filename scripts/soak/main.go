@@ -171,6 +171,7 @@ func (f *fleet) lifetime() time.Duration {
 // drain waits until everything has arrived, or nothing more comes, and ends the schedules.
 func (f *fleet) drain(ctx context.Context, w io.Writer) {
 	begun := time.Now()
+	f.held.Store(true)
 	unacknowledged, missing := f.settle(ctx)
 	fmt.Fprintf(w, "drained in %.1fs: %d messages are not acknowledged, %d deliveries are missing\n", time.Since(begun).Seconds(), unacknowledged, missing)
 	close(f.finish)
