@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -183,6 +184,9 @@ func (x *connection) onClosed(err error) {
 	if c.conn == x {
 		c.note("%s closed: %s", x.kind, err)
 		if x.ready && !x.leaving {
+			if op := (*net.OpError)(nil); errors.As(err, &op) {
+				err = op.Err // without addresses
+			}
 			c.f.count.lose(fmt.Sprintf("%s: %s", x.kind, err))
 		}
 	}
