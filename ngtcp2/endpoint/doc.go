@@ -64,9 +64,11 @@
 // A connection keeps its stream of data while its addresses change (RFC 9000
 // section 9). Conn.Migrate moves a client to another local address, on a socket
 // that the worker opens for it and closes when it is left. A NAT's new address
-// for the client needs nobody's help. A ConnHandler that implements PathHandler is
-// told of both; Stats counts PathChanges and PathsFailed. A ValidatedPathHandler is
-// told when the peer has shown to be at its new address.
+// for the client needs nobody's help, unless it comes in the middle of the handshake:
+// what arrives from another address then is ignored, and the dial ends with
+// ErrHandshakeTimeout. A ConnHandler that implements PathHandler is told of both;
+// Stats counts PathChanges and PathsFailed. A ValidatedPathHandler is told when the
+// peer has shown to be at its new address.
 //
 // # Early data
 //
