@@ -147,7 +147,8 @@ type Config struct {
 	// version that the program was built with.
 	Version string
 
-	// Workers is the number of QUIC event loops; 0 means one per core.
+	// Workers is the number of QUIC event loops; 0 means one per core. They are cheaper
+	// when GOMAXPROCS is above it: see endpoint.Config.
 	Workers int
 
 	// Retry says when a QUIC client has to prove its address with a Retry before the

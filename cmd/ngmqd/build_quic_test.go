@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ngmq/ngmq/mqtt/client"
+	"github.com/ngmq/ngmq/server"
 )
 
 var (
@@ -103,4 +105,26 @@ func (p *process) home() string {
 		}
 	}
 	return ""
+}
+
+// With QUIC the scheduler has a P more than there are workers, unless GOMAXPROCS is set.
+func TestQUICWorkers(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	cores := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(cores)
+	n, done := quicWorkers([]string{":14567"})
+	assert.Equal(t, cores, n)
+	assert.Equal(t, cores+1, runtime.GOMAXPROCS(0))
+	done()
+
+	unchanged := func(addr string) {
+		cores := runtime.GOMAXPROCS(0)
+		n, done := quicWorkers([]string{addr})
+		defer done()
+		assert.Equal(t, cores, n)
+		assert.Equal(t, cores, runtime.GOMAXPROCS(0))
+	}
+	unchanged(server.Off)
+	t.Setenv("GOMAXPROCS", "3")
+	unchanged(":14567")
 }

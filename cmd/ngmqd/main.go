@@ -152,8 +152,10 @@ func (serve) Run(c *cli, stdout io.Writer, out logOutput) error {
 	if c.LogQUIC && !log.Enabled(ctx, slog.LevelDebug) {
 		return errors.New("--log-quic logs at debug level: add --log-level debug")
 	}
+	workers, done := quicWorkers(c.QUIC)
+	defer done()
 	cfg := server.Config{
-		QUIC: c.QUIC, TCP: c.TCP, TLS: c.TLS, WS: c.WS, WSS: c.WSS, Unix: c.Unix, Origins: c.Origins,
+		QUIC: c.QUIC, Workers: workers, TCP: c.TCP, TLS: c.TLS, WS: c.WS, WSS: c.WSS, Unix: c.Unix, Origins: c.Origins,
 		CertFile: c.Cert, KeyFile: c.Key, DataDir: c.DataDir,
 		ClientCAFile: c.ClientCA, ClientCRLFile: c.ClientCRL, ClientCert: c.ClientCert, CertUsername: c.CertUsername,
 		AllowAnonymous: c.AllowAnonymous, Retry: c.Retry, KeyLogFile: c.KeyLogFile,

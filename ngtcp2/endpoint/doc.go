@@ -41,6 +41,11 @@
 //	recorder     one, if needed  files of qlog, lines of ngtcp2's log      a bounded queue
 //	application  any             its own state                             Conn.Wake, Conn.Post
 //
+// On Linux, the reader of a server's worker waits in a system call of its own if
+// GOMAXPROCS leaves it a P to keep (Config.Workers). It then makes the turns for timer and
+// inbox too, for which others interrupt its wait (eventfd); worker.run is left with
+// forwarded datagrams. Otherwise Go's poller and timers wake these goroutines.
+//
 // A worker is its Core (conns, streams, CID table, timers, dirty queue, inbox),
 // and the send side of its sockets. One goroutine at a time makes a turn with it,
 // holding worker.mu: the one that has something to do, so that no datagram

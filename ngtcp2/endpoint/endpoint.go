@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
 	"github.com/ngmq/ngmq/ngtcp2/quiclb"
@@ -20,13 +23,14 @@ type Endpoint struct {
 	workers []*worker
 	addrs   []net.Addr
 
-	mu      sync.Mutex
-	form    *quiclb.Config // of Connection IDs now; nil without Config.LoadBalancer
-	started bool
-	ending  bool
-	sockets []*udp.Socket // all
-	clients []*udp.Socket // per worker: the socket of outgoing connections
-	refused uint64        // SendRefused of sockets that are closed
+	mu       sync.Mutex
+	form     *quiclb.Config // of Connection IDs now; nil without Config.LoadBalancer
+	started  bool
+	ending   bool
+	sockets  []*udp.Socket // all
+	clients  []*udp.Socket // per worker: the socket of outgoing connections
+	refused  uint64        // SendRefused of sockets that are closed
+	blocking int64         // its part of blockers
 
 	runs  sync.WaitGroup // worker.run
 	reads sync.WaitGroup // worker.read
@@ -172,6 +176,7 @@ func (e *Endpoint) Start() error {
 		return nil
 	}
 	e.started = true
+	e.block()
 	for _, w := range e.workers {
 		for _, s := range w.sockets {
 			e.startReader(w, s)
@@ -181,6 +186,30 @@ func (e *Endpoint) Start() error {
 		e.runs.Go(w.run)
 	}
 	return nil
+}
+
+// blockers is how many readers of this process wait in system calls.
+var blockers atomic.Int64
+
+// block lets the readers of a server wait in system calls, and see to the timer and the
+// inbox of their workers. Each keeps a P of Go's scheduler meanwhile. When there is no
+// other, the scheduler takes it away after 20 us, which costs more than its own way of
+// waiting.
+func (e *Endpoint) block() {
+	n := int64(len(e.workers))
+	if len(e.cfg.Addrs) == 0 || slices.ContainsFunc(e.workers, func(w *worker) bool { return len(w.sockets) != 1 }) {
+		return
+	}
+	if blockers.Add(n) >= int64(runtime.GOMAXPROCS(0)) {
+		blockers.Add(-n)
+		return
+	}
+	e.blocking = n
+	for _, w := range e.workers {
+		if w.sockets[0].Block() == nil {
+			w.core.inbox.reader.Store(w.sockets[0])
+		}
+	}
 }
 
 func (e *Endpoint) startReader(w *worker, s *udp.Socket) {
@@ -242,6 +271,7 @@ func (e *Endpoint) release() {
 		}
 	}
 	e.reads.Wait()
+	blockers.Add(-e.blocking)
 	for _, w := range e.workers {
 		w.core.Free()
 	}

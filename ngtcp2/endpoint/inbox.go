@@ -3,6 +3,8 @@ package endpoint
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/ngmq/ngmq/ngtcp2/endpoint/internal/udp"
 )
 
 // inbox is how other goroutines reach a worker. Wakes are an intrusive list
@@ -14,6 +16,8 @@ type inbox struct {
 	posted   atomic.Bool   // posts is not empty
 	signal   chan struct{} // has a token when there may be something
 	attended atomic.Bool   // a turn is under way, which looks again before it ends
+
+	reader atomic.Pointer[udp.Socket] // its reader waits in WaitBatch and is told, not signal
 }
 
 func newInbox() inbox { return inbox{signal: make(chan struct{}, 1)} }
@@ -48,6 +52,15 @@ func (b *inbox) ring() {
 	if b.attended.Load() {
 		return
 	}
+	if s := b.reader.Load(); s != nil {
+		s.Interrupt()
+		return
+	}
+	b.token()
+}
+
+// token fills signal.
+func (b *inbox) token() {
 	select {
 	case b.signal <- struct{}{}:
 	default:

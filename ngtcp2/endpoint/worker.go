@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	// runtime wakes a sleeper up to a millisecond late.
 	burstSize  = 32 << 10
 	shortPause = 200 * time.Microsecond
+	// yieldInterval is how often a reader that waits in system calls lets Go's scheduler in:
+	// before that takes the P of a goroutine which has had it for 10 ms.
+	yieldInterval = 5 * time.Millisecond
 	// drainTime bounds how long a worker that ends answers for closed
 	// connections: a lost CONNECTION_CLOSE is repeated when the peer sends
 	// again, which takes it a round trip.
@@ -58,6 +62,7 @@ type worker struct {
 	resume      ngtcp2.Timestamp // end of the pause after a burst
 	sockets     []*udp.Socket    // Dial appends through the inbox
 	retiring    []retiring
+	yielded     ngtcp2.Timestamp // when a reader that waits in system calls did so last
 	closeSocket func(*udp.Socket)
 }
 
@@ -103,7 +108,7 @@ func (w *worker) turn(b *Batch, by *udp.Socket) (again bool) {
 	w.ended = w.finished(now)
 	more = w.core.inbox.leave() || more
 	if w.ended {
-		w.core.inbox.ring() // for run to return
+		w.core.inbox.token() // for run to return
 		return false
 	}
 	return w.drive(more || w.core.Busy() && !w.core.Held(), by)
@@ -117,7 +122,7 @@ func (w *worker) drive(more bool, by *udp.Socket) bool {
 		return false
 	}
 	if w.busy, w.driver = more, by; !more {
-		w.arm(w.deadline())
+		w.arm(w.deadline(), by)
 	}
 	return more
 }
@@ -235,8 +240,15 @@ func (w *worker) deadline() ngtcp2.Timestamp {
 
 // arm sets the timer, if nothing earlier is set: a deadline that moves away with
 // every datagram costs one early turn, not a change of the timer each time, which may
-// wake a thread.
-func (w *worker) arm(at ngtcp2.Timestamp) {
+// wake a thread. A reader that waits in a system call needs no timer.
+func (w *worker) arm(at ngtcp2.Timestamp, by *udp.Socket) {
+	if s := w.core.inbox.reader.Load(); s != nil {
+		if by != s && at < w.armed {
+			s.Interrupt()
+		}
+		w.armed = at
+		return
+	}
 	if at >= w.armed {
 		return
 	}
@@ -302,19 +314,57 @@ func (w *worker) socketFor(local netip.AddrPort) *udp.Socket {
 // goroutine of its own per socket.
 func (w *worker) read(s *udp.Socket) {
 	b := s.NewBatch()
-	err := s.ReadBatch(b)
+	err := w.receive(s, b, false)
 	for err == nil {
-		if w.turn(b, s) {
-			err = s.PollBatch(b)
-		} else {
-			err = s.ReadBatch(b)
-		}
+		err = w.receive(s, b, w.turn(b, s))
 	}
+	w.unblock(s)
 	if w.turn(&Batch{}, s) { // no backlog
 		w.handOver()
 	}
 	if !errors.Is(err, net.ErrClosed) {
 		w.core.cfg.Logger.Error("endpoint: a socket failed", "local", s.LocalAddr(), "err", err)
+	}
+}
+
+// receive reads what has come to s. It waits for something unless there is more to do.
+func (w *worker) receive(s *udp.Socket, b *Batch, more bool) error {
+	switch {
+	case more:
+		return s.PollBatch(b)
+	case w.core.inbox.reader.Load() == s:
+		return s.WaitBatch(b, w.patience())
+	}
+	return s.ReadBatch(b)
+}
+
+// patience is how long a reader may wait in a system call, less than 0 for ever.
+func (w *worker) patience() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := ngtcp2.Now()
+	if w.yielded.Add(yieldInterval) < now {
+		w.yielded = now
+		runtime.Gosched()
+	}
+	switch {
+	case w.busy: // another goroutine makes the turns, and interrupts when it stops
+		w.armed = ngtcp2.NoExpiry
+		return -1
+	case w.armed == ngtcp2.NoExpiry || w.ended:
+		return -1
+	case w.armed <= now:
+		return 0
+	}
+	return w.armed.Sub(now)
+}
+
+// unblock gives the inbox and the deadline to run, if the reader of s had them.
+func (w *worker) unblock(s *udp.Socket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.core.inbox.reader.CompareAndSwap(s, nil) {
+		w.armed = ngtcp2.NoExpiry
 	}
 }
 

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"errors"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -124,4 +125,58 @@ func TestOneGoroutineDrives(t *testing.T) {
 	w.handOver()
 	<-w.core.InboxSignal()
 	assert.True(t, w.drive(true, nil), "b has left")
+}
+
+// The reader of a server's only socket waits in system calls while GOMAXPROCS is above the
+// number of them: it has the worker's timer and inbox, and gives them back.
+func TestBlockingReader(t *testing.T) {
+	leakCheck(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(int(blockers.Load()) + 3))
+	l := echoServer(t, Config{Workers: 2})
+	other := echoServer(t, Config{Workers: 1})
+	for _, w := range l.Endpoint().workers {
+		assert.Same(t, w.sockets[0], w.core.inbox.reader.Load())
+	}
+	assert.Nil(t, other.Endpoint().workers[0].core.inbox.reader.Load(), "none is left")
+	c := dial(t, start(t, Config{Workers: 1}), l.Addr().String())
+	ask(t, c, []byte("x"))
+	for _, w := range l.Endpoint().workers {
+		ran := make(chan struct{})
+		w.core.inbox.post(func() { close(ran) })
+		<-ran
+	}
+	require.NoError(t, l.Shutdown(within(t)))
+	assert.Zero(t, l.Endpoint().workers[0].core.inbox.reader.Load())
+}
+
+// A reader that waits in system calls is told of an earlier deadline, and leaves the turns
+// to the goroutine that makes them.
+func TestBlockingReaderDeadline(t *testing.T) {
+	core, err := NewCore(Config{})
+	require.NoError(t, err)
+	defer core.Free()
+	w := newWorker(core, nil)
+	s, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer s.Close()
+	if s.Block() != nil {
+		return // only Linux has it
+	}
+	core.inbox.reader.Store(s)
+	assert.Negative(t, w.patience(), "no deadline")
+	b := s.NewBatch()
+	w.arm(ngtcp2.Now().Add(time.Hour), nil)
+	require.NoError(t, s.WaitBatch(b, -1), "an earlier one interrupts")
+	assert.InDelta(t, time.Hour, w.patience(), float64(time.Minute))
+	w.arm(ngtcp2.Now(), s)
+	assert.Zero(t, w.patience())
+	w.busy = true
+	assert.Negative(t, w.patience(), "run makes the turns")
+	w.drainBy = ngtcp2.Now().Add(time.Minute)
+	assert.False(t, w.drive(false, nil))
+	require.NoError(t, s.WaitBatch(b, -1), "run has stopped")
+	w.unblock(s)
+	core.inbox.ring()
+	<-core.InboxSignal()
+	assert.Equal(t, ngtcp2.NoExpiry, w.armed, "run sets the timer")
 }

@@ -34,6 +34,7 @@ type Socket struct {
 	file   *os.File        // the socket, not known to Go's poller
 	raw    syscall.RawConn // of file
 	ready  readiness
+	waiter *waiter // after Block
 	local  netip.AddrPort
 	is6    bool        // an AF_INET6 socket: IPv4 peers are IPv4-mapped
 	gro    bool        // receives may be coalesced
@@ -204,6 +205,9 @@ func (s *Socket) Refused() uint64 { return s.refused.Load() }
 
 // Close closes the socket; a blocked ReadBatch returns net.ErrClosed.
 func (s *Socket) Close() error {
+	if s.waiter != nil {
+		s.waiter.close()
+	}
 	return errors.Join(s.ready.close(), s.file.Close()) // no read is under way then
 }
 
@@ -229,7 +233,7 @@ func (s *Socket) receive(b *Batch, try func(fd uintptr) bool) error {
 	b.Msgs, b.Truncated, b.Errors = b.Msgs[:0], 0, b.Errors[:0]
 	s.armReceive(b)
 	for {
-		if s.ready.raw.Read(try) != nil {
+		if s.try(try) != nil {
 			return net.ErrClosed
 		}
 		if s.rx.errno == 0 {
@@ -246,6 +250,14 @@ func (s *Socket) receive(b *Batch, try func(fd uintptr) bool) error {
 	}
 	s.collect(b)
 	return nil
+}
+
+// try calls f until it says that it is done, and waits in between.
+func (s *Socket) try(f func(fd uintptr) bool) error {
+	if s.waiter == nil {
+		return s.ready.raw.Read(f)
+	}
+	return s.waiter.do(f)
 }
 
 // transient errors concern an earlier datagram (an ICMP answer), not the socket.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 type slot struct{}
@@ -89,6 +90,17 @@ func (s *Socket) PollBatch(b *Batch) error {
 	b.Msgs, b.Truncated = b.Msgs[:0], 0
 	return nil
 }
+
+// Block is not available here.
+func (s *Socket) Block() error {
+	return errors.New("udp: waiting in a system call needs Linux")
+}
+
+// WaitBatch is not used here, where Block fails.
+func (s *Socket) WaitBatch(b *Batch, _ time.Duration) error { return s.ReadBatch(b) }
+
+// Interrupt is not used here, where Block fails.
+func (s *Socket) Interrupt() {}
 
 // WriteBatch sends ts, whose bytes lie in buf, one datagram at a time.
 func (s *Socket) WriteBatch(buf []byte, ts []Transmit) (rest []Transmit, err error) {

@@ -12,9 +12,9 @@
 // kernel refuses it; elsewhere the same API sends and receives one datagram
 // per call.
 //
-// Ownership: one goroutine may call ReadBatch or PollBatch and one other may
-// call WriteBatch at the same time. Close may be called from any goroutine and
-// unblocks ReadBatch. A Batch belongs to whoever holds it.
+// Ownership: one goroutine may call ReadBatch, PollBatch or WaitBatch and one other
+// may call WriteBatch at the same time. Close may be called from any goroutine and
+// unblocks ReadBatch and WaitBatch. A Batch belongs to whoever holds it.
 package udp
 
 import (
@@ -110,6 +110,8 @@ type Batch struct {
 
 // Full reports whether the read filled every slot, so that there may be more.
 func (b *Batch) Full() bool { return len(b.slots) > 0 && len(b.Msgs)+b.Truncated == len(b.slots) }
+
+func (b *Batch) empty() bool { return len(b.Msgs)+len(b.Errors)+b.Truncated == 0 }
 
 // Unreachable is an ICMP error. It may be forged: see whether Quote is something
 // that an outsider can not know.
