@@ -111,6 +111,13 @@ type Batch struct {
 // Full reports whether the read filled every slot, so that there may be more.
 func (b *Batch) Full() bool { return len(b.slots) > 0 && len(b.Msgs)+b.Truncated == len(b.slots) }
 
+func (b *Batch) datagrams() (n int) {
+	for i := range b.Msgs {
+		n += b.Msgs[i].Count()
+	}
+	return n
+}
+
 func (b *Batch) empty() bool { return len(b.Msgs)+len(b.Errors)+b.Truncated == 0 }
 
 // Unreachable is an ICMP error. It may be forged: see whether Quote is something
