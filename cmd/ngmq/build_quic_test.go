@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,4 +139,22 @@ func TestBenchDatagrams(t *testing.T) {
 	}
 	got = ngmq(t.Context(), "", "bench", "pub", "--datagrams", "-L", tls)
 	assert.Contains(t, got.stderr, "--datagrams needs QUIC")
+}
+
+// lockedBuffer is an output that a test may look at while it grows.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
