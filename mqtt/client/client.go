@@ -27,6 +27,7 @@ type Client struct {
 	requests requests
 
 	probeTimeout time.Duration // for streams; tests shorten it
+	probeAgain   time.Duration // the same
 	dialer       dialer
 
 	mu         sync.Mutex
@@ -40,10 +41,10 @@ type Client struct {
 	keeper     *keeper // nil unless something keeps the client connected
 	stops      int     // calls of Disconnect and Close
 
-	worked     string          // the server of the last connection
-	avoidUntil time.Time       // until then it is tried first
-	ready      *dialed         // a connection to a better server
-	single     map[string]bool // servers that know one stream only
+	worked     string               // the server of the last connection
+	avoidUntil time.Time            // until then it is tried first
+	ready      *dialed              // a connection to a better server
+	single     map[string]time.Time // servers that know one stream only: when to ask again
 	references references
 }
 
@@ -54,7 +55,7 @@ func New(opts Options) (*Client, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, probeTimeout: defaultProbeTimeout, changed: make(chan struct{})}
+	c := &Client{opts: opts, session: newSession(opts.Reconnect), clientID: opts.ClientID, probeTimeout: defaultProbeTimeout, probeAgain: defaultProbeAgain, changed: make(chan struct{})}
 	c.requests.init()
 	sessions, err := openSessions(opts.TLS.SessionFile, c.report)
 	if err != nil {

@@ -35,6 +35,9 @@ const (
 	// defaultProbeTimeout is how long a server may take to answer on a data stream before it
 	// counts as one that knows a single stream. Connect waits that long once.
 	defaultProbeTimeout = 2 * time.Second
+	// defaultProbeAgain is how long that counts: the answer may have been slow or lost once. A
+	// connection that is made later asks again.
+	defaultProbeAgain = 5 * time.Minute
 	// maxStreamName is the limit of Message.Stream in bytes.
 	maxStreamName = 1024
 	// probeFilter is what UNSUBSCRIBE asks for on the first data stream: nobody has it.
@@ -179,20 +182,24 @@ func (a *lane) ask(ctx context.Context) error {
 	return err
 }
 
-// knownSingle and rememberSingle keep which server knows one stream only.
+// knownSingle and rememberSingle keep which server knows one stream only, for a time.
 func (c *Client) knownSingle(server string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.single[server]
+	return time.Now().Before(c.single[server])
 }
 
 func (c *Client) rememberSingle(server string, single bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.single == nil {
-		c.single = map[string]bool{}
+		c.single = map[string]time.Time{}
 	}
-	c.single[server] = single
+	if single {
+		c.single[server] = time.Now().Add(c.probeAgain)
+	} else {
+		delete(c.single, server)
+	}
 }
 
 // close lets no further lane be opened.

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,26 @@ func TestServersOfOneStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStreamsAskedAgain: one probe without an answer does not make a server one of a single stream for good.
+func TestStreamsAskedAgain(t *testing.T) {
+	var answers atomic.Bool
+	s := &streamServer{packet: func(s *endpoint.Stream, _ packet.Packet) bool { return s.ID() > 0 && !answers.Load() }}
+	c := manyStreams(t, s, Options{})
+	c.probeTimeout, c.probeAgain = 100*time.Millisecond, 0
+	_, err := c.Connect(within(t))
+	require.NoError(t, err)
+	require.NoError(t, c.Disconnect(within(t)))
+	answers.Store(true)
+	c.probeTimeout = patience
+	_, err = c.Connect(within(t))
+	require.NoError(t, err)
+	_, err = c.Publish(within(t), Message{Topic: "a", QoS: 1, Stream: "b"})
+	require.NoError(t, err)
+	info, err := c.Connection(within(t))
+	require.NoError(t, err)
+	assert.Greater(t, info.Streams, 1)
 }
 
 // TestStreamThatEnds: what was not acknowledged on it is sent again on the control stream, and its
