@@ -10,6 +10,7 @@ import (
 	mrand "math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -29,6 +30,7 @@ type Client struct {
 	probeTimeout time.Duration // for streams; tests shorten it
 	probeAgain   time.Duration // the same
 	dialer       dialer
+	dropped      atomic.Uint64 // messages of QoS 0, by the inbox
 
 	mu         sync.Mutex
 	link       *link         // nil while not connected

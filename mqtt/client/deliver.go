@@ -14,6 +14,11 @@ type delivery struct {
 	known   bool   // a repetition of a QoS 2 message: to be acknowledged only
 }
 
+// size is about how many bytes of memory the message takes.
+func (d *delivery) size() int {
+	return len(d.message.Topic) + len(d.message.Payload) + len(d.message.Properties) + messageOverhead
+}
+
 // handlePublish hands a message to the deliverer. The inbox being full stops the
 // reader.
 func (a *lane) handlePublish(p *packet.Publish) error {
@@ -36,15 +41,6 @@ func received(p *packet.Publish, name string) Message {
 	return Message{
 		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Dup: p.Dup, PacketID: p.PacketID,
 		Properties: p.Properties.AppendExcept(nil, packet.TopicAlias),
-	}
-}
-
-// receive puts a delivery into the inbox, when there is room.
-func (l *link) receive(d delivery) {
-	select {
-	case l.inbox <- d:
-	case <-l.done:
-		l.drop(d)
 	}
 }
 
@@ -79,7 +75,11 @@ func (l *link) deliver(before *link) {
 	if before != nil {
 		<-before.delivered
 	}
-	for d := range l.inbox {
+	for {
+		d, ok := l.inbox.take()
+		if !ok {
+			return
+		}
 		l.handling <- struct{}{}
 		l.handleDelivery(d)
 		<-l.handling

@@ -27,7 +27,7 @@ type link struct {
 	keepAlive time.Duration // 0 = off
 	datagrams chan struct{} // held by those on their way to the transport; nil = none are sent
 
-	inbox     chan delivery
+	inbox     *inbox
 	delivered chan struct{} // closed when the deliverer has ended
 	handling  chan struct{} // capacity 1: held while OnMessage runs and is acknowledged
 
@@ -51,7 +51,7 @@ type link struct {
 func newLink(c *Client, nc net.Conn) *link {
 	l := &link{
 		c: c, version: c.opts.Version,
-		inbox: make(chan delivery, inboxSize), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
+		inbox: newInbox(), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
 		began: time.Now(), done: make(chan struct{}),
 	}
 	l.lane = newLane(l, nc)
@@ -114,7 +114,7 @@ func (l *link) read() {
 	l.end(l.explain(err))
 	l.lanes.close()
 	l.lanes.readers.Wait()
-	close(l.inbox)
+	l.inbox.close()
 }
 
 // explain tells the server about its mistake when there was one, and gives the
@@ -176,6 +176,7 @@ func (l *link) ping() {
 			timer.Reset(limit - (now - time.Duration(max(pinged, received))))
 		case idle >= l.keepAlive:
 			l.touch(&l.pinged)
+			l.inbox.wake()
 			l.out.putNow(&packet.Pingreq{})
 			timer.Reset(min(limit, l.keepAlive))
 		default:

@@ -42,12 +42,15 @@ type Stats struct {
 	QueueBytes int
 	// Subscriptions that Reconnect would restore.
 	Subscriptions int
+	// Dropped are the received messages of QoS 0, since New, that the handlers were too slow
+	// for while an answer of the server was awaited.
+	Dropped uint64
 }
 
 // Stats is a snapshot.
 func (c *Client) Stats() Stats {
 	c.mu.Lock()
-	st := Stats{Connected: c.link != nil, Server: redacted(c.worked)}
+	st := Stats{Connected: c.link != nil, Server: redacted(c.worked), Dropped: c.dropped.Load()}
 	c.mu.Unlock()
 	s := c.session
 	s.mu.Lock()

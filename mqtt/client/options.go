@@ -31,7 +31,6 @@ const (
 	defaultPingTimeout    = 10 * time.Second
 	defaultMaxInflight    = 1024 // more than a bandwidth-delay product needs, little memory
 
-	inboxSize       = 128     // messages waiting for OnMessage; some 100 bytes each, per connection
 	outboxSize      = 1 << 20 // bytes waiting to be written before senders have to wait
 	firstReadSize   = 2 << 10 // bytes that an idle connection keeps for reading
 	readSize        = 32 << 10
@@ -141,7 +140,8 @@ type Options struct {
 	// towards the server; its Receive Maximum counts when smaller. Default 1024.
 	MaxInflight uint16
 	// ReceiveMaximum, 5.0 only: how many QoS 1 and QoS 2 messages the server may
-	// send without acknowledgement. Default: 65535, the protocol's.
+	// send without acknowledgement, which bounds those that wait for the handlers; in 3.x
+	// the server alone decides. Default: 65535, the protocol's.
 	ReceiveMaximum uint16
 	// TopicAliasMaximum, 5.0 only: topic aliases that the server may use. Default 0.
 	TopicAliasMaximum uint16
@@ -170,9 +170,9 @@ type Options struct {
 
 	// Streams spreads messages over streams of a QUIC connection, if the server is one of
 	// those that know that, such as ngmqd and EMQX; one that does not is found out by
-	// the first Connect, which takes a round trip more for it, or two seconds. Default
-	// SingleStream. After a reconnect to a session that was kept, its subscriptions are on
-	// the first stream.
+	// the first Connect, which takes a round trip more for it, or two seconds; a connection
+	// that is made five minutes later, or more, asks again. Default SingleStream. After a
+	// reconnect to a session that was kept, its subscriptions are on the first stream.
 	Streams Streams
 	// MaxStreams bounds the streams beside the first. Default DefaultMaxStreams.
 	MaxStreams int
@@ -221,7 +221,8 @@ type Options struct {
 	OnPacket func(sent bool, p packet.Packet)
 	// Metrics is told what happens; nil = nobody.
 	Metrics Metrics
-	// Logger takes debug lines and the warnings about TLS.Insecure and TLS.KeyLogFile; nil = none.
+	// Logger takes debug lines and the warnings about TLS.Insecure, TLS.KeyLogFile and dropped
+	// messages; nil = none.
 	Logger *slog.Logger
 }
 

@@ -96,7 +96,15 @@ func (s *session) enter(a *lane, x *exchange) (*lane, error) {
 	if a != l.lane {
 		x.lane = a
 	}
+	l.inbox.wake()
 	return a, nil
+}
+
+// awaitsAnswer tells whether anything that was sent waits for its answer.
+func (s *session) awaitsAnswer() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.exchanges) > 0
 }
 
 // gather has everything on the control lane: those of the connection before are gone.
