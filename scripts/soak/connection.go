@@ -50,6 +50,7 @@ type connection struct {
 	// Guarded by client.mu.
 	decoders [allSlots]*packet.Decoder
 	orders   [allSlots]order
+	greeted  bool  // CONNACK is here
 	ready    bool  // the session is here
 	leaving  bool  // this side ends it
 	err      error // why it is closed
@@ -114,7 +115,12 @@ func (x *connection) onPacket(slot int, p packet.Packet) {
 	current := c.conn == x
 	switch p := p.(type) {
 	case *packet.Connack:
-		x.connack <- p
+		if x.greeted {
+			c.wrong("a second CONNACK over %s", x.kind)
+			return
+		}
+		x.greeted = true
+		x.connack <- p // there is room for one
 	case *packet.Disconnect:
 		x.onDisconnect(p, current)
 	case *packet.Suback:
