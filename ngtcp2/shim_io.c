@@ -59,16 +59,33 @@ static int over(shim_conn *c) {
   return c->fatal;
 }
 
+// follow_handshake takes a datagram for one of the path in use while a server's handshake
+// runs: ngtcp2 drops those of other addresses until it is complete. A NAT that gives the
+// client another address may do so before its Finished arrives, when the client has all it
+// needs and waits for an answer. Nothing is sent to the new address before a 1-RTT packet
+// has come from there, which migrates the connection (RFC 9000 section 9.3).
+static const ngtcp2_path *follow_handshake(shim_conn *c, const ngtcp2_path *came,
+                                           shim_native_path *used) {
+  const ngtcp2_path *now = ngtcp2_conn_get_path2(c->conn);
+  if (!c->server || c->state & SHIM_STATE_HANDSHAKE_COMPLETED) {
+    return came;
+  }
+  ngtcp2_path_storage_zero(used);
+  ngtcp2_addr_copy_byte(&used->path.local, came->local.addr, came->local.addrlen);
+  ngtcp2_addr_copy_byte(&used->path.remote, now->remote.addr, now->remote.addrlen);
+  return &used->path;
+}
+
 static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
                     const shim_dgram *run, uint32_t n, uint64_t ts) {
-  shim_native_path native;
+  shim_native_path native, used;
   int rv = 0;
   shim_path_native(&native, path);
   int ordinary = shim_ack_ordinary(c, &native.path, run, n);
   for (uint32_t i = 0; i < n && rv == 0; ++i) {
     ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
-    rv = ngtcp2_conn_read_pkt(c->conn, &native.path, &pi, base + run[i].off,
-                              run[i].len, ts);
+    rv = ngtcp2_conn_read_pkt(c->conn, follow_handshake(c, &native.path, &used), &pi,
+                              base + run[i].off, run[i].len, ts);
     c->ev->res.n += rv == 0;
     shim_ack_number(c);
   }

@@ -37,7 +37,11 @@ const maxTurns = 100_000
 
 // Net is a set of nodes and the links between them.
 type Net struct {
-	Seed  uint64
+	Seed uint64
+	// Tap, when set, is called before a datagram leaves its node: it may change the
+	// network, and false loses the datagram.
+	Tap func(from *Node) bool
+
 	now   ngtcp2.Timestamp
 	rng   *rand.Rand
 	nodes []*Node
@@ -169,17 +173,23 @@ func (n *Net) turn(node *Node) {
 	}
 }
 
-// sendRun cuts a run into datagrams and puts them on their link.
+// sendRun cuts a run into datagrams.
 func (n *Net) sendRun(from *Node, buf []byte, t *endpoint.Transmit) {
+	for off := 0; off < t.Len; off += t.SegmentSize {
+		size := min(t.SegmentSize, t.Len-off)
+		if n.Tap == nil || n.Tap(from) {
+			n.sendOne(from, t, buf[t.Off+off:t.Off+off+size])
+		}
+	}
+}
+
+// sendOne puts a datagram on its link.
+func (n *Net) sendOne(from *Node, t *endpoint.Transmit, data []byte) {
 	to, src := n.find(t.Remote), from.source(t.Local)
 	if to == nil || n.dead[src] || n.dead[t.Remote] {
 		return
 	}
-	link := n.link(from, to)
-	for off := 0; off < t.Len; off += t.SegmentSize {
-		size := min(t.SegmentSize, t.Len-off)
-		n.put(link, delivery{from: src, to: to, at: to.local(t.Remote), ecn: t.ECN, data: buf[t.Off+off : t.Off+off+size]})
-	}
+	n.put(n.link(from, to), delivery{from: src, to: to, at: to.local(t.Remote), ecn: t.ECN, data: data})
 }
 
 func (n *Net) find(addr netip.AddrPort) *Node {
