@@ -292,6 +292,16 @@ test_stamp_headers_change_only_with_the_libraries() {
   [ "$(stat -c %i "$header")" != "$before" ] || broken "the stamp does not show the new version"
 }
 
+# Go's build cache outlives a checkout: packages that link with libraries elsewhere must differ.
+test_stamp_headers_tell_where_the_libraries_lie() {
+  # shellcheck disable=SC2016 # expanded by bash -c
+  local here there stamp='. "$0" && stamp_text same'
+  here=$(WAY=pinned NATIVE=/here bash -c "$stamp" "$REPO/scripts/third_party/stamp.sh")
+  there=$(WAY=pinned NATIVE=/there bash -c "$stamp" "$REPO/scripts/third_party/stamp.sh")
+  OUT=$here STATUS=0
+  [ "$here" != "$there" ] || broken "two places, one stamp"
+}
+
 test_env_prints_shell_exports_alone() {
   system_has 3.5.4 1.22.1
   PATH="$FAKE/bin:$PATH" "$TREE/scripts/third_party.sh" env >"$SCRATCH/env" 2>/dev/null

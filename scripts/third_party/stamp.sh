@@ -24,10 +24,12 @@ what_is_used() {
 
 # stamp_text HASH. Go's build cache sees the files of a package's folder and nothing beyond, so a rebuilt library
 # would be masked by it. This header changes with the libraries, and the string ends up in the object file, so
-# that compiling, linking and cached test results all notice.
+# that compiling, linking and cached test results all notice. Where the libraries lie stands in it because cached
+# packages remember the linker's flags: a checkout that was moved or cloned again must not link with the old place.
 stamp_text() {
   cat <<EOT
 /* Written by scripts/third_party.sh; do not edit. */
+/* Libraries: $([ "$WAY" = system ] && echo system || echo "$NATIVE") */
 #ifndef NGMQ_THIRD_PARTY_STAMP
 #define NGMQ_THIRD_PARTY_STAMP "$WAY $1"
 __attribute__((used)) static const char ngmq_third_party_stamp[] = NGMQ_THIRD_PARTY_STAMP;
