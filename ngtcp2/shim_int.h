@@ -199,6 +199,8 @@ struct shim_conn {
   uint32_t state;   // SHIM_STATE_* that callbacks set
   uint64_t log_id;
   uint64_t keep_alive; // ns, UINT64_MAX = never
+  shim_addr other;     // shim_path_hear: where the client may be now
+  uint64_t other_left; // bytes that may be sent there
   uint64_t next_keys; // times that the keys after the next update were made
   int version_slot;
   int limits_slot;
@@ -227,6 +229,9 @@ int shim_session_expect_retry(shim_conn *c);
 int shim_session_take(shim_conn *c);
 
 void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
+// shim_path_hear, after a datagram is read, and shim_path_follow, after one is written.
+void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len);
+void shim_path_follow(shim_conn *c, shim_result *res);
 
 extern const ngtcp2_callbacks shim_callbacks; // shim_cb.c
 

@@ -86,6 +86,9 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
     ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
     rv = ngtcp2_conn_read_pkt(c->conn, follow_handshake(c, &native.path, &used), &pi,
                               base + run[i].off, run[i].len, ts);
+    if (c->server && run[i].len > 0) {
+      shim_path_hear(c, path, base[run[i].off], run[i].len);
+    }
     c->ev->res.n += rv == 0;
     shim_ack_number(c);
   }
@@ -206,6 +209,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   res->more = c->written > 0;
   if (n > 0) {
     shim_path_flat(&res->path, &path.path);
+    shim_path_follow(c, res);
   }
   return 0;
 }

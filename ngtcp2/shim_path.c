@@ -28,6 +28,47 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
   }
 }
 
+enum {
+  LONG_HEADER = 0x80,
+  AMPLIFICATION = 3, // RFC 9000 section 8.1
+};
+
+// shim_path_hear notes where a client is that does not know that the handshake is
+// complete: until it hears of that from the server it may have nothing to send but its
+// Finished, in Handshake packets, for it has no probe timeout for 1-RTT packets (RFC 9002
+// section 6.2.1) and a small congestion window. When a NAT has given it another address, the
+// server, which discards those packets, would go on sending to the old one. A
+// datagram of 1-RTT packets alone ends this: it migrates the connection if it has to.
+void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len) {
+  shim_path now;
+  if (!(first & LONG_HEADER)) {
+    c->other_left = 0;
+    return;
+  }
+  if (!(c->state & SHIM_STATE_HANDSHAKE_COMPLETED)) {
+    return;
+  }
+  shim_path_flat(&now, ngtcp2_conn_get_path2(c->conn));
+  if (memcmp(&now.remote, &came->remote, sizeof(now.remote)) == 0) {
+    c->other_left = 0;
+    return;
+  }
+  if (memcmp(&c->other, &came->remote, sizeof(c->other)) != 0) {
+    c->other = came->remote;
+    c->other_left = 0;
+  }
+  c->other_left += (uint64_t)AMPLIFICATION * len;
+}
+
+// shim_path_follow sends what was written to where the client was heard last, within
+// the limit for an address that is not validated.
+void shim_path_follow(shim_conn *c, shim_result *res) {
+  if (c->other_left >= (uint64_t)res->n) {
+    c->other_left -= (uint64_t)res->n;
+    res->path.remote = c->other;
+  }
+}
+
 void shim_conn_update_key(shim_conn *c, uint64_t ts) {
   int rv = NGTCP2_ERR_INVALID_STATE;
   ts = shim_now(c, ts);
