@@ -46,9 +46,11 @@ int shim_ack_ordinary(shim_conn *c, const ngtcp2_path *path, const shim_dgram *r
 static _Thread_local struct {
   uint32_t low;
   uint32_t mask; // of the bytes in low; 0: there is no such packet
+  int challenge; // it begins with a PATH_CHALLENGE frame
 } decrypted;
 
 enum { LONG_HEADER = 0x80, NUMBER_LENGTH = 0x03 }; // bits of the first byte
+enum { PATH_CHALLENGE = 0x1a };                    // RFC 9000 section 19.17
 
 int shim_ack_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                      const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *text,
@@ -61,6 +63,7 @@ int shim_ack_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
   }
   size_t n = (header[0] & NUMBER_LENGTH) + 1u;
   decrypted.low = 0;
+  decrypted.challenge = textlen > aead->max_overhead && dest[0] == PATH_CHALLENGE;
   decrypted.mask = UINT32_MAX >> (32 - 8 * n);
   for (size_t i = headerlen > n ? headerlen - n : 1; i < headerlen; ++i) {
     decrypted.low = decrypted.low << 8 | header[i];
@@ -79,6 +82,9 @@ void shim_ack_number(shim_conn *c) {
   c->ack.gap |= ahead != 0;
   if (ahead <= decrypted.mask / 2) {
     c->ack.next += ahead + 1;
+  }
+  if (decrypted.challenge) {
+    shim_path_challenged(c);
   }
   decrypted.mask = 0;
 }

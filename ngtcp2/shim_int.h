@@ -213,6 +213,9 @@ struct shim_conn {
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t rx_level;   // where TLS expects its next message
   uint8_t wake;       // shim_path_wake waits for a PING
+  uint8_t guards;     // packets that shim_path_guard is to have written yet
+  uint8_t guarded;    // the last one was such
+  uint8_t guard;      // the one under way is
   uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t given_cids; // issue those of shim_events.given
@@ -229,6 +232,11 @@ int shim_session_expect_retry(shim_conn *c);
 int shim_session_take(shim_conn *c);
 
 void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
+void shim_path_challenged(shim_conn *c); // a PATH_CHALLENGE has come
+// shim_path_guard, before a write: it makes a PING alone. shim_path_unguard, after it.
+int shim_path_guard(shim_conn *c);
+size_t shim_path_guard_len(shim_conn *c);
+void shim_path_unguard(shim_conn *c, ngtcp2_ssize n);
 // shim_path_hear, after a datagram is read, and shim_path_follow, after one is written.
 void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len);
 void shim_path_follow(shim_conn *c, shim_result *res);

@@ -173,6 +173,15 @@ static void pace(shim_conn *c, uint64_t n, size_t pktlen, uint64_t ts) {
   }
 }
 
+// write_pkts writes the packets of a run.
+static ngtcp2_ssize write_pkts(shim_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+                               shim_span dst, size_t *gso, size_t pktlen) {
+  return ngtcp2_conn_write_aggregate_pkt2(c->conn, path, pi, (uint8_t *)(uintptr_t)dst.p,
+                                          dst.len, gso, shim_sched_write,
+                                          c->guards > 0 ? 1 : packet_limit(c, pktlen),
+                                          c->last_ts);
+}
+
 static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   shim_result *res = &c->ev->res;
   size_t pktlen = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
@@ -193,9 +202,15 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
     shim_streams_unpark(c);
   }
   ngtcp2_path_storage_zero(&path);
-  ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(
-    c->conn, &path.path, &pi, dst, len, &gso, shim_sched_write,
-    packet_limit(c, pktlen), ts);
+  ngtcp2_ssize n = 0;
+  if (shim_path_guard(c)) {
+    n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);
+    shim_path_unguard(c, n);
+  }
+  if (n == 0) {
+    n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);
+  }
+  ts = c->last_ts;
   if (n < 0) {
     return fatal(c, (int)n);
   }

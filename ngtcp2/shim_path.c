@@ -29,6 +29,51 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
 }
 
 enum {
+  GUARD_ROOM = 5, // bytes for a packet number of 1 to 4 bytes and a PING; PATH_RESPONSE has 9
+  GUARDS_MAX = 9, // as many as ngtcp2 remembers PATH_CHALLENGEs, twice, and one
+  TAG = 16,       // bytes, of every AEAD of QUIC
+};
+
+// shim_path_challenged: ngtcp2 counts the packets of a client's PATH_RESPONSEs, of 1200 bytes
+// each, as in flight, but starts no probe timeout for them. Two that are lost may fill the
+// congestion window, and then nothing but acknowledgements is sent any more until the idle
+// timeout. So there is a PING before each of them, and one after the last as soon as the
+// window allows it: its timeout or its acknowledgement ends that.
+void shim_path_challenged(shim_conn *c) {
+  if (!c->server && c->state & SHIM_STATE_HANDSHAKE_CONFIRMED && c->guards < GUARDS_MAX) {
+    c->guards += c->guards == 0 ? 2 : 1;
+  }
+}
+
+// shim_path_guard: the PING goes alone, in a packet that has no room for a PATH_RESPONSE, which
+// ngtcp2 would put first. A keep-alive of 1 ns makes it, and a time that is later than the
+// last packet's.
+int shim_path_guard(shim_conn *c) {
+  if (c->guards == 0 || c->guarded || ngtcp2_conn_get_cwnd_left2(c->conn) == 0) {
+    c->guarded = 0;
+    return 0;
+  }
+  c->guard = 1;
+  ++c->last_ts;
+  ngtcp2_conn_set_keep_alive_timeout(c->conn, 1);
+  return 1;
+}
+
+size_t shim_path_guard_len(shim_conn *c) {
+  return 1 + ngtcp2_conn_get_dcid2(c->conn)->datalen + GUARD_ROOM + TAG;
+}
+
+// shim_path_unguard: n bytes were written.
+void shim_path_unguard(shim_conn *c, ngtcp2_ssize n) {
+  c->guard = 0;
+  if (n > 0) {
+    --c->guards;
+    c->guarded = 1;
+  }
+  ngtcp2_conn_set_keep_alive_timeout(c->conn, c->wake ? 1 : c->keep_alive);
+}
+
+enum {
   LONG_HEADER = 0x80,
   AMPLIFICATION = 3, // RFC 9000 section 8.1
 };

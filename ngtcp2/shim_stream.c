@@ -368,8 +368,11 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
   shim_span out = {dest, destlen < limit ? destlen : limit};
   shim_stream *s;
   turn t;
-  int full = early_full(c);
+  int full = early_full(c) || c->guard;
   (void)conn;
+  if (c->guard) {
+    out.len = shim_path_guard_len(c);
+  }
   while (!full && shim_dgrams_ready(c)) {
     c->written = shim_dgram_write(c, path, pi, out, ts);
     if (c->written != NGTCP2_ERR_WRITE_MORE) {
