@@ -10,6 +10,11 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 )
 
+// skipped bounds how often a few dozen packets are acknowledged at once, and alone, because
+// ngtcp2 has left out a packet number before them, as it does now and then, at random: to the
+// other side that looks like a loss.
+const skipped = 5
+
 // quiet is a fast link after the path MTU search: what is sent then is sent for a reason.
 func quiet(t *testing.T, seed uint64) (w *world, client, server *peer) {
 	w = newWorld(t, seed, Link{Delay: 1 * ms})
@@ -37,8 +42,10 @@ func testAckWithAnswer(t *testing.T) {
 		w.until(time.Second, func() bool { return client.got == (i+1)*len("question") })
 		w.Pass(5 * ms)
 	}
-	assert.EqualValues(t, questions, datagrams(w.client)-asked)
-	assert.EqualValues(t, questions, datagrams(w.server)-answered)
+	for _, n := range []uint64{datagrams(w.client) - asked, datagrams(w.server) - answered} {
+		assert.GreaterOrEqual(t, n, uint64(questions))
+		assert.LessOrEqual(t, n, uint64(questions+skipped))
+	}
 	assert.Zero(t, client.conn.Info().PktLost)
 	assert.InDelta(t, 2, client.conn.Info().SmoothedRTT.Seconds()*1000, 0.5, "ack_delay is not part of the round trip")
 }
@@ -56,15 +63,21 @@ func testAckAlone(t *testing.T) {
 		w.until(time.Second, func() bool { return s.Buffered() == 0 })
 		return w.Now().Sub(start)
 	}
+	otherwise := 0
 	for range 10 {
-		took := acked([]byte("alone"))
-		assert.GreaterOrEqual(t, took, 22*ms, "one round trip and 20 ms")
-		assert.Less(t, took, 25*ms)
+		if took := acked([]byte("alone")); took < 22*ms { // one round trip and 20 ms
+			otherwise++
+		} else {
+			assert.Less(t, took, 25*ms)
+		}
 		assert.Less(t, acked(make([]byte, 1000)), 4*ms, "a full packet")
 		_, _ = s.Write([]byte("first"))
 		w.Pass(1 * ms)
-		assert.LessOrEqual(t, acked([]byte("second")), 2*ms+ms/10)
+		if acked([]byte("second")) > 2*ms+ms/10 { // the first was acknowledged alone
+			otherwise++
+		}
 	}
+	assert.LessOrEqual(t, otherwise, skipped)
 	assert.Zero(t, client.conn.Info().PktLost)
 }
 
