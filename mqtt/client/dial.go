@@ -65,7 +65,9 @@ func (o *dialer) sessionKey(srv server) string {
 const frameRoom = 1 << 20
 
 // dialWebSocket opens a connection and does the opening handshake of WebSocket.
-func (o *dialer) dialWebSocket(ctx context.Context, srv server) (nc net.Conn, err error) {
+func (o *dialer) dialWebSocket(ctx context.Context, srv server) (net.Conn, error) {
+	var nc net.Conn // no result: what stops the handshake may still use it after the return
+	var err error
 	if srv.scheme == "wss" {
 		nc, err = o.dialTLS(ctx, srv)
 	} else {

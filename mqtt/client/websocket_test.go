@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"path/filepath"
 	"testing"
@@ -42,6 +43,25 @@ func (p *wsPeer) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// upgraded does the opening handshake and reads a CONNECT; false when the client has gone
+// before that.
+func (s *peer) upgraded() bool {
+	_, err := ws.Upgrader{Protocol: func(p []byte) bool { return string(p) == "mqtt" }}.Upgrade(s.nc)
+	if err != nil {
+		return false
+	}
+	s.nc = &wsPeer{Conn: s.nc}
+	p, err := s.dec.ReadPacket(s.nc, s.buf)
+	if err != nil {
+		return false
+	}
+	connect, ok := p.(*packet.Connect)
+	require.True(s.t, ok, "got %s", p.Type())
+	s.v = connect.Version
+	s.dec.SetVersion(s.v)
+	return true
 }
 
 func TestWebSocket(t *testing.T) {
@@ -96,6 +116,21 @@ func TestWebSocketRefusal(t *testing.T) {
 	accept()
 	assert.ErrorContains(t, <-silent, "deadline")
 	assert.Less(t, time.Since(begin), patience)
+}
+
+// TestWebSocketGivenUp: a dial that ends just when it is given up may have returned before it
+// is stopped.
+func TestWebSocketGivenUp(t *testing.T) {
+	url, accept := listen(t)
+	for range 500 {
+		ctx, cancel := context.WithCancel(within(t))
+		result := async(func() error { _, err := Dial(ctx, "ws"+url[len("mqtt"):], Options{}); return err })
+		s := accept()
+		s.nc.Read(make([]byte, 4096))
+		async(s.nc.Close)
+		cancel()
+		require.Error(t, receive(t, result))
+	}
 }
 
 func TestUnixSocket(t *testing.T) {
