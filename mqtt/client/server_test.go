@@ -37,6 +37,7 @@ func listen(t *testing.T) (url string, accept func() *peer) {
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	return "mqtt://" + l.Addr().String(), func() *peer {
+		l.(*net.TCPListener).SetDeadline(time.Now().Add(4 * patience))
 		nc, err := l.Accept()
 		require.NoError(t, err)
 		return newPeer(t, nc)
