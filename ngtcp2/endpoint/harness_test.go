@@ -17,7 +17,19 @@ import (
 	"github.com/ngmq/ngmq/ngtcp2"
 )
 
-const waitLimit = 10 * time.Second
+// waitLimit bounds every wait: what takes a moment takes many on a machine that others load.
+const waitLimit = time.Minute
+
+// patient is cfg for a loaded machine: nothing that works is cut off because it is slow.
+func patient(cfg Config) Config {
+	if cfg.HandshakeTimeout == 0 {
+		cfg.HandshakeTimeout = waitLimit
+	}
+	if cfg.CloseTimeout == 0 {
+		cfg.CloseTimeout = waitLimit
+	}
+	return cfg
+}
 
 // certs makes one certificate for the whole test binary.
 var certs = sync.OnceValues(func() (crypto.DevCert, error) {
@@ -102,7 +114,7 @@ func eventually(t testing.TB, cond func() bool, msg string) {
 // start runs an Endpoint until the end of the test.
 func start(t testing.TB, cfg Config) *Endpoint {
 	t.Helper()
-	e, err := New(cfg)
+	e, err := New(patient(cfg))
 	require.NoError(t, err)
 	require.NoError(t, e.Start())
 	t.Cleanup(func() { require.NoError(t, e.Shutdown(within(t))) })
@@ -118,15 +130,21 @@ func echoServer(t testing.TB, cfg Config) *Listener {
 	if len(cfg.Addrs) == 0 {
 		cfg.Addrs = []string{"127.0.0.1:0"}
 	}
-	l, err := NewListener(cfg)
+	l, err := NewListener(patient(cfg))
 	require.NoError(t, err)
+	serveEchoes(t, l)
+	return l
+}
+
+// serveEchoes has the connections of l echo.
+func serveEchoes(t testing.TB, l *Listener) {
+	t.Helper()
 	var served sync.WaitGroup
 	served.Go(func() { acceptAll(l, &served) })
 	t.Cleanup(func() {
 		require.NoError(t, l.Shutdown(within(t)))
 		served.Wait()
 	})
-	return l
 }
 
 func acceptAll(l net.Listener, served *sync.WaitGroup) {

@@ -1,7 +1,9 @@
 package endpoint
 
 import (
+	"errors"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,9 +52,18 @@ func TestPreferredAddrIgnored(t *testing.T) {
 // A socket for any address listens on the preferred one already.
 func TestPreferredAddrOfWildcard(t *testing.T) {
 	leakCheck(t)
-	_, port, err := net.SplitHostPort(deadPort(t, "127.0.0.1"))
-	require.NoError(t, err)
-	l := echoServer(t, Config{Workers: 2, Addrs: []string{"0.0.0.0:" + port}, PreferredAddrs: []string{"127.0.0.9:" + port}})
+	var l *Listener
+	var port string
+	eventually(t, func() bool { // the port may be taken in between
+		c, err := net.ListenPacket("udp", "0.0.0.0:0")
+		require.NoError(t, err)
+		port = portOf(c.LocalAddr())
+		require.NoError(t, c.Close())
+		l, err = NewListener(patient(Config{Workers: 2, TLS: serverTLS(t), Addrs: []string{"0.0.0.0:" + port}, PreferredAddrs: []string{"127.0.0.9:" + port}}))
+		require.True(t, err == nil || errors.Is(err, syscall.EADDRINUSE), err)
+		return err == nil
+	}, "no port is free")
+	serveEchoes(t, l)
 	assert.Len(t, l.Endpoint().Addrs(), 1)
 	c := dial(t, start(t, Config{Workers: 1}), "127.0.0.1:"+port)
 	ask(t, c, []byte("x"))
