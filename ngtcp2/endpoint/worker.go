@@ -62,8 +62,9 @@ type worker struct {
 	resume      ngtcp2.Timestamp // end of the pause after a burst
 	sockets     []*udp.Socket    // Dial appends through the inbox
 	retiring    []retiring
-	yielded     ngtcp2.Timestamp // when a reader that waits in system calls did so last
 	closeSocket func(*udp.Socket)
+
+	yielded ngtcp2.Timestamp // when the reader that waits in system calls did so last; its alone
 }
 
 func newWorker(core *Core, quit <-chan struct{}) *worker {
@@ -333,30 +334,34 @@ func (w *worker) receive(s *udp.Socket, b *Batch, more bool) error {
 	case more:
 		return s.PollBatch(b)
 	case w.core.inbox.reader.Load() == s:
+		w.yield()
 		return s.WaitBatch(b, w.patience())
 	}
 	return s.ReadBatch(b)
+}
+
+// yield lets Go's scheduler in, every yieldInterval. The reader calls it without mu, which
+// others would wait for all that time.
+func (w *worker) yield() {
+	now := ngtcp2.Now()
+	if w.yielded.Add(yieldInterval) < now {
+		w.yielded = now
+		runtime.Gosched()
+	}
 }
 
 // patience is how long a reader may wait in a system call, less than 0 for ever.
 func (w *worker) patience() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := ngtcp2.Now()
-	if w.yielded.Add(yieldInterval) < now {
-		w.yielded = now
-		runtime.Gosched()
-	}
 	switch {
 	case w.busy: // another goroutine makes the turns, and interrupts when it stops
 		w.armed = ngtcp2.NoExpiry
 		return -1
 	case w.armed == ngtcp2.NoExpiry || w.ended:
 		return -1
-	case w.armed <= now:
-		return 0
 	}
-	return w.armed.Sub(now)
+	return max(0, w.armed.Sub(ngtcp2.Now()))
 }
 
 // unblock gives the inbox and the deadline to run, if the reader of s had them.
