@@ -1,5 +1,7 @@
 package ngtcp2
 
+import "github.com/ngmq/ngmq/ngtcp2/congestion"
+
 // QUIC versions (ngtcp2: NGTCP2_PROTO_VER_*).
 const (
 	VersionV1 uint32 = 0x00000001 // RFC 9000
@@ -15,6 +17,17 @@ const (
 	CCCubic CongestionControl = 1 // RFC 9438
 	CCBBR   CongestionControl = 2 // BBR v2
 )
+
+// CongestionControlOf is c for Settings.CCAlgo; of one that is not known it is CCCubic.
+func CongestionControlOf(c congestion.Control) CongestionControl {
+	switch c {
+	case congestion.BBR:
+		return CCBBR
+	case congestion.Reno:
+		return CCReno
+	}
+	return CCCubic
+}
 
 // PacketType is a version-independent packet type (ngtcp2_pkt_type).
 type PacketType uint8

@@ -22,10 +22,6 @@ var retryPolicies = [numRetryPolicies]endpoint.RetryPolicy{
 	RetryAuto: endpoint.RetryAuto, RetryNever: endpoint.RetryNever, RetryAlways: endpoint.RetryAlways,
 }
 
-var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
-	CongestionCubic: ngtcp2.CCCubic, CongestionBBR: ngtcp2.CCBBR, CongestionReno: ngtcp2.CCReno,
-}
-
 // quicServer is the QUIC listener with the TLS context that it works with.
 type quicServer struct {
 	*quic.Listener
@@ -59,7 +55,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		Qlog: qlog, LogQUIC: s.cfg.LogQUIC, LoadBalancer: r.loadBalancer,
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
-		CongestionControl: congestionControls[s.cfg.CongestionControl],
+		CongestionControl: ngtcp2.CongestionControlOf(s.cfg.CongestionControl),
 		QoSPriority:       s.cfg.QoSPriority, Datagrams: s.cfg.Datagrams != DatagramsOff,
 	})
 	if err != nil {

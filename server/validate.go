@@ -195,7 +195,7 @@ func (c Config) checkNumbers() error {
 	if c.Retry >= numRetryPolicies {
 		errs = append(errs, &ConfigError{Field: "Retry", Value: c.Retry.String(), Problem: "unknown", Remedy: "use RetryAuto, RetryNever or RetryAlways"})
 	}
-	if c.CongestionControl >= numCongestionControls {
+	if !c.CongestionControl.Known() {
 		errs = append(errs, &ConfigError{Field: "CongestionControl", Value: c.CongestionControl.String(), Problem: "unknown", Remedy: "use CongestionCubic, CongestionBBR or CongestionReno"})
 	}
 	if c.EarlyData >= numEarlyData {

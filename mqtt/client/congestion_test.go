@@ -22,9 +22,7 @@ func TestCongestionControl(t *testing.T) {
 		(&dialer{Options: &o}).settings(&settings)
 		assert.Equal(t, want, settings.CCAlgo, text)
 	}
-	assert.ErrorContains(t, new(CongestionControl).UnmarshalText([]byte("vegas")), "cubic")
 	assert.ErrorContains(t, (&Options{CongestionControl: 3}).Validate(), "Options.CongestionControl 3")
-	assert.Equal(t, "CongestionControl(3)", CongestionControl(3).String())
 	bad := Dialer{CongestionControl: 3}
 	_, err := bad.Dial(within(t), "quic://h")
 	assert.ErrorContains(t, err, "CongestionControl")

@@ -27,10 +27,6 @@ const (
 	quicCloseTimeout = 4 * time.Second
 )
 
-var congestionControls = [numCongestionControls]ngtcp2.CongestionControl{
-	CongestionCubic: ngtcp2.CCCubic, CongestionBBR: ngtcp2.CCBBR, CongestionReno: ngtcp2.CCReno,
-}
-
 // quicConn is a QUIC connection.
 type quicConn struct {
 	*endpoint.StreamConn
@@ -67,7 +63,9 @@ func (o *dialer) dialQUIC(ctx context.Context, srv server, early bool) (net.Conn
 }
 
 // settings are those of the transport.
-func (o *dialer) settings(s *ngtcp2.Settings) { s.CCAlgo = congestionControls[o.CongestionControl] }
+func (o *dialer) settings(s *ngtcp2.Settings) {
+	s.CCAlgo = ngtcp2.CongestionControlOf(o.CongestionControl)
+}
 
 // QUICContext is what t means for QUIC: a context of the client role, which the caller closes.
 // A program built with the tag noquic has no such method.

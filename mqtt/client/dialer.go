@@ -51,5 +51,5 @@ func (d *Dialer) prepare() {
 	o := Options{TLS: d.TLS, Endpoint: d.Endpoint, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
 	log := func(err error) { o.Logger.Warn("mqtt dialer", "error", err) }
 	sessions, err := openSessions(d.TLS.SessionFile, log)
-	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), d.CongestionControl.validate(), err)
+	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), validateCongestion(d.CongestionControl), err)
 }

@@ -269,7 +269,7 @@ type TLS struct {
 
 // Validate returns all that is wrong, joined.
 func (o *Options) Validate() error {
-	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect(), o.CongestionControl.validate()}
+	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect(), validateCongestion(o.CongestionControl)}
 	for name, d := range map[string]time.Duration{"PingTimeout": o.PingTimeout, "ConnectTimeout": o.ConnectTimeout} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
