@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -71,36 +70,21 @@ func withKey(form LoadBalancer, file string) (LoadBalancer, error) {
 
 // rotation takes another key of Config.LoadBalancerKeyFile into use.
 type rotation struct {
-	file string // empty: none
+	watchedFile
 	form LoadBalancer
-	log  *slog.Logger
-	poll time.Duration
-	seen fileState
 	use  func(LoadBalancer) error
 }
 
 // run looks at the file until ctx ends.
 func (r *rotation) run(ctx context.Context) {
-	if r.file == "" || r.use == nil {
-		return
-	}
-	tick := time.NewTicker(r.poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			r.look()
-		}
+	if r.file != "" && r.use != nil {
+		r.watchedFile.run(ctx, r.step)
 	}
 }
 
-// look reads the file when it has changed. As long as it cannot be used the key stays.
-func (r *rotation) look() {
-	if problem := r.seen.poll(r.file, r.read); problem != "" {
-		r.log.Warn("the key for load balancers cannot be used; the one that there is stays in use", "file", r.file, "error", problem)
-	}
+func (r *rotation) step() (pause time.Duration) {
+	r.look(r.read, "the key for load balancers cannot be used; the one that there is stays in use")
+	return r.poll
 }
 
 func (r *rotation) read() error {

@@ -65,7 +65,7 @@ func TestLoadBalancerKeyChanges(t *testing.T) {
 	require.NoError(t, err)
 	var log mqtttest.Log
 	var used []uint8
-	r := &rotation{file: file, form: form, log: slog.New(slog.NewTextHandler(&log, nil)), use: func(c LoadBalancer) error {
+	r := &rotation{watchedFile: newWatchedFile(file, slog.New(slog.NewTextHandler(&log, nil))), form: form, use: func(c LoadBalancer) error {
 		if c.ID == 6 {
 			return errors.New("wrong")
 		}
@@ -73,19 +73,19 @@ func TestLoadBalancerKeyChanges(t *testing.T) {
 		return nil
 	}}
 	warnings := func() int { return strings.Count(log.String(), "stays in use") }
-	r.look()
+	r.step()
 	assert.Empty(t, used, "it is the same")
 	writeKey(t, file, "nothing")
-	r.look()
-	r.look()
+	r.step()
+	r.step()
 	assert.Equal(t, 1, warnings())
 	writeKey(t, file, "6 "+nextLBKey)
-	r.look()
-	r.look()
+	r.step()
+	r.step()
 	assert.Equal(t, 2, warnings())
 	writeKey(t, file, "2  "+nextLBKey)
-	r.look()
-	r.look()
+	r.step()
+	r.step()
 	assert.Equal(t, []uint8{2}, used)
 	assert.EqualValues(t, 2, r.form.ID)
 	assert.Contains(t, log.String(), "has changed")

@@ -31,7 +31,7 @@ func (s *Server) open(r resolved) error {
 	s.revoked = newRevocations(s.cfg.ClientCRLFile, r.clientCRLs, s.log)
 	s.revoked.watch(tc)
 	wssConfig := overHTTP(tc)
-	s.rotation = &rotation{file: s.cfg.LoadBalancerKeyFile, log: s.log, poll: filePoll}
+	s.rotation = &rotation{watchedFile: newWatchedFile(s.cfg.LoadBalancerKeyFile, s.log)}
 	if r.loadBalancer != nil {
 		s.rotation.form = *r.loadBalancer
 	}

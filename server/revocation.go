@@ -18,17 +18,14 @@ import (
 
 // revocations keeps the certificate revocation lists of Config.ClientCRLFile up to date.
 type revocations struct {
-	file  string // empty: none
+	watchedFile
 	pem   []byte // its content; run's alone once that has begun
 	lists atomic.Pointer[[]*x509.RevocationList]
-	log   *slog.Logger
-	poll  time.Duration
-	seen  fileState
 	users []func(pem []byte) error
 }
 
 func newRevocations(file string, text []byte, log *slog.Logger) *revocations {
-	r := &revocations{file: file, pem: text, log: log, poll: filePoll}
+	r := &revocations{watchedFile: newWatchedFile(file, log), pem: text}
 	lists, _ := parseCRLs(text) // loadCRLs has seen them
 	r.lists.Store(&lists)
 	return r
@@ -36,21 +33,14 @@ func newRevocations(file string, text []byte, log *slog.Logger) *revocations {
 
 // run reads the file again when it has changed, until ctx ends.
 func (r *revocations) run(ctx context.Context) {
-	if r.file == "" {
-		return
+	if r.file != "" {
+		r.watchedFile.run(ctx, r.step)
 	}
-	tick := time.NewTicker(r.poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if problem := r.seen.poll(r.file, r.read); problem != "" {
-			r.log.Warn("certificate revocation lists cannot be used; those that there are stay in use", "file", r.file, "error", problem)
-		}
-	}
+}
+
+func (r *revocations) step() (pause time.Duration) {
+	r.look(r.read, "certificate revocation lists cannot be used; those that there are stay in use")
+	return r.poll
 }
 
 // read takes the lists of the file into use.

@@ -22,17 +22,14 @@ const (
 
 // tickets keeps the session ticket keys of the listeners up to date.
 type tickets struct {
-	file   string // empty: keys are made here, and kept in memory
-	log    *slog.Logger
-	poll   time.Duration // how often file is looked at
-	keys   ticketkeys.Keys
-	seen   fileState
-	active [][]byte
-	users  []func(secrets [][]byte) error
+	watchedFile // none: keys are made here, and kept in memory
+	keys        ticketkeys.Keys
+	active      [][]byte
+	users       []func(secrets [][]byte) error
 }
 
 func newTickets(file string, keys ticketkeys.Keys, log *slog.Logger) *tickets {
-	t := &tickets{file: file, log: log, poll: filePoll, keys: keys}
+	t := &tickets{watchedFile: newWatchedFile(file, log), keys: keys}
 	now := time.Now()
 	if file == "" {
 		t.keys = t.keys.Extend(now, ticketRotation, 1)
@@ -72,18 +69,11 @@ func (t *tickets) addTLS(c *tls.Config) {
 
 // run rotates the keys until ctx ends.
 func (t *tickets) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	t.watchedFile.run(ctx, func() time.Duration {
 		now := time.Now()
 		t.step(now)
-		timer.Reset(t.pause(now))
-	}
+		return t.pause(now)
+	})
 }
 
 // pause is the time until the next step.
@@ -103,7 +93,7 @@ func (t *tickets) step(now time.Time) {
 	if t.file == "" {
 		t.keys = t.keys.Extend(now, ticketRotation, 1)
 	} else {
-		t.read()
+		t.look(t.read, "session ticket keys cannot be read; those that there are stay in use")
 	}
 	active := t.keys.Active(now)
 	if slices.EqualFunc(active, t.active, bytes.Equal) {
@@ -119,18 +109,12 @@ func (t *tickets) step(now time.Time) {
 	t.log.Info("session ticket keys have changed", "keys", len(active))
 }
 
-// read reads the file when it has changed. As long as it cannot be read the keys stay.
-func (t *tickets) read() {
-	problem := t.seen.poll(t.file, func() error {
-		keys, err := ticketkeys.Read(t.file)
-		if err == nil {
-			t.keys = keys
-		}
-		return err
-	})
-	if problem != "" {
-		t.log.Warn("session ticket keys cannot be read; those that there are stay in use", "file", t.file, "error", problem)
+func (t *tickets) read() error {
+	keys, err := ticketkeys.Read(t.file)
+	if err == nil {
+		t.keys = keys
 	}
+	return err
 }
 
 // loadTicketKeys reads TicketKeysFile; nil without one.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"time"
 
@@ -10,31 +12,56 @@ import (
 // filePoll is how often the files that may change while the server runs are looked at.
 const filePoll = 10 * time.Second
 
-// fileState tells whether a file has changed.
+// watchedFile is a file that is taken into use again when it has changed. One goroutine calls
+// its methods.
+type watchedFile struct {
+	file string // empty: none
+	log  *slog.Logger
+	poll time.Duration
+	seen fileState
+}
+
 type fileState struct {
 	modified time.Time
 	size     int64
 	problem  string // what was said about it
 }
 
-// poll has the file read when it has changed. It gives what is wrong, "" for nothing, and
-// says that once; until it is right the file is read each time.
-func (f *fileState) poll(file string, read func() error) (problem string) {
-	info, err := os.Stat(file)
+func newWatchedFile(file string, log *slog.Logger) watchedFile {
+	return watchedFile{file: file, log: log, poll: filePoll}
+}
+
+// run calls look, and again whenever the time that it gives has passed, until ctx ends.
+func (w *watchedFile) run(ctx context.Context, look func() (pause time.Duration)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		timer.Reset(look())
+	}
+}
+
+// look has the file read when it has changed. What is wrong is logged once, with a message
+// that says what this means; until it is right the file is read each time.
+func (w *watchedFile) look(read func() error, message string) {
+	info, err := os.Stat(w.file)
 	if err == nil {
 		now := fileState{modified: info.ModTime(), size: info.Size()}
-		if now == *f {
-			return ""
+		if now == w.seen {
+			return
 		}
 		if err = read(); err == nil {
-			*f = now
-			return ""
+			w.seen = now
+			return
 		}
 	}
-	before := f.problem
-	*f = fileState{problem: ticketkeys.Cause(err).Error()}
-	if f.problem == before {
-		return ""
+	before := w.seen.problem
+	w.seen = fileState{problem: ticketkeys.Cause(err).Error()}
+	if w.seen.problem != before {
+		w.log.Warn(message, "file", w.file, "error", w.seen.problem)
 	}
-	return f.problem
 }
