@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -150,9 +151,17 @@ func (b *loopback) update(f func()) {
 	b.changed = make(chan struct{})
 }
 
+// asked reports whether a message has come.
+func (b *loopback) asked() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.messages) > 0
+}
+
 // wait returns when ok does; ok may look at b.
 func (b *loopback) wait(ok func() bool) {
 	b.t.Helper()
+	limit := time.After(patience)
 	for {
 		b.mu.Lock()
 		done, changed := ok(), b.changed
@@ -162,8 +171,8 @@ func (b *loopback) wait(ok func() bool) {
 		}
 		select {
 		case <-changed:
-		case <-b.t.Context().Done():
-			require.FailNow(b.t, "the test ended")
+		case <-limit:
+			require.FailNow(b.t, "it did not come about")
 		}
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,10 +32,19 @@ func ngmq(ctx context.Context, input string, args ...string) result {
 	return result{status, out.String(), err.String()}
 }
 
+// longEnough tries values for -W that grow until ok says that something came about in
+// that time.
+func longEnough(t *testing.T, ok func(seconds string) bool) {
+	t.Helper()
+	for w := 0.05; !ok(fmt.Sprint(w)); w *= 2 {
+		require.Less(t, w, patience.Seconds())
+	}
+}
+
 // start runs a command line beside the test.
 func start(t *testing.T, ctx context.Context, args ...string) <-chan result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	t.Cleanup(cancel)
 	ch := make(chan result, 1)
 	go func() { ch <- ngmq(ctx, "", args...) }()
@@ -204,10 +213,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestCannotConnect(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	l.Close()
-	got := ngmq(t.Context(), "", "sub", "-t", "a", "-L", "mqtt://name:secret@"+l.Addr().String())
+	got := ngmq(t.Context(), "", "sub", "-t", "a", "-L", "mqtt://name:secret@"+deadPort(t))
 	assert.Equal(t, exitNoServer, got.status)
 	assert.Contains(t, got.stderr, "connection refused")
 	assert.Contains(t, got.stderr, "is the server running")
@@ -246,6 +252,15 @@ func TestCertificateHints(t *testing.T) {
 			assert.Contains(t, got.stderr, want, server)
 		}
 	}
+}
+
+// deadPort is a TCP port where nobody listens until the end of the test: a connection holds it.
+func deadPort(t *testing.T) string {
+	t.Helper()
+	c, err := net.Dial("tcp", startLoopback(t).addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }
 
 func refuseTLS(t *testing.T, cert devcert.Cert) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,7 +15,7 @@ import (
 // are the rest of them, and the acknowledgements come behind.
 func TestSubRemovesManyRetained(t *testing.T) {
 	b := startServer(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	url := "mqtt://" + b.addrs.TCP[0].String()
 	c, err := client.Dial(ctx, url, client.Options{})

@@ -41,7 +41,7 @@ func newQUICDialer(server remote.Server, cfg *Config) (dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients,
+	config := endpoint.Config{Workers: max(sockets, runtime.GOMAXPROCS(0)), IdleTimeout: idleTimeout, MaxConns: MaxClients, HandshakeTimeout: cfg.Timeout,
 		LocalAddr: server.Local, Settings: remote.QUICSettings(cfg.CongestionControl), Logger: cfg.Logger}
 	if cfg.Datagrams {
 		config.MaxDatagram = maxDatagram

@@ -53,7 +53,8 @@ type Run struct {
 	from     atomic.Pointer[time.Time] // when measuring began
 	lasted   time.Duration             // of the measuring
 	setup    time.Duration
-	rss      int64 // of this process before
+	settling time.Duration // how long the last acknowledgements and round trips may take
+	rss      int64         // of this process before
 }
 
 // New checks cfg, opens the sockets and starts the proxy of Config.Netem. The caller
@@ -62,7 +63,10 @@ func New(ctx context.Context, cfg Config) (*Run, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Run{cfg: cfg.withDefaults(strings.ToLower(rand.Text()[:6])), finished: make(chan struct{}), rss: residentBytes()}
+	r := &Run{cfg: cfg.withDefaults(strings.ToLower(rand.Text()[:6])), finished: make(chan struct{}), settling: settleTime, rss: residentBytes()}
+	if r.cfg.Datagrams {
+		r.settling = lostAfter
+	}
 	server, err := r.cfg.Server.Resolve(ctx)
 	if err != nil {
 		return nil, err
@@ -250,18 +254,15 @@ func (r *Run) count() {
 	r.measuring.Store(true)
 }
 
-// settleTime is how long the last acknowledgements and round trips may take.
+// settleTime is how long the last acknowledgements and round trips may take without
+// datagrams.
 const settleTime = 5 * time.Second
 
 // settle waits until everything that was published is acknowledged, or has come back.
 func (r *Run) settle(ctx context.Context) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	patience := settleTime
-	if r.cfg.Datagrams {
-		patience = lostAfter
-	}
-	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil && r.live.Load() > 0; <-ticker.C {
+	for end := time.Now().Add(r.settling); time.Now().Before(end) && ctx.Err() == nil && r.live.Load() > 0; <-ticker.C {
 		sent := r.total.sent.Load()
 		acked := r.cfg.QoS == 0 || r.total.acked.Load() >= sent
 		if acked && (r.cfg.Kind != RoundTrip || r.total.received.Load() >= sent) {
