@@ -86,10 +86,14 @@ func (f *target) validate(c *console) problems {
 	wrong.readable("--key", f.Key)
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
-	wrong.check((f.CAFile != "" || f.CAPath != "" || f.Cert != "") && plaintext(f.URL),
-		"--cafile, --capath and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out")
+	wrong.check(f.namesCertificates() && plaintext(f.URL), forTLS)
 	return wrong
 }
+
+const forTLS = "--cafile, --capath and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out"
+
+// namesCertificates says whether the user expects TLS.
+func (f *target) namesCertificates() bool { return f.CAFile != "" || f.CAPath != "" || f.Cert != "" }
 
 // server is the URL to connect to, without the topic in its path.
 func (f *target) server() (address, topic string, err error) {
@@ -129,7 +133,7 @@ func pathScheme(scheme string) bool { return scheme == "ws" || scheme == "wss" |
 // hostURL is -h and -p as a URL.
 func (f *target) hostURL() string {
 	scheme, port := "mqtt", "1883"
-	if f.CAFile != "" || f.CAPath != "" || f.Cert != "" || f.Insecure || f.OSCerts || f.Port == 8883 {
+	if f.namesCertificates() || f.Insecure || f.OSCerts || f.Port == 8883 {
 		scheme, port = "mqtts", "8883"
 	}
 	if f.Port != 0 {

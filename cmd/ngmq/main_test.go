@@ -233,6 +233,9 @@ func TestCAFileWithoutTLS(t *testing.T) {
 		assert.Equal(t, exitUsage, got.status, command)
 		assert.Contains(t, got.stderr, "use mqtts://", command)
 	}
+	got := ngmq(t.Context(), "", "bench", "compare", "mqtt://127.0.0.1:1", "ws://127.0.0.1:1", "--cafile", cert.CAFile)
+	assert.Equal(t, exitUsage, got.status, "a list with TLS may have clear text too, this has none")
+	assert.Contains(t, got.stderr, "use mqtts://")
 }
 
 // Whatever is wrong with the certificate, over every TLS library in it ngmq says what to do.

@@ -18,7 +18,8 @@ import (
 // returns at once: what was written is delivered first, in the background.
 type Dialer struct {
 	// TLS says how servers are verified; see [Options.TLS]. With EarlyDataOn the client's
-	// first write goes with the first packets; EarlyDataAuto is off here.
+	// first write goes with the first packets; EarlyDataAuto is off here. Dial refuses a CA or
+	// a certificate for a URL that is in clear text.
 	TLS TLS
 	// CongestionControl, QlogDir and Logger are those of [Options].
 	CongestionControl CongestionControl
@@ -38,6 +39,9 @@ type Dialer struct {
 func (d *Dialer) Dial(ctx context.Context, url string) (net.Conn, error) {
 	srv, err := parseURL(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.TLS.checkUsed([]string{url}); err != nil {
 		return nil, err
 	}
 	d.once.Do(d.prepare)

@@ -23,7 +23,14 @@ func TestDialer(t *testing.T) {
 
 	_, err = d.Dial(within(t), "http://h")
 	assert.ErrorContains(t, err, "scheme")
+	for _, tls := range []TLS{{CAFile: "ca.pem"}, {CADir: "dir"}, {CAPEM: []byte("pem")}, {CertFile: "c", KeyFile: "k"}} {
+		d := Dialer{TLS: tls}
+		_, err := d.Dial(within(t), url)
+		assert.ErrorContains(t, err, "use mqtts://")
+		_, err = d.Dial(within(t), "ws://h")
+		assert.ErrorContains(t, err, "use wss://")
+	}
 	bad := Dialer{TLS: TLS{CertFile: "x"}}
-	_, err = bad.Dial(within(t), url)
+	_, err = bad.Dial(within(t), "mqtts://h")
 	assert.ErrorContains(t, err, "KeyFile")
 }

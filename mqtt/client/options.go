@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ngmq/ngmq/mqtt/packet"
@@ -303,25 +302,7 @@ func (o *Options) validateServers() error {
 		srv, err := parseURL(server)
 		errs = append(errs, cmp.Or(err, checkQUIC(srv)))
 	}
-	return errors.Join(append(errs, o.checkEncrypted())...)
-}
-
-// checkEncrypted refuses a CA or a certificate for connections that are all in clear text.
-func (o *Options) checkEncrypted() error {
-	if o.TLS.CAFile == "" && o.TLS.CADir == "" && o.TLS.CAPEM == nil && o.TLS.CertFile == "" {
-		return nil
-	}
-	for _, server := range o.Servers {
-		if srv, err := parseURL(server); err != nil || srv.encrypted() || srv.scheme == "unix" {
-			return nil
-		}
-	}
-	plain, _, _ := strings.Cut(o.Servers[0], ":")
-	remedy := "mqtts"
-	if plain == "ws" {
-		remedy = "wss"
-	}
-	return fmt.Errorf("client: Options.TLS names a CA or a certificate, but %s:// is not encrypted: use %s:// or quic:// with the port for that, or leave CAFile, CADir, CAPEM and CertFile out", plain, remedy)
+	return errors.Join(append(errs, o.TLS.checkUsed(o.Servers))...)
 }
 
 func (o *Options) validateSession() error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // maxALPN is the longest protocol name of RFC 7301, in bytes.
@@ -35,6 +36,24 @@ func (t *TLS) validate() error {
 		check(name == "" || len(name) > maxALPN, ".ALPN: a name has 1 to %d bytes", maxALPN)
 	}
 	return errors.Join(errs...)
+}
+
+// checkUsed refuses a CA or a certificate for servers that are all reached in clear text.
+func (t *TLS) checkUsed(servers []string) error {
+	if t.CAFile == "" && t.CADir == "" && t.CAPEM == nil && t.CertFile == "" {
+		return nil
+	}
+	for _, server := range servers {
+		if srv, err := parseURL(server); err != nil || srv.encrypted() || srv.scheme == "unix" {
+			return nil
+		}
+	}
+	plain, _, _ := strings.Cut(servers[0], ":")
+	remedy := "mqtts"
+	if plain == "ws" {
+		remedy = "wss"
+	}
+	return fmt.Errorf("client: TLS names a CA or a certificate, but %s:// is not encrypted: use %s:// or quic:// with the port for that, or leave CAFile, CADir, CAPEM and CertFile out", plain, remedy)
 }
 
 // Config is what t means for TLS over TCP towards host, without ALPN, sessions and key log.
