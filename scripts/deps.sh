@@ -23,6 +23,7 @@ test  mosquitto              command -v mosquitto || test -x /usr/sbin/mosquitto
 test  mosquitto-clients      command -v mosquitto_pub && command -v mosquitto_sub && command -v mosquitto_rr
 test  curl                   curl --version | grep -w mqtt
 test  paho.mqtt.c-examples   command -v paho_c_pub && command -v paho_c_sub
+test  microsocks             command -v microsocks
 test  python3-paho-mqtt      /usr/bin/python3 -c 'import paho.mqtt.client'
 npm   npm                    command -v npm
 wireshark tshark             command -v tshark && command -v dumpcap

@@ -140,13 +140,12 @@ func (f *publishFlags) apply(cfg *bench.Config) {
 
 // config is what every benchmark has, for one server.
 func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
-	server, err := remote.Parse(address)
+	o := b.options(c)
+	server, err := remote.Parse(address, o)
 	if err != nil {
 		return bench.Config{}, err
 	}
 	b.warn(c, address)
-	o := b.options(c)
-	server.Local = o.LocalAddr
 	cfg := bench.Config{
 		Server: server, TLS: o.TLS, Username: o.Username, Password: o.Password, Version: packet.Version(b.Protocol),
 		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive,
@@ -161,6 +160,8 @@ func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
 func (b *benchFlags) validate(c *console) error {
 	wrong := b.target.validate(c)
 	wrong.check(b.Clients < 1, "--clients must be 1 or more")
+	wrong.check(b.Proxy != "" && quicURL(b.URL), overProxy)
+	wrong.check(b.Proxy != "" && b.Netem != netemOption{}, "--netem is a proxy itself: leave --proxy out")
 	wrong.check(b.QlogDir != "", "--qlog-dir is for single connections: see pub, sub and rr")
 	return errors.Join(wrong...)
 }

@@ -72,6 +72,7 @@ func (b *benchCompare) columns(c *console) ([]*column, error) {
 	wrong.check(len(b.Servers) < 2 && b.Streams < 2 && !b.Datagrams, "give two URLs or more, or --streams or --datagrams")
 	wrong.check(b.URL != "" || b.Unix != "" || b.Port != 0, "the servers stand without --url, --unix and -p")
 	wrong.check(b.namesCertificates() && !slices.ContainsFunc(b.Servers, func(s string) bool { return !plaintext(s) }), forTLS)
+	wrong.check(b.Proxy != "" && slices.ContainsFunc(b.Servers, quicURL), overProxy)
 	wrong.check(b.Rounds < 1, "--rounds must be 1 or more")
 	if err := errors.Join(append(wrong, b.validate(c))...); err != nil {
 		return nil, err

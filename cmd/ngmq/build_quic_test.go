@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/crypto/devcert"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
@@ -123,8 +122,8 @@ func TestPingFallback(t *testing.T) {
 		assert.Contains(t, got.stderr, "quic: ")
 		return strings.Count(got.stderr, "connection refused") == 2 // of TLS and of secure WebSocket
 	})
-	assert.Equal(t, []string{"mqtts://[::1]", "wss://[::1]"}, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "quic", Host: "::1"}))
-	assert.Empty(t, (&pingCommand{Fallback: true}).fallbacks(remote.Server{Transport: "tls", Host: "h"}))
+	assert.Equal(t, []string{"mqtts://[::1]", "wss://[::1]"}, (&pingCommand{Fallback: true}).addresses("quic://[::1]:1")[1:])
+	assert.Equal(t, []string{"mqtts://h"}, (&pingCommand{Fallback: true}).addresses("mqtts://h"))
 }
 
 func TestBenchDatagrams(t *testing.T) {
@@ -158,4 +157,15 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// With a proxy QUIC is not tried: --fallback goes on at once.
+func TestProxyFallback(t *testing.T) {
+	b := startServer(t, nil)
+	tls := socksProxy(t, b.addrs.TLS[0].String(), socksNoAuth, socksDone)
+	got := ngmq(t.Context(), "", "ping", "--fallback", "--url", "quic://broker.invalid", "--servername", "localhost", "--cafile", b.ca, "--proxy", tls)
+	assert.Equal(t, exitOK, got.status, got.stderr)
+	assert.Empty(t, got.stderr, "QUIC is not tried")
+	got = ngmq(t.Context(), "", "pub", "-t", "a", "-m", "x", "--fallback", "--url", "quic://broker.invalid", "--servername", "localhost", "--cafile", b.ca, "--proxy", tls)
+	assert.Equal(t, result{}, got)
 }

@@ -85,10 +85,13 @@ func (f *target) validate(c *console) problems {
 	wrong.certificates("--cert", f.Cert)
 	wrong.readable("--key", f.Key)
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
+	wrong.check(f.Proxy != "" && f.Unix != "", "a Unix socket is on this machine: leave --proxy out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
 	wrong.check(f.namesCertificates() && plaintext(f.URL), forTLS)
 	return wrong
 }
+
+const overProxy = "--proxy leads TCP, and QUIC is UDP (SOCKS5 would need UDP ASSOCIATE, which ngmq does not use): use mqtts:// or wss:// in place of quic://"
 
 const forTLS = "--cafile, --capath and --cert are for TLS, which mqtt://, tcp:// and ws:// do without: use mqtts://, wss:// or quic:// and the port for that, or leave them out"
 
@@ -147,6 +150,9 @@ func encrypted(address string) bool {
 	scheme, _, _ := strings.Cut(address, ":")
 	return slices.Contains([]string{"quic", "mqtts", "ssl", "wss"}, scheme)
 }
+
+// quicURL says whether a URL leads to a server over QUIC.
+func quicURL(address string) bool { return strings.HasPrefix(address, "quic:") }
 
 // plaintext says whether a URL leads through a network in clear text.
 func plaintext(address string) bool {

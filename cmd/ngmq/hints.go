@@ -23,8 +23,7 @@ const (
 
 // mosquittoOnly are flags of mosquitto's clients that ngmq has not, and why.
 var mosquittoOnly = map[string]string{
-	"--proxy": "there is no SOCKS here: lead the way there outside of ngmq, for instance with ssh -L or torsocks",
-	"--psk":   noPSK, "--psk-identity": noPSK, "--tls-engine": noEngine, "--tls-engine-kpass-sha1": noEngine,
+	"--psk": noPSK, "--psk-identity": noPSK, "--tls-engine": noEngine, "--tls-engine-kpass-sha1": noEngine,
 }
 
 // unknownShort is what kong says about a short flag: its suggestions are all there are.
@@ -105,7 +104,10 @@ func (f *target) connectHint(err error) string {
 	}
 	var name *net.DNSError
 	var malformed *packet.Error
+	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == "socks connect":
+		return proxyHint(op.Err)
 	case handshakeTimeout(err), errors.Is(err, context.DeadlineExceeded) && strings.HasPrefix(f.URL, "quic:"):
 		return "\n  nobody answers: does the server listen for QUIC on this port, and is UDP open all the way?"
 	case errors.As(err, &name):
@@ -122,6 +124,21 @@ func (f *target) connectHint(err error) string {
 		return "\n  the server hung up: does it speak this protocol on this port (mqtts:// and --cafile are TLS, mqtt:// is not)?"
 	}
 	return ""
+}
+
+// proxyHint knows the words of golang.org/x/net/proxy.
+func proxyHint(err error) string {
+	var network *net.OpError
+	text := err.Error()
+	switch {
+	case errors.As(err, &network):
+		return "\n  the proxy is not there: is it running, and is this its port?"
+	case strings.Contains(text, "authentication"):
+		return "\n  give the user and the password that the proxy wants: --proxy socks5h://USER:PASSWORD@HOST"
+	case strings.HasPrefix(text, "unknown error"):
+		return "\n  the proxy answers, but does not get to the server: is that running, and may the proxy go there?"
+	}
+	return "\n  what answers is no SOCKS5 proxy: is this its port?"
 }
 
 // certificateHint knows the words of OpenSSL (QUIC) and of crypto/x509 (TLS).

@@ -19,7 +19,6 @@ func TestWrongUseNamesTheCommand(t *testing.T) {
 	for line, want := range map[string]string{
 		"pub -t a -m x --psk 00":               "ngmq: unknown flag --psk: mosquitto has it, ngmq has not; TLS is Go's crypto/tls here, which has no pre-shared keys",
 		"pub -t a -m x --tls-engine e":         "takes no engines of OpenSSL",
-		"pub -t a -m x --proxy socks5h://h":    "there is no SOCKS here",
 		"sub -t a -J":                          "ngmq: unknown flag -J (see ngmq sub --help)\n",
 		"bench conn --cout 1":                  "(see ngmq bench conn --help)\n",
 		"pub -t a -m x --cafile " + none:       "--cafile: " + none + " has no certificate in PEM form",

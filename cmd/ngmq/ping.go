@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type pingCommand struct {
 func (p *pingCommand) Run(c *console) error {
 	wrong := p.validate(c)
 	wrong.check(p.Count < 1, "-C must be 1 or more")
+	wrong.check(p.Proxy != "" && quicURL(p.URL) && !p.Fallback, overProxy+", or add --fallback")
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
@@ -40,40 +42,42 @@ func (p *pingCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	server, err := remote.Parse(address)
-	if err != nil {
-		return err
-	}
 	p.warn(c, address)
-	err = p.ping(c, server, address)
-	for _, next := range p.fallbacks(server) {
+	o := p.options(c)
+	for i, address := range p.addresses(address) {
 		var unreachable *failed
-		if !errors.As(err, &unreachable) || unreachable.status != exitNoServer {
-			return err
+		if i > 0 && (!errors.As(err, &unreachable) || unreachable.status != exitNoServer) {
+			break
 		}
-		c.warnf("%v", err)
-		if server, err = remote.Parse(next); err != nil {
-			return err
+		if err != nil {
+			c.warnf("%v", err)
 		}
-		err = p.ping(c, server, next)
+		err = p.ping(c, o, address)
 	}
 	return err
 }
 
-// fallbacks are the servers to ask when QUIC gets nowhere.
-func (p *pingCommand) fallbacks(server remote.Server) []string {
-	if !p.Fallback || !server.QUIC() {
-		return nil
+// addresses are the servers to ask: with --fallback those for when QUIC gets nowhere too, or
+// cannot because of a proxy.
+func (p *pingCommand) addresses(address string) []string {
+	u, err := url.Parse(address)
+	if err != nil || !p.Fallback || u.Scheme != "quic" {
+		return []string{address}
 	}
-	host := net.JoinHostPort(server.Host, "")
-	host = host[:len(host)-1] // IPv6 in brackets, and no port
-	return []string{"mqtts://" + host, "wss://" + host}
+	host := strings.TrimSuffix(net.JoinHostPort(u.Hostname(), ""), ":") // IPv6 in brackets, and no port
+	list := []string{address, "mqtts://" + host, "wss://" + host}
+	if p.Proxy != "" {
+		return list[1:]
+	}
+	return list
 }
 
 // ping times connections to one server.
-func (p *pingCommand) ping(c *console, server remote.Server, address string) error {
-	o := p.options(c)
-	server.Local = o.LocalAddr
+func (p *pingCommand) ping(c *console, o client.Options, address string) error {
+	server, err := remote.Parse(address, o)
+	if err != nil {
+		return err
+	}
 	id := p.ID
 	if id == "" && packet.Version(p.Protocol) == packet.V31 {
 		id = "ngmq-ping"

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
 	"github.com/ngmq/ngmq/mqtt/client"
 )
 
@@ -15,6 +16,7 @@ import (
 // what TLS offers.
 type networkFlags struct {
 	Bind       string     `short:"A" name:"bind" placeholder:"ADDRESS" group:"Server" help:"Connect from this address of this machine. Default: the system chooses."`
+	Proxy      string     `placeholder:"URL" group:"Server" help:"Lead there through this SOCKS5 proxy: socks5h://[user[:password]@]host[:1080]. It looks the host up. For TCP, TLS and WebSocket: QUIC is UDP, and needs --fallback to do without."`
 	CAPath     string     `name:"capath" placeholder:"DIR" group:"TLS and QUIC" help:"Directory with CA certificates to trust, beside --cafile; PEM, under any names."`
 	TLSVersion tlsVersion `placeholder:"VERSION" group:"TLS and QUIC" help:"Oldest version to accept: tlsv1.2 or tlsv1.3. QUIC has tlsv1.3. (tlsv1.2)"`
 	Ciphers    ciphers    `placeholder:"LIST" group:"TLS and QUIC" help:"Cipher suites of TLS 1.2 to offer, OpenSSL's names with colons between. Those of TLS 1.3, and so of QUIC, are not for choosing."`
@@ -79,6 +81,10 @@ func (f *networkFlags) validate(wrong *problems) {
 		_, err := os.ReadDir(f.CAPath)
 		wrong.check(err != nil, "--capath: "+fmt.Sprint(err))
 	}
+	if f.Proxy != "" {
+		_, err := remote.Parse("mqtt://localhost", client.Options{Proxy: f.Proxy})
+		wrong.check(err != nil, strings.Replace(fmt.Sprint(err), "client: Options.Proxy", "--proxy", 1))
+	}
 	wrong.check(slices.Contains(f.ALPN, ""), "--tls-alpn: a protocol has a name")
 }
 
@@ -87,5 +93,6 @@ func (f *networkFlags) apply(o *client.Options) {
 	if f.Bind != "" {
 		o.LocalAddr, _ = netip.ParseAddr(f.Bind) // validate has seen it
 	}
+	o.Proxy = f.Proxy
 	o.TLS.CADir, o.TLS.MinVersion, o.TLS.CipherSuites, o.TLS.ALPN = f.CAPath, uint16(f.TLSVersion), f.Ciphers, f.ALPN
 }

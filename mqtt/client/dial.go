@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"time"
 
@@ -43,16 +42,7 @@ func (o *dialer) dial(ctx context.Context, srv server, early bool) (net.Conn, er
 	case "unix":
 		return new(net.Dialer).DialContext(ctx, "unix", srv.addr)
 	}
-	return o.tcp().DialContext(ctx, "tcp", srv.addr)
-}
-
-// tcp is what opens TCP connections.
-func (o *dialer) tcp() *net.Dialer {
-	d := new(net.Dialer)
-	if o.LocalAddr.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.LocalAddr, 0))
-	}
-	return d
+	return o.dialTCP(ctx, srv.addr)
 }
 
 // sessionKey is where sessions of a server are kept.
@@ -71,7 +61,7 @@ func (o *dialer) dialWebSocket(ctx context.Context, srv server) (net.Conn, error
 	if srv.scheme == "wss" {
 		nc, err = o.dialTLS(ctx, srv)
 	} else {
-		nc, err = o.tcp().DialContext(ctx, "tcp", srv.addr)
+		nc, err = o.dialTCP(ctx, srv.addr)
 	}
 	if err != nil {
 		return nil, err
@@ -109,8 +99,16 @@ func (o *dialer) dialTLS(ctx context.Context, srv server) (net.Conn, error) {
 		defer f.Close() // the handshake alone writes
 		config.KeyLogWriter = f
 	}
-	d := tls.Dialer{NetDialer: o.tcp(), Config: config}
-	return d.DialContext(ctx, "tcp", srv.addr)
+	nc, err := o.dialTCP(ctx, srv.addr)
+	if err != nil {
+		return nil, err
+	}
+	secured := tls.Client(nc, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return secured, nil
 }
 
 // redacted is a URL without its password.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 )
 
@@ -21,6 +22,9 @@ type Dialer struct {
 	// first write goes with the first packets; EarlyDataAuto is off here. Dial refuses a CA or
 	// a certificate for a URL that is in clear text.
 	TLS TLS
+	// Proxy and LocalAddr are those of [Options]; with a Proxy, Dial refuses quic://.
+	Proxy     string
+	LocalAddr netip.Addr
 	// CongestionControl, QlogDir and Logger are those of [Options].
 	CongestionControl CongestionControl
 	QlogDir           string
@@ -41,7 +45,8 @@ func (d *Dialer) Dial(ctx context.Context, url string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.TLS.checkUsed([]string{url}); err != nil {
+	o := Options{Servers: []string{url}, Proxy: d.Proxy}
+	if err := errors.Join(d.TLS.checkUsed(o.Servers), o.validateProxy()); err != nil {
 		return nil, err
 	}
 	d.once.Do(d.prepare)
@@ -52,7 +57,7 @@ func (d *Dialer) Dial(ctx context.Context, url string) (net.Conn, error) {
 }
 
 func (d *Dialer) prepare() {
-	o := Options{TLS: d.TLS, Endpoint: d.Endpoint, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
+	o := Options{TLS: d.TLS, Proxy: d.Proxy, LocalAddr: d.LocalAddr, Endpoint: d.Endpoint, CongestionControl: d.CongestionControl, QlogDir: d.QlogDir, Logger: d.Logger}.withDefaults()
 	log := func(err error) { o.Logger.Warn("mqtt dialer", "error", err) }
 	sessions, err := openSessions(d.TLS.SessionFile, log)
 	d.dialer, d.err = dialer{&o, sessions}, errors.Join(d.TLS.validate(), validateCongestion(d.CongestionControl), err)

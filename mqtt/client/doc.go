@@ -59,6 +59,8 @@
 // worked is remembered, and QUIC is tried again later. Encryption is never given up: plain
 // mqtt:// is used only if it is in the list.
 //
+// [Options.Proxy] leads through a SOCKS5 proxy, which has no QUIC.
+//
 // # Many clients in one program
 //
 // A QUIC connection has sockets, an event loop and a TLS context of its own. An [Endpoint]

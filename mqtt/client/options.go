@@ -106,6 +106,13 @@ type Options struct {
 	// that the system routes from.
 	LocalAddr netip.Addr
 
+	// Proxy is a SOCKS5 proxy (RFC 1928) that leads to the servers: socks5h://host[:1080], or
+	// with user and password (RFC 1929) socks5h://user:password@host, percent-encoded where
+	// need be. It looks the names of the servers up. It carries TCP, and so TLS and WebSocket;
+	// no connection goes past it but to Unix sockets: quic:// servers are left out of a list
+	// that has others or with Fallback, and refused without. Default: none.
+	Proxy string
+
 	// Version of the protocol: packet.V50 (default), V311 or V31.
 	Version packet.Version
 	// ClientID, when empty, is chosen by the server (3.1: at random by the client).
@@ -268,7 +275,7 @@ type TLS struct {
 
 // Validate returns all that is wrong, joined.
 func (o *Options) Validate() error {
-	errs := []error{o.validateServers(), o.validateSession(), o.TLS.validate(), o.validateReconnect(), validateCongestion(o.CongestionControl)}
+	errs := []error{o.validateServers(), o.validateProxy(), o.validateSession(), o.TLS.validate(), o.validateReconnect(), validateCongestion(o.CongestionControl)}
 	for name, d := range map[string]time.Duration{"PingTimeout": o.PingTimeout, "ConnectTimeout": o.ConnectTimeout} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("client: Options.%s is negative: use 0 for the default", name))
@@ -339,6 +346,9 @@ func (o Options) withDefaults() Options {
 	if o.Fallback {
 		o.Servers = withFallback(o.Servers)
 		o.HeadStart = cmp.Or(o.HeadStart, DefaultHeadStart)
+	}
+	if o.Proxy != "" {
+		o.Servers = slices.DeleteFunc(o.Servers, besideProxy)
 	}
 	o.ReturnAfter = cmp.Or(o.ReturnAfter, DefaultReturnAfter)
 	o.Version = o.version()

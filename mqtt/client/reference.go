@@ -41,6 +41,9 @@ func (c *Client) followable(err error, from string) []string {
 	}
 	text, _ := answer.Properties.Bytes(packet.ServerReference)
 	list := referred(string(text), from)
+	if c.opts.Proxy != "" {
+		list = slices.DeleteFunc(list, besideProxy)
+	}
 	if answer.Code == packet.ServerMoved && len(list) > 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -34,7 +34,7 @@ func eventually(t *testing.T, what func() bool) {
 
 func config(t *testing.T, kind Kind, url, ca string) Config {
 	t.Helper()
-	target, err := remote.Parse(url)
+	target, err := remote.Parse(url, client.Options{})
 	require.NoError(t, err)
 	return Config{Kind: kind, Server: target, TLS: client.TLS{CAFile: ca}, Clients: 3, Timeout: patience}
 }
@@ -221,7 +221,7 @@ func TestWorsePath(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	target, err := remote.Parse("mqtt://localhost")
+	target, err := remote.Parse("mqtt://localhost", client.Options{})
 	require.NoError(t, err)
 	for want, change := range map[string]func(*Config){
 		"--clients":              func(c *Config) { c.Clients = MaxClients + 1 },

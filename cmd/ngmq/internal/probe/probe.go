@@ -49,7 +49,7 @@ type Config struct {
 
 // Phase is a part of the way to the CONNACK.
 type Phase struct {
-	Name string // "dns", "tcp", "tls", "ws", "quic", "connack"
+	Name string // "dns", "tcp" or "proxy", "tls", "ws", "quic", "connack"
 	Time time.Duration
 }
 
@@ -164,14 +164,18 @@ func (p *Prober) dial(ctx context.Context, server remote.Server, kind Kind, stag
 		stages.lap("quic")
 		return c, nil
 	}
+	phase := "tcp"
+	if server.Proxy != "" {
+		phase = "proxy"
+	}
 	nc, err := server.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("tcp: %w", err)
+		return nil, fmt.Errorf("%s: %w", phase, err)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = nc.SetDeadline(deadline) // a new socket takes one
 	}
-	stages.lap("tcp")
+	stages.lap(phase)
 	c := &dialed{Conn: nc, detail: func() string { return "no TLS" }, end: func(context.Context) { nc.Close() }}
 	if err := p.wrap(ctx, c, server, kind, stages); err != nil {
 		nc.Close()

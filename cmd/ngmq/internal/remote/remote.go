@@ -31,6 +31,7 @@ type Server struct {
 	Username  string
 	Password  []byte     // nil: none
 	Local     netip.Addr // to connect from; zero: the system chooses
+	Proxy     string     // leads there, and looks the name up; "": none. See client.Options
 }
 
 var schemes = map[string]struct{ transport, port string }{
@@ -38,9 +39,10 @@ var schemes = map[string]struct{ transport, port string }{
 	"ws": {"ws", "80"}, "wss": {"wss", "443"}, "unix": {"unix", ""},
 }
 
-// Parse reads scheme://[user[:password]@]host[:port][/path], as package mqtt/client does.
-func Parse(raw string) (Server, error) {
-	if err := (&client.Options{Servers: []string{raw}}).Validate(); err != nil {
+// Parse reads scheme://[user[:password]@]host[:port][/path], as package mqtt/client does. o
+// says with LocalAddr and Proxy how to get there.
+func Parse(raw string, o client.Options) (Server, error) {
+	if err := (&client.Options{Servers: []string{raw}, Proxy: o.Proxy}).Validate(); err != nil {
 		return Server{}, err
 	}
 	u, err := url.Parse(raw)
@@ -52,7 +54,8 @@ func Parse(raw string) (Server, error) {
 	if port == "" {
 		port = scheme.port
 	}
-	s := Server{Transport: scheme.transport, Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port), Username: u.User.Username()}
+	s := Server{Transport: scheme.transport, Host: u.Hostname(), Addr: net.JoinHostPort(u.Hostname(), port), Username: u.User.Username(),
+		Local: o.LocalAddr, Proxy: o.Proxy}
 	if password, ok := u.User.Password(); ok {
 		s.Password = []byte(password)
 	}
@@ -80,7 +83,7 @@ func (s *Server) Encrypted() bool {
 // Named reports whether Resolve has to ask anybody.
 func (s *Server) Named() bool {
 	_, err := netip.ParseAddr(s.Host)
-	return s.Transport != "unix" && err != nil
+	return s.Transport != "unix" && s.Proxy == "" && err != nil
 }
 
 // Resolve is s with the first address of its host in place of the name. Host stays.
@@ -155,13 +158,9 @@ var ErrNoQUIC = errors.New("this program was built without QUIC (build tag noqui
 
 // Dial opens the TCP or Unix connection below everything but QUIC.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
-	network := "tcp"
+	d := client.Dialer{Proxy: s.Proxy, LocalAddr: s.Local}
 	if s.Transport == "unix" {
-		network = "unix"
+		return d.Dial(ctx, (&url.URL{Scheme: "unix", Path: s.Addr}).String())
 	}
-	d := new(net.Dialer)
-	if s.Local.IsValid() && network == "tcp" {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Local, 0))
-	}
-	return d.DialContext(ctx, network, s.Addr)
+	return d.Dial(ctx, "tcp://"+s.Addr)
 }

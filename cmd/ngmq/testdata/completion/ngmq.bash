@@ -27,6 +27,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -50,7 +51,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   sub)
     case $prev in
@@ -74,6 +75,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -97,7 +99,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   rr)
     case $prev in
@@ -120,6 +122,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -143,7 +146,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   ping)
     case $prev in
@@ -165,6 +168,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -172,7 +176,7 @@ _ngmq() {
     --keyform) COMPREPLY=($(compgen -W "pem" -- "$cur")); return ;;
     --qlog-dir) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --fallback --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet" -- "$cur"))
+    COMPREPLY=($(compgen -W "--id -i --protocol-version -V --count -C --interval --timeout -W --fallback --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet" -- "$cur"))
     ;;
   bench)
     case $prev in
@@ -201,6 +205,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -216,7 +221,7 @@ _ngmq() {
     --max-inflight|-M) return ;;
     --rounds) return ;;
     esac
-    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --datagrams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
+    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --datagrams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
     ;;
   shell)
     case $prev in
@@ -234,6 +239,7 @@ _ngmq() {
     --keylog-file) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --congestion-control) return ;;
     --bind|-A) return ;;
+    --proxy) return ;;
     --capath) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     --tls-version) return ;;
     --ciphers) return ;;
@@ -257,7 +263,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   gencert)
     case $prev in

@@ -60,6 +60,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
@@ -152,6 +153,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
@@ -243,6 +245,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
@@ -319,6 +322,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
@@ -372,6 +376,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
@@ -430,6 +435,7 @@ _ngmq() {
       '*--congestion-control[How to send over QUIC paths that may be full  cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno]:congestion-control: ' \
       '*--bind[Connect from this address of this machine]:bind: ' \
       '*-A[Connect from this address of this machine]:bind: ' \
+      '*--proxy[Lead there through this SOCKS5 proxy  socks5h //(user( password)@)host( 1080)]:proxy: ' \
       '*--capath[Directory with CA certificates to trust, beside --cafile; PEM, under any names]:file:_files' \
       '*--tls-version[Oldest version to accept  tlsv1.2 or tlsv1.3]:tls-version: ' \
       '*--ciphers[Cipher suites of TLS 1.2 to offer, OpenSSL'\''s names with colons between]:ciphers: ' \
