@@ -39,7 +39,7 @@ func tcpPair(t *testing.T) (net.Conn, net.Conn) {
 	b, err := ln.Accept()
 	require.NoError(t, err)
 	for _, c := range []net.Conn{a, b} {
-		require.NoError(t, c.SetDeadline(time.Now().Add(5*time.Second)))
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 		t.Cleanup(func() { c.Close() })
 	}
 	return a, b

@@ -34,11 +34,35 @@ func TestHealth(t *testing.T) {
 
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	assert.Zero(t, p.status(t))
-	gone := command(t, nil, same...)
+	nobody := []string{"health"}
+	for _, transport := range transports {
+		if transport != "unix" { // others may have the ports by now
+			addrs[transport] = deadPort(t, transport)
+		}
+		nobody = append(nobody, "--"+transport, addrs[transport])
+	}
+	gone := command(t, nil, nobody...)
 	assert.Equal(t, 1, gone.status(t))
 	for _, transport := range transports {
 		assert.Contains(t, gone.stderr.String(), addrs[transport])
 	}
+}
+
+// deadPort is a port where nobody listens until the end of the test: a socket that is
+// connected to another one holds it.
+func deadPort(t *testing.T, transport string) string {
+	t.Helper()
+	network, other := "udp", "127.0.0.1:9"
+	if transport != "quic" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { l.Close() })
+		network, other = "tcp", l.Addr().String()
+	}
+	c, err := net.Dial(network, other)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }
 
 func TestHealthTakesTheEnvironmentOfTheServer(t *testing.T) {

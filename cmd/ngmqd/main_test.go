@@ -37,7 +37,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 20 * time.Second
+// patience bounds every wait: what takes a moment takes many on a machine that others load.
+const patience = time.Minute
+
+// within does something that takes a promised time, again when the machine was too busy for
+// that once.
+func within(t *testing.T, promised time.Duration, do func(t *testing.T) (took time.Duration)) {
+	t.Helper()
+	const tries = 3
+	var took []time.Duration
+	for range tries {
+		if took = append(took, do(t)); took[len(took)-1] < promised {
+			return
+		}
+	}
+	assert.Fail(t, "not in time", "%v instead of %v", took, promised)
+}
 
 // process is a running ngmqd.
 type process struct {
@@ -159,47 +174,55 @@ func connect(t *testing.T, addr string, v packet.Version) (net.Conn, *packet.Dec
 func TestServesUntilSignal(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
-			p := command(t, nil, anyPorts...)
-			addrs := p.ready(t)
-			for _, transport := range transports {
-				if transport == "unix" {
-					continue
-				}
-				_, port, err := net.SplitHostPort(addrs[transport])
-				require.NoError(t, err)
-				assert.NotEqual(t, "0", port)
-			}
-			v5, decoder := connect(t, addrs["tcp"], packet.V50)
-			v3, decoder3 := connect(t, addrs["tcp"], packet.V311)
-
-			begin := time.Now()
-			require.NoError(t, p.Process.Signal(signal))
-			last, err := decoder.ReadPacket(v5, make([]byte, 1024))
-			require.NoError(t, err)
-			require.IsType(t, &packet.Disconnect{}, last)
-			assert.Equal(t, packet.ServerShuttingDown, last.(*packet.Disconnect).ReasonCode)
-			_, err = decoder3.ReadPacket(v3, make([]byte, 1024))
-			assert.ErrorIs(t, err, io.EOF)
-			v5.Close()
-			v3.Close()
-			assert.Zero(t, p.status(t), p.stderr.String())
-			assert.Less(t, time.Since(begin), 5*time.Second)
+			within(t, 5*time.Second, func(t *testing.T) time.Duration { return servesUntil(t, signal) })
 		})
 	}
 }
 
-// A client that does not read and does not close costs no more than the 5 seconds.
-func TestStopsInTimeWithDeafClients(t *testing.T) {
+// servesUntil returns how long the server took to end after the signal.
+func servesUntil(t *testing.T, signal os.Signal) time.Duration {
+	t.Helper()
 	p := command(t, nil, anyPorts...)
 	addrs := p.ready(t)
-	connect(t, addrs["tcp"], packet.V50)
-	deaf, err := net.Dial("tcp", addrs["tls"])
-	require.NoError(t, err)
-	defer deaf.Close()
+	for _, transport := range transports {
+		if transport == "unix" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(addrs[transport])
+		require.NoError(t, err)
+		assert.NotEqual(t, "0", port)
+	}
+	v5, decoder := connect(t, addrs["tcp"], packet.V50)
+	v3, decoder3 := connect(t, addrs["tcp"], packet.V311)
+
 	begin := time.Now()
-	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, p.Process.Signal(signal))
+	last, err := decoder.ReadPacket(v5, make([]byte, 1024))
+	require.NoError(t, err)
+	require.IsType(t, &packet.Disconnect{}, last)
+	assert.Equal(t, packet.ServerShuttingDown, last.(*packet.Disconnect).ReasonCode)
+	_, err = decoder3.ReadPacket(v3, make([]byte, 1024))
+	assert.ErrorIs(t, err, io.EOF)
+	v5.Close()
+	v3.Close()
 	assert.Zero(t, p.status(t), p.stderr.String())
-	assert.Less(t, time.Since(begin), 5*time.Second)
+	return time.Since(begin)
+}
+
+// A client that does not read and does not close costs no more than the 5 seconds.
+func TestStopsInTimeWithDeafClients(t *testing.T) {
+	within(t, 5*time.Second, func(t *testing.T) time.Duration {
+		p := command(t, nil, anyPorts...)
+		addrs := p.ready(t)
+		connect(t, addrs["tcp"], packet.V50)
+		deaf, err := net.Dial("tcp", addrs["tls"])
+		require.NoError(t, err)
+		defer deaf.Close()
+		begin := time.Now()
+		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+		assert.Zero(t, p.status(t), p.stderr.String())
+		return time.Since(begin)
+	})
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
@@ -223,10 +246,6 @@ func TestRefusesToStart(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer busy.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	other := free.Addr().String()
-	free.Close()
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	require.NoError(t, os.WriteFile(garbage, []byte("not a certificate"), 0o600))
 
@@ -240,7 +259,7 @@ func TestRefusesToStart(t *testing.T) {
 		want []string
 	}{
 		"all off":              {off, []string{"all listeners are off", "--quic"}},
-		"address in use":       {append([]string{"--tls", other, "--tcp", busy.Addr().String()}, anyQUIC...), []string{busy.Addr().String(), "in use", "--tcp"}},
+		"address in use":       {append([]string{"--tls", "127.0.0.1:0", "--tcp", busy.Addr().String()}, anyQUIC...), []string{busy.Addr().String(), "in use", "--tcp"}},
 		"no such certificate":  {[]string{"--cert", "/nowhere.crt", "--key", "/nowhere.key"}, []string{"/nowhere.crt", "no such file", "--cert"}},
 		"bad certificate":      {[]string{"--cert", garbage, "--key", garbage}, []string{garbage, "--cert"}},
 		"certificate alone":    {[]string{"--cert", garbage}, []string{garbage, "--key"}},
@@ -297,13 +316,9 @@ func TestFlagBeatsEnvironment(t *testing.T) {
 func TestLogLevelAndTextFormat(t *testing.T) {
 	p := command(t, nil, "--quic", "off", "--tcp", "127.0.0.1:0")
 	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "msg=ready") }, patience, 5*time.Millisecond)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	l.Close()
-	quiet := command(t, nil, "--quic", "off", "--tcp", addr, "--log-level", "error")
+	quiet := command(t, nil, "--quic", "off", "--tcp", "off", "--unix", "mqtt.sock", "--log-level", "error")
 	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("unix", filepath.Join(quiet.Dir, "mqtt.sock"))
 		if err == nil {
 			conn.Close()
 		}
