@@ -162,6 +162,9 @@ type Config struct {
 	// off: a connection is one client, and a CONNECT on another stream than the first
 	// resets that stream.
 	StreamClients bool
+	// MQTTNext serves QUIC clients that offer the ALPN "MQTT-next", with flow headers; default
+	// MQTTNextOff.
+	MQTTNext MQTTNext
 	// SingleSubscription makes a subscription of a QUIC client replace the one with the
 	// same filter on another of its streams, as it does on one stream. Default: each
 	// stream gets a copy of the messages.

@@ -56,7 +56,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
 		CongestionControl: ngtcp2.CongestionControlOf(s.cfg.CongestionControl),
-		QoSPriority:       s.cfg.QoSPriority, Datagrams: s.cfg.Datagrams != DatagramsOff,
+		QoSPriority:       s.cfg.QoSPriority, Next: s.cfg.MQTTNext != MQTTNextOff, Datagrams: s.cfg.Datagrams != DatagramsOff,
 	})
 	if err != nil {
 		tls.Close()
@@ -82,7 +82,7 @@ func (s *Server) quicTLS(r resolved, id *identity) (*crypto.Context, error) {
 		once = crypto.DefaultEarlyDataOnce
 	}
 	tls, err := crypto.NewContext(crypto.Config{
-		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: []string{alpn},
+		CertPEM: id.certPEM, KeyPEM: id.keyPEM, ALPN: s.quicALPN(),
 		ClientCAPEM: r.clientCAs, ClientAuth: s.clientAuth(r), ClientCRLPEM: r.clientCRLs,
 		EarlyData: s.cfg.EarlyData != EarlyDataOff, EarlyDataOnce: once, TicketKeys: s.tickets.inherited(),
 		KeyLogFile: s.cfg.KeyLogFile, // openKeyLog has warned
@@ -96,6 +96,14 @@ func (s *Server) quicTLS(r resolved, id *identity) (*crypto.Context, error) {
 		return nil, err
 	}
 	return tls, nil
+}
+
+// quicALPN are the application protocols of QUIC, the preferred one first.
+func (s *Server) quicALPN() []string {
+	if s.cfg.MQTTNext != MQTTNextOff {
+		return []string{nextALPN, alpn}
+	}
+	return []string{alpn}
 }
 
 // clientAuth is ClientCert for QUIC.

@@ -83,6 +83,7 @@ func (c Config) resolve() (r resolved, err error) {
 	note(err)
 	note(c.checkOrigins())
 	note(c.checkNumbers())
+	note(c.MQTTNext.check())
 	err = errors.Join(errs...)
 	if len(c.QUIC)+len(c.TCP)+len(c.TLS)+len(c.WS)+len(c.WSS)+len(c.Unix) == 0 {
 		err = errors.Join(&ConfigError{

@@ -21,6 +21,7 @@ type pathFlags struct {
 	QuicLBNonce        int                      `name:"quic-lb-nonce" placeholder:"BYTES" help:"Length of the nonce of QUIC-LB, 4 to 18 bytes. Default: 8."`
 	QuicLBKeyFile      string                   `name:"quic-lb-key-file" placeholder:"FILE" help:"File with the key of QUIC-LB, 32 hexadecimal digits, as openssl rand -hex 16 makes them; the config rotation bits may stand before them, as in 1 8f95... It is read again when it changes: another key with other bits is for new Connection IDs. Without it server IDs can be read by everybody."`
 	StreamClients      bool                     `help:"Serve QUIC clients for which every stream is an MQTT connection of its own, with its own CONNECT."`
+	MqttNext           server.MQTTNext          `name:"mqtt-next" placeholder:"WHEN" default:"off" help:"The draft MQTT-next, for QUIC clients that offer it as ALPN: data streams are flows with a header, and what the client wants is kept of a flow when its stream ends: off, on. Default: ${default}."`
 	SingleSubscription bool                     `help:"A QUIC client that subscribes to a filter on a second stream gets the messages there alone, not a copy on each stream."`
 	CongestionControl  server.CongestionControl `placeholder:"HOW" default:"cubic" help:"How the server sends to QUIC clients over paths that may be full: cubic, bbr (faster where packets are lost for other reasons, but loses more itself on slow paths with short queues), or reno. Default: ${default}."`
 	QosPriority        bool                     `name:"qos-priority" help:"On the data streams of a QUIC client, messages of subscriptions with a higher QoS go first. Otherwise the streams take turns. The control stream always goes before them."`
@@ -33,7 +34,7 @@ type pathFlags struct {
 func (f *pathFlags) apply(c *server.Config) error {
 	c.NoMigration, c.PreferredAddrs = f.NoMigration, f.PreferredAddress
 	c.CongestionControl = f.CongestionControl
-	c.QoSPriority, c.Datagrams = f.QosPriority, f.Datagrams
+	c.QoSPriority, c.Datagrams, c.MQTTNext = f.QosPriority, f.Datagrams, f.MqttNext
 	c.StreamClients, c.SingleSubscription = f.StreamClients, f.SingleSubscription
 	if f.QuicLBServerID == "" {
 		if f.QuicLBKeyFile != "" || f.QuicLBConfig != 0 || f.QuicLBNonce != 0 {

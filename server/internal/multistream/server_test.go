@@ -78,24 +78,34 @@ func start(t testing.TB, cfg server.Config) *running {
 		}
 	})
 	t.Cleanup(s.stop)
-	s.startClients(t)
+	s.startClients(t, cfg.MQTTNext)
 	return s
 }
 
 // startClients makes the QUIC side of the clients.
-func (s *running) startClients(t testing.TB) {
+func (s *running) startClients(t testing.TB, next server.MQTTNext) {
 	t.Helper()
+	s.trust = s.offers(t, "mqtt")
+	if next != server.MQTTNextOff {
+		s.trust = s.offers(t, "mqtt", "MQTT-next")
+	}
 	var err error
-	s.trust, err = crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.CAFile(), ALPN: []string{"mqtt"}})
-	require.NoError(t, err)
 	s.clients, err = endpoint.New(endpoint.Config{Workers: 1, CloseTimeout: 100 * time.Millisecond, MaxDatagram: 65535})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 		defer cancel()
 		s.clients.Shutdown(ctx)
-		s.trust.Close()
 	})
+}
+
+// offers is the TLS of clients that offer these ALPNs.
+func (s *running) offers(t testing.TB, alpn ...string) *crypto.Context {
+	t.Helper()
+	trust, err := crypto.NewContext(crypto.Config{Role: crypto.Client, CAFile: s.CAFile(), ALPN: alpn})
+	require.NoError(t, err)
+	t.Cleanup(trust.Close)
+	return trust
 }
 
 // client is an MQTT client over QUIC with a control stream and further ones.

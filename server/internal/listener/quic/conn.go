@@ -33,12 +33,13 @@ type conn struct {
 	control *endpoint.Stream // nil until the client has opened it
 	out     datagramSink     // of control
 	data    []*dataStream    // in the order in which they were opened
+	next    *nextConn        // nil: it speaks MQTT without flow headers
 
 	clients []*streamClient // streams that are clients of their own
 	live    int             // of them, those that have not ended
 
-	accepted bool // the client has been let in
 	owed     int  // bytes of the control stream that have been handled and for which the client has no credit yet
+	accepted bool // the client has been let in
 	over     bool // nothing more is read, Client.Closed has been called
 
 	closing atomic.Uint32 // 0, or 1 + reason code: the broker wants the end
@@ -47,6 +48,7 @@ type conn struct {
 func newConn(l *Listener, qc *endpoint.Conn) *conn {
 	c := &conn{l: l, qc: qc}
 	c.client = l.cfg.Broker.NewClient(c)
+	c.next = l.next(qc)
 	return c
 }
 
@@ -113,8 +115,10 @@ func (c *conn) onControlData(s *endpoint.Stream, data []byte, fin bool) {
 		s.Consume(len(data))
 		return
 	}
-	if len(data) > 0 {
-		c.feed(data)
+	if rest, ok := c.next.begin(data); !ok {
+		c.end(NextProtocolError, c.client.Fail(errControlHeader))
+	} else if len(rest) > 0 {
+		c.feed(rest)
 	}
 	c.owed = giveCredit(s, c.owed+len(data), c.client)
 	if !c.accepted && !c.over && c.client.Info() != nil {

@@ -18,6 +18,26 @@
 // client of its own, a streamClient; the connection ends with the last of them and the
 // control stream.
 //
+// # MQTT-next
+//
+// By option (Config.Next) the draft MQTT-next is spoken with clients that have negotiated it.
+// A data stream of either direction may then begin with a flow header; without one it is a
+// data stream as above. Where the draft leaves room, the choice is:
+//
+//	control flow        its header is optional; a wrong one ends the connection (NextProtocolError)
+//	type                0x14: FlowRefused; 0x13: FlowNotOwner; 0x11 and unknown ones: FlowStreamType
+//	flow id             0: FlowBadID; odd: FlowNotOwner; integers may be longer than need be
+//	optional headers    FlowOptionalHeader
+//	topic aliases       FlowPersistentTopic: an alias lives no longer than its connection [MQTT-3.3.2-7]
+//	FIN inside a header or packet: FlowIncompletePacket, whatever is tolerated
+//	a packet that is malformed, not legal or too large: with err_tolerance 0 DISCONNECT and
+//	                    NextProtocolError, with 1 FlowCancelled, with 2 FlowPacketCancelled; 3 is
+//	                    refused with FlowRefused
+//	an open flow opened again: the earlier stream is reset with FlowPacketCancelled, unless one
+//	                    of the two is unidirectional, of which nothing is in the way
+//
+// # Order
+//
 // What is on the control stream is sent before what is on data streams, which take turns,
 // or go by the QoS of their subscriptions (Config.QoSPriority). Datagrams go first.
 //

@@ -25,6 +25,7 @@ type earlyConn struct {
 	l     *Listener
 	qc    *endpoint.Conn
 	early *broker.Early
+	next  *nextConn // as conn.next
 	held  []earlyEvent
 	bytes int // of stream data in held
 }
@@ -49,7 +50,7 @@ const (
 )
 
 func newEarlyConn(l *Listener, qc *endpoint.Conn) *earlyConn {
-	e := &earlyConn{l: l, qc: qc}
+	e := &earlyConn{l: l, qc: qc, next: l.next(qc)}
 	e.early = l.cfg.Broker.NewEarly(e)
 	return e
 }
@@ -61,7 +62,8 @@ func (e *earlyConn) OnStreamOpen(s *endpoint.Stream) { e.hold(earlyEvent{s: s, w
 func (e *earlyConn) OnStreamData(s *endpoint.Stream, data []byte, fin bool) {
 	defer e.guard()
 	if s.ID() == controlStream {
-		if connack := e.early.Feed(data); connack != nil {
+		rest, _ := e.next.begin(data)
+		if connack := e.early.Feed(rest); connack != nil {
 			s.Write(connack)
 		}
 	}

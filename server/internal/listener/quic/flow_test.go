@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestFlowHeader(t *testing.T) {
+func TestStrayHeader(t *testing.T) {
 	headers := map[int][]byte{
 		4:  {0x12, 2, 0, 0},
 		5:  {0x12, 0x40, 0x41, 0, 0x7F},
@@ -16,17 +16,17 @@ func TestFlowHeader(t *testing.T) {
 	}
 	for want, header := range headers {
 		for n := range header {
-			_, complete, ok := flowHeader(header[:n])
+			_, complete, ok := strayHeader(header[:n])
 			assert.True(t, ok)
 			assert.False(t, complete, "% x", header[:n])
 		}
-		size, complete, ok := flowHeader(append(header, 0x30, 0))
+		size, complete, ok := strayHeader(append(header, 0x30, 0))
 		assert.True(t, ok && complete)
 		assert.Equal(t, want, size)
 	}
-	size, complete, ok := flowHeader([]byte{0x30})
+	size, complete, ok := strayHeader([]byte{0x30})
 	assert.True(t, ok && complete, "no header")
 	assert.Zero(t, size)
-	_, _, ok = flowHeader([]byte{0x12, 0, 0, 0x80})
+	_, _, ok = strayHeader([]byte{0x12, 0, 0, 0x80})
 	assert.False(t, ok)
 }

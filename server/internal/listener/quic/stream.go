@@ -17,13 +17,14 @@ type dataStream struct {
 	stream *broker.Stream // nil: held until the CONNECT has been accepted
 	out    datagramSink
 
-	begun bool   // its first byte has been looked at; unidirectional: its header
-	head  []byte // of a unidirectional stream, until its header is complete
+	begun bool      // its first byte has been looked at; unidirectional: its header
+	gone  bool      // to the broker it is closed
+	fin   bool      // nothing follows what is held
+	head  []byte    // of a unidirectional stream or a flow, until its header is complete
+	flow  *dataFlow // under MQTT-next, else nil
 
 	held []byte // what has come meanwhile; the windows of the connection bound it
-	fin  bool   // and that was all
 	owed int    // bytes for which the client has no credit yet
-	gone bool   // to the broker it is closed
 
 	qos int // of broker.Stream.QoS, by which it is placed (Config.QoSPriority)
 }
@@ -32,6 +33,9 @@ type dataStream struct {
 func (c *conn) openData(s *endpoint.Stream) {
 	d := &dataStream{c: c, s: s, out: datagramSink{sink{s: s}}, qos: -1}
 	s.UserData = d
+	if c.next != nil {
+		d.flow = new(dataFlow)
+	}
 	if s.Bidi() {
 		_ = s.SetUrgency(dataUrgency) // ErrClosed: then it does not matter
 	}
@@ -86,11 +90,14 @@ func (d *dataStream) take(data []byte, fin bool) {
 	if !fin || d.gone || d.c.over {
 		return
 	}
-	if err := d.whole(); err != nil {
+	switch err := d.whole(); {
+	case err == nil:
+		d.finish()
+	case d.flow != nil:
+		d.close(FlowIncompletePacket)
+	default:
 		d.fail(err)
-		return
 	}
-	d.finish()
 }
 
 // whole tells what is wrong with a stream that ends here.
@@ -121,30 +128,37 @@ func (d *dataStream) becomeClient(data []byte, fin bool) {
 	}
 }
 
-// skipHeader takes the header away with which a unidirectional stream may begin. more is
-// false while it is not complete.
-func (d *dataStream) skipHeader(data []byte) (rest []byte, more bool) {
+// skipHeader takes the header away with which a unidirectional stream may begin.
+func (d *dataStream) skipHeader(data []byte) (rest []byte) {
 	if d.begun {
-		return data, true
+		return data
 	}
 	d.head = append(d.head, data...)
-	size, complete, ok := flowHeader(d.head)
+	size, complete, ok := strayHeader(d.head)
 	if !ok {
 		d.fail(d.stream.Malformed("the header of the stream cannot be served"))
 	}
 	if !ok || !complete {
-		return nil, false
+		return nil
 	}
 	rest, d.begun, d.head = d.head[size:], true, nil
-	return rest, len(rest) > 0
+	return rest
+}
+
+// packets is what of data comes after the header with which the stream begins.
+func (d *dataStream) packets(data []byte) []byte {
+	switch {
+	case d.flow != nil:
+		return d.begin(data)
+	case !d.s.Bidi():
+		return d.skipHeader(data)
+	}
+	return data
 }
 
 func (d *dataStream) feed(data []byte) {
-	if !d.s.Bidi() {
-		var more bool
-		if data, more = d.skipHeader(data); !more {
-			return
-		}
+	if data = d.packets(data); len(data) == 0 {
+		return
 	}
 	err := d.stream.Feed(data)
 	d.c.qc.MarkDirty()
@@ -158,10 +172,13 @@ func (d *dataStream) feed(data []byte) {
 // fail ends what is at its end after an error of the broker: the stream or the connection.
 func (d *dataStream) fail(err error) {
 	var e *broker.StreamError
-	if errors.As(err, &e) {
-		d.close(uint64(e.Code))
-	} else {
+	switch {
+	case !errors.As(err, &e):
 		d.c.end(verdict(err))
+	case d.flow != nil && d.flow.begun && d.flow.header.id != 0:
+		d.failFlow(e)
+	default:
+		d.close(uint64(e.Code))
 	}
 }
 
