@@ -35,9 +35,17 @@ func (f *connection) connect(c *console, address string, o client.Options) (*cli
 	}
 	var refused *client.ReasonError
 	if errors.As(err, &refused) {
-		return nil, &failed{exitRefused, fmt.Errorf("connection refused: %w%s", err, refusalHint(refused.Code))}
+		return nil, &failed{exitRefused, fmt.Errorf("connection refused: %w%s", err, f.refusalHint(refused))}
 	}
 	return nil, &failed{exitNoServer, fmt.Errorf("cannot connect: %w%s", err, f.connectHint(err))}
+}
+
+// refusalHint says what to do about a refused connection.
+func (f *connection) refusalHint(refused *client.ReasonError) string {
+	if _, elsewhere := refused.Properties.Bytes(packet.ServerReference); elsewhere && !f.Follow {
+		return "\n  the broker sends clients elsewhere: go there with --url, or let --follow-reference do so"
+	}
+	return refusalHint(refused.Code)
 }
 
 // dial is client.Dial with any number of servers.

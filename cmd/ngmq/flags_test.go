@@ -156,3 +156,39 @@ func TestErrorsOfRefusedFlags(t *testing.T) {
 		assert.Contains(t, got.stderr, want, flags)
 	}
 }
+
+// A broker that sends its clients elsewhere, when they come or later.
+func TestFollowReference(t *testing.T) {
+	second := startLoopback(t)
+	first := startLoopback(t)
+	reference := packet.AppendString(nil, packet.ServerReference, second.addr)
+	first.refuse, first.connack = packet.UseAnotherServer, reference
+	got := ngmq(t.Context(), "", append([]string{"pub", "-t", "a", "-m", "x"}, first.host()...)...)
+	assert.Equal(t, exitRefused, got.status)
+	assert.Contains(t, got.stderr, "let --follow-reference do so")
+
+	follow := append([]string{"--follow-reference"}, first.host()...)
+	sub := start(t, t.Context(), append([]string{"sub", "-t", "#", "-C", "2"}, follow...)...)
+	second.subscribers(1)
+	assert.Equal(t, result{}, ngmq(t.Context(), "", append([]string{"pub", "-t", "a", "-m", "x"}, follow...)...))
+	got = ngmq(t.Context(), "pub a y\n", append([]string{"shell", "-u", "me", "-P", "pw"}, follow...)...)
+	assert.Equal(t, exitOK, got.status, got.stderr)
+	assert.Equal(t, result{stdout: "x\ny\n"}, <-sub)
+	assert.Equal(t, "pw", string(second.connects[2].Password), "the same user")
+
+	later := startLoopback(t)
+	sub = start(t, t.Context(), append([]string{"sub", "-t", "#", "-C", "1", "--reconnect", "--follow-reference"}, later.host()...)...)
+	later.subscribers(1)
+	later.update(func() {
+		for c := range later.conns {
+			c.send(&packet.Disconnect{ReasonCode: packet.ServerMoved, Properties: reference})
+			c.nc.Close()
+		}
+	})
+	second.subscribers(1)
+	assert.Equal(t, result{}, ngmq(t.Context(), "", append([]string{"pub", "-t", "a", "-m", "z"}, second.host()...)...))
+	got = <-sub
+	assert.Equal(t, "z\n", got.stdout)
+	assert.Equal(t, exitOK, got.status)
+	assert.Contains(t, got.stderr, "Server moved")
+}

@@ -306,6 +306,7 @@ func TestWrongUse(t *testing.T) {
 		"sub":                                  "-t",
 		"sub -t a -c":                          "-i",
 		"sub -t a -W -1":                       "not a number of seconds",
+		"sub -t a --follow-reference -V 311":   "--follow-reference needs MQTT 5",
 		"sub -t a -R --retained-only":          "can't be used together",
 		"sub -t a --cafile /does/not/exist":    "/does/not/exist",
 		"sub -t a -i x -I y":                   "not both",

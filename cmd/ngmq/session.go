@@ -28,6 +28,7 @@ type connection struct {
 
 	Reconnect bool `group:"Session" help:"Connect again when the connection is lost, and subscribe again if the session was lost too."`
 	SRV       bool `name:"srv" short:"S" group:"Server" help:"-h is a domain: connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order. The certificate has the name of the server if that is below the domain, else that of the domain."`
+	Follow    bool `name:"follow-reference" group:"Server" help:"Go where the broker sends this client (MQTT 5 Server Reference) when it refuses the connection, or with --reconnect ends it: with the same user and password, to five brokers in a row at most, and never from an encrypted connection to one that is not."`
 	Fallback  bool `group:"Server" help:"Try TLS and secure WebSocket at the same host too when QUIC gets nowhere."`
 
 	Properties properties `short:"D" name:"property" placeholder:"COMMAND NAME VALUE" group:"Session" help:"MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will. May be repeated. Example: -D publish content-type text/plain, -D publish user-property KEY VALUE. publish topic-alias N shortens repeated topics by up to N aliases, as far as the broker allows; their numbers are chosen here."`
@@ -88,6 +89,7 @@ func (f *connection) validate(c *console) error {
 	wrong.check(f.WillTopic == "" && (f.WillPayload != "" || f.WillQoS > 0 || f.WillRetain || f.Properties.of("will") != nil),
 		"a will needs --will-topic")
 	wrong.check(f.Expiry.set && f.Expiry.seconds > 0 && !five, "-x needs MQTT 5: -V mqttv5")
+	wrong.check(f.Follow && !five, "--follow-reference needs MQTT 5: -V mqttv5")
 	wrong.check((len(f.Properties.blocks) > 0 || f.Properties.aliases > 0) && !five, "-D needs MQTT 5: -V mqttv5")
 	wrong.check(f.SRV && (f.URL != "" || f.Unix != "" || f.Port != 0), "-S finds host and port by -h: leave --url, --unix and -p out")
 	wrong.check(f.SRV && f.Host == "localhost", "-S needs a domain: give it with -h")
@@ -101,7 +103,7 @@ func (f *connection) options(c *console) client.Options {
 	o := f.target.options(c)
 	o.Version, o.ClientID, o.ResumeSession, o.SessionExpiry = packet.Version(f.Protocol), f.clientID(), f.Persist, f.sessionExpiry()
 	o.KeepAlive, o.MaxInflight = time.Duration(f.KeepAlive)*time.Second, f.MaxInflight
-	o.Reconnect, o.Fallback = f.Reconnect, f.Fallback
+	o.Reconnect, o.Fallback, o.FollowReference = f.Reconnect, f.Fallback, f.Follow
 	o.TopicAliases = f.Properties.aliases
 	f.quicFlags.apply(&o)
 	if f.Debug {

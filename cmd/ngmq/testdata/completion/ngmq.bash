@@ -51,7 +51,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --stdin-line -l --retain -r --repeat --repeat-delay --message -m --file -f --null-message -n --stdin-file -s --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --follow-reference --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   sub)
     case $prev in
@@ -99,7 +99,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --filter-out -T --unsubscribe -U --count -C --timeout -W --no-retained -R --retained-only --remove-retained --random-filter --retain-as-published --no-local --exit-after-suback -E --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --follow-reference --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   rr)
     case $prev in
@@ -146,7 +146,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--topic -t --response-topic -e --retain -r --no-retained -R --timeout -W --message -m --file -f --null-message -n --stdin-file -s --verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --follow-reference --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   ping)
     case $prev in
@@ -263,7 +263,7 @@ _ngmq() {
     --will-payload) return ;;
     --will-qos) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
     esac
-    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
+    COMPREPLY=($(compgen -W "--verbose -v --format -F --pretty --no-eol -N --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --streams --stream-by --stream --datagrams --early-data --session-file --id -i --id-prefix -I --protocol-version -V --keepalive -k --disable-clean-session -c --session-expiry-interval -x --qos -q --max-inflight -M --reconnect --srv -S --follow-reference --fallback --property -D --will-topic --will-payload --will-qos --will-retain" -- "$cur"))
     ;;
   gencert)
     case $prev in

@@ -95,6 +95,7 @@ _ngmq() {
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
       '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*--follow-reference[Go where the broker sends this client (MQTT 5 Server Reference) when it refuses the connection, or with --reconnect ends it  with the same user and password, to five brokers in a row at most, and never from an encrypted connection to one that is not]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
@@ -188,6 +189,7 @@ _ngmq() {
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
       '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*--follow-reference[Go where the broker sends this client (MQTT 5 Server Reference) when it refuses the connection, or with --reconnect ends it  with the same user and password, to five brokers in a row at most, and never from an encrypted connection to one that is not]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
@@ -280,6 +282,7 @@ _ngmq() {
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
       '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*--follow-reference[Go where the broker sends this client (MQTT 5 Server Reference) when it refuses the connection, or with --reconnect ends it  with the same user and password, to five brokers in a row at most, and never from an encrypted connection to one that is not]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
@@ -470,6 +473,7 @@ _ngmq() {
       '*--reconnect[Connect again when the connection is lost, and subscribe again if the session was lost too]' \
       '*--srv[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
       '*-S[-h is a domain  connect to its servers by DNS, _mqtt._tcp or with TLS _secure-mqtt._tcp, in their order]' \
+      '*--follow-reference[Go where the broker sends this client (MQTT 5 Server Reference) when it refuses the connection, or with --reconnect ends it  with the same user and password, to five brokers in a row at most, and never from an encrypted connection to one that is not]' \
       '*--fallback[Try TLS and secure WebSocket at the same host too when QUIC gets nowhere]' \
       '*--property[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
       '*-D[MQTT 5 property; COMMAND is connect, publish, subscribe, unsubscribe, disconnect or will]:property:(connect disconnect publish subscribe unsubscribe will)' \
