@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"errors"
 	"net"
 	"runtime"
 	"testing"
@@ -60,27 +59,37 @@ type closeLog struct {
 
 func (c closeLog) OnClosed(err error) { c.closed <- err }
 
-// What comes in during the last turn of a socket's reader is not forgotten.
-func TestReaderLeavesNothing(t *testing.T) {
+// idleWorker has no socket, and nobody who runs it.
+func idleWorker(t *testing.T) *worker {
+	t.Helper()
 	core, err := NewCore(Config{})
 	require.NoError(t, err)
-	defer core.Free()
-	w := newWorker(core, nil)
+	t.Cleanup(core.Free)
+	return newWorker(core, nil)
+}
+
+func listenUDP(t *testing.T) *udp.Socket {
+	t.Helper()
 	s, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
 	require.NoError(t, err)
-	other, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
-	require.NoError(t, err)
-	defer other.Close()
-	ran := false
-	core.inbox.post(func() {
-		err = errors.Join(err, s.Close()) // as retire does
-		core.inbox.post(func() { ran = true })
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// What comes in during the last turn of a socket's reader is not forgotten.
+func TestReaderLeavesNothing(t *testing.T) {
+	w := idleWorker(t)
+	s, other := listenUDP(t), listenUDP(t)
+	ran, closed := false, error(nil)
+	w.core.inbox.post(func() {
+		closed = s.Close() // as retire does
+		w.core.inbox.post(func() { ran = true })
 	})
-	<-core.InboxSignal()
-	_, err = other.WriteBatch([]byte{1}, []Transmit{{Remote: s.LocalAddr(), Len: 1, SegmentSize: 1}})
+	<-w.core.InboxSignal()
+	_, err := other.WriteBatch([]byte{1}, []Transmit{{Remote: s.LocalAddr(), Len: 1, SegmentSize: 1}})
 	require.NoError(t, err)
 	w.read(s)
-	require.NoError(t, err)
+	require.NoError(t, closed)
 	assert.True(t, ran)
 }
 
@@ -107,10 +116,7 @@ func TestShutdownForwards(t *testing.T) {
 
 // One goroutine at a time makes turns without waiting; the one that stops sets the timer.
 func TestOneGoroutineDrives(t *testing.T) {
-	core, err := NewCore(Config{})
-	require.NoError(t, err)
-	defer core.Free()
-	w := newWorker(core, nil)
+	w := idleWorker(t)
 	a, b := new(udp.Socket), new(udp.Socket)
 	assert.True(t, w.drive(true, a))
 	assert.False(t, w.drive(true, b), "a does it")
@@ -152,17 +158,12 @@ func TestBlockingReader(t *testing.T) {
 // A reader that waits in system calls is told of an earlier deadline, and leaves the turns
 // to the goroutine that makes them.
 func TestBlockingReaderDeadline(t *testing.T) {
-	core, err := NewCore(Config{})
-	require.NoError(t, err)
-	defer core.Free()
-	w := newWorker(core, nil)
-	s, err := udp.Listen(udp.Config{Addr: "127.0.0.1:0"})
-	require.NoError(t, err)
-	defer s.Close()
+	w := idleWorker(t)
+	s := listenUDP(t)
 	if s.Block() != nil {
 		return // only Linux has it
 	}
-	core.inbox.reader.Store(s)
+	w.core.inbox.reader.Store(s)
 	assert.Negative(t, w.patience(), "no deadline")
 	b := s.NewBatch()
 	w.arm(ngtcp2.Now().Add(time.Hour), nil)
@@ -176,7 +177,7 @@ func TestBlockingReaderDeadline(t *testing.T) {
 	assert.False(t, w.drive(false, nil))
 	require.NoError(t, s.WaitBatch(b, -1), "run has stopped")
 	w.unblock(s)
-	core.inbox.ring()
-	<-core.InboxSignal()
+	w.core.inbox.ring()
+	<-w.core.InboxSignal()
 	assert.Equal(t, ngtcp2.NoExpiry, w.armed, "run sets the timer")
 }
