@@ -66,7 +66,7 @@ func noiseUDP(stop <-chan struct{}) {
 			b = append(unknownVersionInitial()[:len(b)%1200+1], b...)
 		}
 		conn.Write(b)
-		time.Sleep(200 * time.Microsecond)
+		time.Sleep(200 * time.Microsecond) // the pace of the noise
 	}
 }
 

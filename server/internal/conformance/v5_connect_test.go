@@ -251,7 +251,7 @@ func keepAliveEnds(t *T) {
 // last ping. last is the time of the packet before. false: it was not done in time.
 func (c *client) keptAlive(last time.Time) (time.Time, bool) {
 	for range 4 {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // the pace of a client that is alive
 		before := last
 		last = time.Now()
 		c.tryWrite(raw(PINGREQ, 0))

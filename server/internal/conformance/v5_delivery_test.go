@@ -40,7 +40,7 @@ func sessionLivesWithConnection(t *T) {
 		c.write(publishPacket(t.version, 4, 100, t.topic("none"), ""))
 		c.expectAck(PUBREC, 100)
 	}
-	time.Sleep(2200 * time.Millisecond)
+	time.Sleep(2200 * time.Millisecond) // what is tested is this time: twice the interval of b
 	publisher := t.connect("publisher")
 	publisher.publish(t.topic("x"), "still", 4)
 	for _, c := range []*client{c, second} {
@@ -170,7 +170,7 @@ func qos2SentDespiteExpiry(t *T) {
 	m := c.message()
 	c.disconnect()
 	publisher.publish(t.topic("x"), "not sent", 4, prop(messageExpiry, u32(1)))
-	time.Sleep(1200 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond) // both messages expire, which nothing tells
 	c = t.connect("a", resume)
 	again := c.message()
 	assert.True(t, again.dup)
@@ -219,7 +219,7 @@ func qos2ExpiredAtReceiver(t *T) {
 	c.expectAck(PUBREC, 77)
 	c.write(publishPacket(t.version, 5, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
 	c.expectAck(PUBREC, 78)
-	time.Sleep(1200 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond) // the message expires, which nothing tells
 	c.write(publishPacket(t.version, 0xD, 78, t.topic("x"), "x", prop(messageExpiry, u32(1))))
 	c.expectAck(PUBREC, 78)
 	for id := 77; id <= 78; id++ {
@@ -240,7 +240,7 @@ func resentOnResumption(t *T) {
 	c.write(pkt(PUBREC, u16(int(three.id))))
 	c.expectAck(PUBREL, int(three.id))
 	for range 6 {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // what is tested is that nothing comes in this time
 		c.nothing()
 	}
 	c.close()

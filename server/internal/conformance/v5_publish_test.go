@@ -176,7 +176,7 @@ func expiredBeforeDelivery(t *T) {
 	publisher.publish(t.topic("x"), "zero", 2, prop(messageExpiry, u32(0)))
 	publisher.publish(t.topic("x"), "long", 2, prop(messageExpiry, u32(1000)))
 	first := busy.message()
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(1100 * time.Millisecond) // "short" expires, which nothing tells
 	busy.acknowledge(first)
 	busy.receive(t.topic("x"), "long")
 	away = t.connect("away", resume)
@@ -198,7 +198,7 @@ func expiryCountsDown(t *T) {
 	c.disconnect()
 	publisher.publish(t.topic("x"), "waits", 2, prop(messageExpiry, u32(4294967295)))
 	publisher.publish(t.topic("x"), "for ever", 2)
-	time.Sleep(2100 * time.Millisecond)
+	time.Sleep(2100 * time.Millisecond) // what is tested is this time: two seconds less
 	c = t.connect("a", resume)
 	waited := uint32(time.Since(begin)/time.Second) + 1
 	left = 4294967295 - c.receive(t.topic("x"), "waits").props.number(messageExpiry, 0)

@@ -165,7 +165,7 @@ func trickle(conn net.Conn, pause time.Duration, ended *atomic.Bool) {
 		if _, err := conn.Read(buf); err != nil {
 			return
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) // not a wait: the pace of the client
 	}
 }
 
