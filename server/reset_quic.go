@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ngmq/ngmq/crypto/secretfile"
 )
 
 const (
@@ -35,37 +37,34 @@ func (s *Server) resetSecret() []byte {
 
 // keptSecret reads the secret, or makes it when there is none.
 func keptSecret(file string) ([]byte, error) {
-	secret, err := os.ReadFile(file)
+	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeSecret(file); err != nil {
 			return nil, err
 		}
-		secret, err = os.ReadFile(file)
+		info, err = os.Stat(file)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if err := secretfile.Check(info); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	secret, err := os.ReadFile(file)
 	if err == nil && len(secret) != resetSecretLen {
 		err = fmt.Errorf("%s has %d bytes, not %d: remove it", file, len(secret), resetSecretLen)
 	}
 	return secret, err
 }
 
-// makeSecret makes the file in one step. One that another process has made meanwhile
-// stays.
+// makeSecret makes the file. One that another process has made meanwhile stays.
 func makeSecret(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), resetSecretFile) // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
 	secret := make([]byte, resetSecretLen)
 	rand.Read(secret)
-	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), file); !errors.Is(err, fs.ErrExist) {
+	if err := secretfile.Make(file, secret); !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

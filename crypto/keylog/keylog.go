@@ -5,9 +5,10 @@ package keylog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/ngmq/ngmq/crypto/secretfile"
 )
 
 // Remedy is what to do about an error of Open.
@@ -23,21 +24,12 @@ func Open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := check(f); err != nil {
+	info, err := f.Stat()
+	if err == nil {
+		err = secretfile.Check(info)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return f, nil
-}
-
-func check(f *os.File) error {
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return errors.New("not a regular file")
-	case info.Mode()&fs.FileMode(0o077) != 0:
-		return errors.New("open to group or others, and it will hold session secrets")
-	}
-	return nil
 }

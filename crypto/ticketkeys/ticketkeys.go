@@ -28,10 +28,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ngmq/ngmq/crypto/secretfile"
 )
 
 const (
@@ -102,14 +103,13 @@ func parseLine(line string) (Key, error) {
 // Read reads a file. One that group or others can open is refused.
 func Read(file string) (Keys, error) {
 	info, err := os.Stat(file)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = secretfile.Check(info)
+	}
+	if err != nil {
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, errors.New("open to group or others: it holds secrets (chmod 600)")
-	case info.Size() > maxFile:
+	}
+	if info.Size() > maxFile {
 		return nil, fmt.Errorf("larger than %d bytes", maxFile)
 	}
 	text, err := os.ReadFile(file)
@@ -120,18 +120,7 @@ func Read(file string) (Keys, error) {
 }
 
 // Write puts keys in the place of the file, or makes it, in one step and with mode 0600.
-func (k Keys) Write(file string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(k.Text())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), file)
-}
+func (k Keys) Write(file string) error { return secretfile.Replace(file, k.Text()) }
 
 // Text is what Parse reads.
 func (k Keys) Text() []byte {

@@ -29,13 +29,18 @@ func openLocked(path string) (*os.File, error) {
 	return f, nil
 }
 
-// createLocked makes a new file, in the place of one that a crash has left.
+// createLocked makes a new file, in the place of one that a crash has left, whatever mode
+// that had.
 func createLocked(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f); err != nil {
+	err = lock(f)
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+
+	"github.com/ngmq/ngmq/crypto/secretfile"
 )
 
 // EarlyData says whether a resumed QUIC connection sends its CONNECT with the first
@@ -60,8 +62,10 @@ func openSessions(path string, failed func(error)) (*sessions, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		err = fmt.Errorf("%s can be read by others: chmod 600 it", path)
+	if err == nil {
+		if err = secretfile.Check(info); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	var text []byte
 	if err == nil {
@@ -125,19 +129,11 @@ func (s *sessions) save() {
 		return
 	}
 	if err == nil {
-		err = writePrivate(s.path, text)
+		err = secretfile.Replace(s.path, text)
 	}
 	if err != nil {
 		s.failed(fmt.Errorf("client: TLS.SessionFile: %w", err))
 	}
-}
-
-// writePrivate replaces a file in one step.
-func writePrivate(path string, text []byte) error {
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 // Put keeps a session of TLS over TCP (tls.ClientSessionCache).

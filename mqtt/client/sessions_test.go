@@ -84,6 +84,31 @@ func TestSessionFileThatCannotBeWritten(t *testing.T) {
 	assert.ErrorContains(t, receive(t, errs), "SessionFile")
 }
 
+// What a program that has ended in the middle has left gives nothing of its mode to the files.
+func TestFilesArePrivateAfterACrash(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	left := file + ".new"
+	require.NoError(t, os.WriteFile(left, []byte("of before"), 0o600))
+	require.NoError(t, os.Chmod(left, 0o666))
+	s, err := openSessions(file, func(err error) { assert.NoError(t, err) })
+	require.NoError(t, err)
+	s.servers["h"], s.dirty = rememberedServer{Token: []byte{1}}, true
+	s.save()
+	s, err = openSessions(file, nil)
+	require.NoError(t, err, "for nobody else")
+	assert.Equal(t, []byte{1}, s.take("h").Token)
+
+	require.NoError(t, os.WriteFile(left, []byte("of before"), 0o600))
+	require.NoError(t, os.Chmod(left, 0o666))
+	f, err := createLocked(left) // of Queue.File
+	require.NoError(t, err)
+	defer f.Close()
+	info, err := f.Stat()
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode())
+	assert.Zero(t, info.Size())
+}
+
 func TestEarlyDataAuto(t *testing.T) {
 	quic, err := parseURL("tcp://h")
 	require.NoError(t, err)
