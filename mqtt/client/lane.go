@@ -50,7 +50,7 @@ func (a *lane) wait(ctx context.Context, ch <-chan struct{}) error {
 
 // write is the writer.
 func (a *lane) write() {
-	if err := a.out.writeTo(a.nc, a.link.done, func() { a.link.touch(&a.link.sent) }); err != nil {
+	if err := a.out.writeTo(a); err != nil {
 		a.fail(err)
 	}
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"io"
 	"slices"
 	"sync"
 
@@ -130,11 +129,13 @@ func (o *outbox) flush(ctx context.Context, a *lane) error {
 	}
 }
 
-// writeTo writes until the connection ends. written is called after each write.
-func (o *outbox) writeTo(w io.Writer, done <-chan struct{}, written func()) error {
+// writeTo writes until the lane or its connection ends.
+func (o *outbox) writeTo(a *lane) error {
 	for {
 		select {
-		case <-done:
+		case <-a.link.done:
+			return nil
+		case <-a.ended:
 			return nil
 		case <-o.filled:
 		}
@@ -142,12 +143,12 @@ func (o *outbox) writeTo(w io.Writer, done <-chan struct{}, written func()) erro
 		if len(b) == 0 {
 			continue
 		}
-		_, err := w.Write(b)
+		_, err := a.nc.Write(b)
 		o.release(b)
 		if err != nil {
 			return err
 		}
-		written()
+		a.link.touch(&a.link.sent)
 	}
 }
 

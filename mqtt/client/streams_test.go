@@ -3,6 +3,8 @@
 package client
 
 import (
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -131,6 +133,30 @@ func TestServersOfOneStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLaneEndsWithItsWriter: nothing of a stream that has ended stays as long as the connection.
+func TestLaneEndsWithItsWriter(t *testing.T) {
+	s := &streamServer{packet: func(s *endpoint.Stream, p packet.Packet) bool {
+		if p, ok := p.(*packet.Publish); ok && s.ID() > 0 && string(p.Topic) == "reset" {
+			s.Reset(1)
+			return true
+		}
+		return false
+	}}
+	c := manyStreams(t, s, Options{})
+	_, err := c.Connect(within(t))
+	require.NoError(t, err)
+	writers := func() int {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return strings.Count(string(stacks), "client.(*lane).write(")
+	}
+	for _, topic := range []string{"a", "b", "reset", "reset"} {
+		_, err = c.Publish(within(t), Message{Topic: topic, QoS: 1, Stream: topic})
+		require.NoError(t, err, "on the control stream, if need be")
+	}
+	assert.Eventually(t, func() bool { return writers() == 3 }, patience, time.Millisecond, "control, a and b")
 }
 
 // TestStreamsAskedAgain: one probe without an answer does not make a server one of a single stream for good.
