@@ -78,7 +78,7 @@ func TestQUICCountersAreLogged(t *testing.T) {
 	over(t, p, client.Options{})
 	require.NoError(t, p.Process.Signal(syscall.SIGUSR1))
 	quic := p.counters(t, "quic", "INFO")
-	assert.EqualValues(t, 1, quic["retries"])
+	assert.NotZero(t, quic["retries"], "more than one when the client was not answered in a second")
 	assert.EqualValues(t, 1, quic["accepted"])
 	assert.Contains(t, p.counters(t, "quic drops", "INFO"), "malformed")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))

@@ -43,8 +43,8 @@ func TestLoadBalancerForms(t *testing.T) {
 			}
 			stats := l.Endpoint().Stats()
 			assert.Positive(t, stats.Count(Forwarded))
-			assert.Equal(t, uint64(1), stats.Count(Accepted))
-			assert.Equal(t, uint64(1), stats.Count(Retries))
+			assert.Equal(t, uint64(1), stats.Count(HandshakesCompleted), "the connection is the same")
+			assert.Positive(t, stats.Count(Retries), "more when the client was not answered in a second")
 			assert.Zero(t, stats.Count(StatelessResets))
 			require.NoError(t, conn.Close())
 		})
