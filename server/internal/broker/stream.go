@@ -112,6 +112,20 @@ func (st *Stream) Flush(s Sink) error {
 	return nil
 }
 
+// Finish is the last Flush of a stream that the client has ended with FIN. The answers to what
+// came last are written whatever room there is: at most MaxPendingControl bytes.
+func (st *Stream) Finish(s Sink) error {
+	if err := st.Flush(s); err != nil {
+		return err
+	}
+	w := writers.Get().(*writer)
+	defer st.c.endFlush(w)
+	st.c.takeAnswers(st, w)
+	w.flush(s)
+	w.finish(st.c.b)
+	return nil
+}
+
 // Closed tells that a data stream is gone, in whatever way, while its connection lives.
 // Its subscriptions go; what is not acknowledged goes on on the control stream. Owner
 // only, once; not needed when the connection is gone too.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ngmq/ngmq/crypto"
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2"
+	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server"
 	"github.com/ngmq/ngmq/server/internal/mqtttest"
 )
@@ -141,6 +143,56 @@ func TestDataStreamEnds(t *testing.T) {
 		}
 	})
 	watch.Ping()
+}
+
+// A client that does not read a stream, which is full to the brim, ends it: what it sent last
+// is answered before the stream ends from the other side too.
+func TestFullDataStreamEndsWithItsAnswers(t *testing.T) {
+	t.Parallel()
+	const count, size, last = 64, 32 << 10, 500
+	s := start(t, server.Config{})
+	from := s.publisher(t)
+	c, _ := s.connect(t, "c")
+	data := c.stream()
+	data.Subscribe("t", 0)
+	for range count {
+		from.Publish("t", strings.Repeat("x", size), 0)
+	}
+	full := func() bool { // the window of the client; then the server's share of the stream fills
+		st := raw(data)
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		return len(st.in) > endpoint.DefaultStreamWindow-size
+	}
+	require.Eventually(t, full, mqtttest.Patience, time.Millisecond)
+	c.Ping() // the server knows that it has arrived
+	var words []byte
+	for id := range uint16(last) {
+		words = message("nobody", "x", 1+byte(id%2), id+1).AppendTo(words, packet.V50)
+	}
+	data.Raw(append(words, encode(&packet.Pingreq{})...))
+	require.NoError(t, data.Conn().Close())
+
+	messages, answers := 0, 0
+	for {
+		p, err := data.Read()
+		if err != nil {
+			assert.ErrorIs(t, err, io.EOF)
+			break
+		}
+		switch p.(type) {
+		case *packet.Publish:
+			messages++
+		case *packet.Puback, *packet.Pubrec:
+			answers++
+		default:
+			assert.IsType(t, &packet.Pingresp{}, p)
+			assert.Equal(t, last, answers)
+		}
+	}
+	assert.Equal(t, last, answers)
+	assert.Less(t, messages, count, "the stream was full")
+	c.Ping()
 }
 
 func TestServerStopsAndStarts(t *testing.T) {

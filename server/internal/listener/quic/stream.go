@@ -184,8 +184,9 @@ func (d *dataStream) fail(err error) {
 
 // finish ends the stream after the client has: with the answers to what came last.
 func (d *dataStream) finish() {
-	d.flush(sendBound)
-	if d.gone {
+	d.out.bound = sendBound
+	if err := d.stream.Finish(&d.out); err != nil {
+		d.fail(err)
 		return
 	}
 	d.end()
