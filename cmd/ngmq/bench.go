@@ -32,6 +32,7 @@ type benchFlags struct {
 	Warmup      time.Duration `placeholder:"TIME" group:"Load" help:"Do not count so long, once all are connected."`
 	KeepAlive   time.Duration `short:"k" name:"keepalive" default:"60s" placeholder:"TIME" group:"Load" help:"Keep alive time of MQTT. (${default})"`
 	ConnTimeout time.Duration `name:"connect-timeout" default:"30s" placeholder:"TIME" group:"Load" help:"How long a client may take to be connected and subscribed. (${default})"`
+	NoReconnect bool          `group:"Load" help:"A client that loses its connection stays away. Default: it connects again, at the rate of -R, after pauses of 0.1 s to 5 s."`
 	Protocol    protocol      `short:"V" name:"protocol-version" default:"mqttv5" placeholder:"VERSION" group:"Load" help:"mqttv5, mqttv311 or mqttv31. (${default})"`
 	IDPrefix    string        `short:"I" name:"id-prefix" placeholder:"PREFIX" group:"Load" help:"Client ids are PREFIX and a number. Default: bench-, something random, and the number."`
 	Netem       netemOption   `placeholder:"SETTINGS" group:"Load" help:"Make the path worse, through a proxy in this process: loss=1%,delay=50ms,rate=10mbit or some of them, in each direction. Loss over TCP is a model, see ngmq help bench."`
@@ -148,7 +149,7 @@ func (b *benchFlags) config(c *console, address string) (bench.Config, error) {
 	b.warn(c, address)
 	cfg := bench.Config{
 		Server: server, TLS: o.TLS, Username: o.Username, Password: o.Password, Version: packet.Version(b.Protocol),
-		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive,
+		IDPrefix: b.IDPrefix, Clients: b.Clients, ConnectRate: b.ConnectRate, Timeout: b.ConnTimeout, KeepAlive: b.KeepAlive, NoReconnect: b.NoReconnect,
 		Warmup: b.Warmup, Duration: b.Duration, CongestionControl: o.CongestionControl, Netem: netem.Params(b.Netem), Logger: o.Logger,
 	}
 	if b.KeepAlive == 0 {
@@ -186,7 +187,7 @@ func (b *benchFlags) run(c *console, change func(*bench.Config)) error {
 	}
 	err = b.output(c, func(w io.Writer) error { return writeReport(w, report, b.Format, b.Histogram) })
 	if err == nil && report.Failed+report.Lost > 0 {
-		return &failed{exitLost, fmt.Errorf("%d of %s could not connect, %d lost the connection", report.Failed, clientCount(int64(report.Clients)), report.Lost)}
+		return &failed{exitLost, fmt.Errorf("%d of %s could not connect, %s", report.Failed, clientCount(int64(report.Clients)), lossText(report.Lost, report.Reconnected))}
 	}
 	return err
 }

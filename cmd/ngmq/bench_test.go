@@ -122,3 +122,32 @@ func TestBenchFails(t *testing.T) {
 		assert.Contains(t, got.stderr, want, args)
 	}
 }
+
+// A server that is restarted while a benchmark runs: the line of progress and the result tell.
+func TestBenchReconnects(t *testing.T) {
+	b := startLoopback(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan result, 1)
+	go func() {
+		ended <- ngmq(ctx, "", append([]string{"bench", "rtt", "-c", "2", "--progress", "10ms"}, b.host()...)...)
+	}()
+	for _, still := range []bool{true, false} {
+		b.subscribers(2)
+		n := len(b.seen())
+		b.wait(func() bool { return len(b.messages) >= n+10 })
+		if still {
+			b.update(func() {
+				for c := range b.conns {
+					c.nc.Close()
+					delete(b.conns, c)
+				}
+			})
+		}
+	}
+	cancel()
+	got := <-ended
+	assert.Equal(t, exitLost, got.status)
+	assert.Contains(t, got.stdout, "trouble       0 clients could not connect, 2 connections lost, 2 reconnected\n")
+	assert.Contains(t, got.stderr, "rtt: 2/2 connected, 2 connections lost, 2 reconnected, ")
+	assert.Contains(t, got.stderr, "ngmq: 0 of 2 clients could not connect, 2 connections lost, 2 reconnected\n")
+}

@@ -55,8 +55,11 @@ func showProgress(c *console, r *bench.Run, every time.Duration, title string, c
 func progressLine(title string, cfg bench.Config, last, now bench.Progress, every time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d/%d connected", title, now.Live, cfg.Clients)
-	if bad := now.Failed + now.Lost; bad > 0 {
-		fmt.Fprintf(&b, ", %d failed", bad)
+	if now.Failed > 0 {
+		fmt.Fprintf(&b, ", %d failed", now.Failed)
+	}
+	if now.Lost > 0 {
+		b.WriteString(", " + lossText(now.Lost, now.Reconnected))
 	}
 	if now.Measured > 0 {
 		fmt.Fprintf(&b, ", %s", now.Measured.Round(time.Second))
@@ -130,7 +133,7 @@ func reportText(r *bench.Report, histogram bool) string {
 		line("memory", "%.1f MB in this process, %.1f MB more than before: %.1f kB per client", float64(r.RSS)/1e6, float64(r.Grown)/1e6, float64(r.Grown)/1e3/float64(max(r.Clients, 1)))
 	}
 	if r.Failed+r.Lost > 0 {
-		line("trouble", "%s could not connect, %d lost the connection", clientCount(r.Failed), r.Lost)
+		line("trouble", "%s could not connect, %s", clientCount(r.Failed), lossText(r.Lost, r.Reconnected))
 	}
 	for _, text := range slices.Sorted(maps.Keys(r.Errors)) {
 		line("error", "%d x %s", r.Errors[text], text)
@@ -145,6 +148,14 @@ func clientCount(n int64) string {
 		return "1 client"
 	}
 	return fmt.Sprintf("%d clients", n)
+}
+
+// lossText is e.g. "3 connections lost, 3 reconnected".
+func lossText(lost, reconnected int64) string {
+	if lost == 1 {
+		return fmt.Sprintf("1 connection lost, %d reconnected", reconnected)
+	}
+	return fmt.Sprintf("%d connections lost, %d reconnected", lost, reconnected)
 }
 
 func loadText(r *bench.Report) string {
@@ -188,7 +199,7 @@ func writeHistogram(w io.Writer, s *hist.Snapshot) {
 	}
 }
 
-var csvHead = []string{"kind", "transport", "clients", "streams", "size", "qos", "rate", "netem", "connected", "failed", "lost",
+var csvHead = []string{"kind", "transport", "clients", "streams", "size", "qos", "rate", "netem", "connected", "failed", "lost", "reconnected",
 	"setup_s", "measured_s", "sent", "acked", "received", "sent_per_s", "received_per_s",
 	"handshake_p50_ms", "handshake_p99_ms", "connect_p50_ms", "connect_p99_ms", "ack_p50_ms", "ack_p99_ms",
 	"latency_min_ms", "latency_mean_ms", "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "latency_p999_ms", "latency_max_ms", "rss_bytes"}
@@ -198,7 +209,7 @@ func writeCSV(w io.Writer, reports []*bench.Report) error {
 	rows := [][]string{csvHead}
 	for _, r := range reports {
 		var row []string
-		for _, v := range []any{r.Kind, r.Transport, r.Clients, r.Streams, r.Size, r.QoS, r.Rate, r.Netem, r.Connected, r.Failed, r.Lost,
+		for _, v := range []any{r.Kind, r.Transport, r.Clients, r.Streams, r.Size, r.QoS, r.Rate, r.Netem, r.Connected, r.Failed, r.Lost, r.Reconnected,
 			r.SetupTime, r.Seconds, r.Sent, r.Acked, r.Received, r.SentRate, r.ReceivedRate,
 			r.Handshake.P50, r.Handshake.P99, r.Connect.P50, r.Connect.P99, r.Ack.P50, r.Ack.P99,
 			r.Latency.Min, r.Latency.Mean, r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max, r.RSS} {

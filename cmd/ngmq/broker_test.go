@@ -193,3 +193,10 @@ func (b *loopback) host() []string {
 	host, port, _ := net.SplitHostPort(b.addr)
 	return []string{"-h", host, "-p", port}
 }
+
+// seen are the messages so far.
+func (b *loopback) seen() []packet.Publish {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.messages
+}

@@ -157,8 +157,8 @@ func TestInterrupted(t *testing.T) {
 
 func TestServerGoesAway(t *testing.T) {
 	urls, ca, stop := startServer(t, nil)
-	cfg := config(t, Conn, urls["mqtt"], ca)
-	cfg.Duration = time.Minute
+	cfg := config(t, Pub, urls["mqtt"], ca)
+	cfg.NoReconnect, cfg.Duration = true, time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	r, err := New(ctx, cfg)

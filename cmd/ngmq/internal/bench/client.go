@@ -2,330 +2,139 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"time"
-
-	"github.com/ngmq/ngmq/mqtt/client"
-	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// stampSize is a time stamp at the beginning of a payload: a mark, the number of the
-// topic in a byte, and nanoseconds.
-const stampSize = 16
-
-// stampMark tells time stamps from other payloads; its last byte is the topic's.
-const stampMark = 0x6e676d7162656e00 // "ngmqben"
-
-// putStamp writes a time and a topic into a payload that has room for it.
-func putStamp(payload []byte, t time.Time, topic int) {
-	if len(payload) >= stampSize {
-		binary.BigEndian.PutUint64(payload, stampMark|uint64(topic))
-		binary.BigEndian.PutUint64(payload[8:], uint64(t.UnixNano()))
-	}
-}
-
-// stamp reads it.
-func stamp(payload []byte) (t time.Time, topic int, ok bool) {
-	if len(payload) < stampSize {
-		return time.Time{}, 0, false
-	}
-	mark := binary.BigEndian.Uint64(payload)
-	return time.Unix(0, int64(binary.BigEndian.Uint64(payload[8:]))), int(mark & 0xff), mark&^0xff == stampMark
-}
-
-// benchClient is one MQTT client. Callbacks of its link do the work; the goroutine that
-// sets it up waits for answers, and a publisher may run.
+// benchClient is one MQTT client: its connections, one after the other, and what outlasts
+// them. Publishers may run.
 type benchClient struct {
 	run    *Run
 	number int
 	id     string
-	link   link
+	pong   []chan struct{} // by topic: the message that is under way has come back
 
-	decoders []*packet.Decoder // by stream; callbacks only
-	broken   bool              // the server has sent what is no MQTT; callbacks only
-
-	mu     sync.Mutex
-	answer chan error // the next CONNACK or SUBACK; nil: nobody waits
-	up     bool
-	gone   bool
-	flight *flight // publishers with QoS above 0
-	pong   []chan struct{}
+	mu    sync.Mutex
+	conn  *connection   // nil while there is none
+	over  bool          // there will be none any more
+	came  chan struct{} // closed when there is one again, or none any more; nil: nobody waits
+	since time.Time     // when conn came
+	tries int           // to connect again, since the last connection that lasted
 }
 
-// flight are the packet identifiers 1 to n of a publisher, and when each was used.
-type flight struct {
-	free chan uint16
-	sent []time.Time // under benchClient.mu; zero: not in use
-}
-
-func newFlight(n int) *flight {
-	f := &flight{free: make(chan uint16, n), sent: make([]time.Time, n+1)}
-	for id := 1; id <= n; id++ {
-		f.free <- uint16(id)
-	}
-	return f
-}
-
-// setup connects and subscribes.
-func (c *benchClient) setup(ctx context.Context) error {
-	cfg := &c.run.cfg
-	began := time.Now()
-	var err error
-	if c.link, err = c.run.dialer.dial(ctx, c); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	c.run.handshakes.Record(time.Since(began))
-	connect := cfg.Server.Connect(cfg.Version, c.id, cfg.Username, cfg.Password)
-	connect.KeepAlive = uint16(max(cfg.KeepAlive, 0) / time.Second)
-	if cfg.Datagrams && cfg.Version == packet.V50 {
-		connect.Properties = packet.AppendUserProperty(connect.Properties, datagramProperty, datagramQoS0)
-	}
-	if err := c.ask(ctx, 0, connect); err != nil {
-		c.link.end()
-		return fmt.Errorf("connect: %w", err)
-	}
-	c.run.connects.Record(time.Since(began))
-	if cfg.Kind == Sub || cfg.Kind == RoundTrip {
-		if err := c.subscribe(ctx); err != nil {
-			c.link.end()
-			return fmt.Errorf("subscribe: %w", err)
+func newClient(r *Run, number int) *benchClient {
+	c := &benchClient{run: r, number: number, id: r.cfg.IDPrefix + strconv.Itoa(number)}
+	if r.cfg.Kind == RoundTrip && r.cfg.Rate == 0 {
+		for range r.cfg.Topics {
+			c.pong = append(c.pong, make(chan struct{}, 1))
 		}
 	}
-	return nil
-}
-
-// ask sends a packet and waits for the answer.
-func (c *benchClient) ask(ctx context.Context, stream int, p packet.Packet) error {
-	answer := make(chan error, 1)
-	c.mu.Lock()
-	gone := c.gone
-	c.answer = answer
-	c.mu.Unlock()
-	if gone {
-		return errEnded
-	}
-	c.link.send(stream, p.AppendTo(nil, c.run.cfg.Version))
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("no answer: %w", ctx.Err())
-	}
-}
-
-// answered hands the outcome to whoever asks.
-func (c *benchClient) answered(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.answer != nil {
-		c.answer <- err
-		c.answer = nil
-	}
-}
-
-// subscribe sends a SUBSCRIBE on every stream that the publishers use.
-func (c *benchClient) subscribe(ctx context.Context) error {
-	cfg := &c.run.cfg
-	for i := range cfg.Topics {
-		p := &packet.Subscribe{PacketID: uint16(1 + i), Subscriptions: []packet.Subscription{{Filter: c.topic(i), QoS: cfg.QoS}}}
-		if err := c.ask(ctx, cfg.stream(i), p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// stream is the QUIC stream of the i-th topic: the control stream alone, or data streams.
-func (cfg *Config) stream(i int) int {
-	if cfg.Streams == 1 {
-		return 0
-	}
-	return 1 + i%cfg.Streams
+	return c
 }
 
 func (c *benchClient) topic(i int) string {
 	return expand(c.run.cfg.Topic, c.number, c.id, c.run.cfg.Username, i)
 }
 
-// onData takes what the server sends.
-func (c *benchClient) onData(stream int, p []byte) {
-	for len(c.decoders) <= stream {
-		c.decoders = append(c.decoders, nil)
+// connect makes a connection, with all that belongs to it.
+func (c *benchClient) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.run.cfg.Timeout)
+	defer cancel()
+	conn := &connection{run: c.run, client: c, ended: make(chan struct{})}
+	if err := conn.setup(ctx); err != nil {
+		return err
 	}
-	d := c.decoders[stream]
-	if d == nil {
-		d = packet.NewDecoder(0)
-		d.SetVersion(c.run.cfg.Version)
-		c.decoders[stream] = d
+	if !conn.setUp() {
+		return errEnded
 	}
-	if c.broken {
-		return
-	}
-	d.Feed(p)
-	for {
-		p, err := d.Next()
-		if err != nil {
-			c.broken = true
-			c.answered(err)
-			c.run.errors.add(err)
-			c.link.end()
-			return
-		}
-		if p == nil {
-			return
-		}
-		c.handle(stream, p)
-	}
+	return nil
 }
 
-func (c *benchClient) handle(stream int, p packet.Packet) {
-	switch p := p.(type) {
-	case *packet.Publish:
-		c.received(stream, p)
-	case *packet.Puback:
-		c.acked(p.PacketID, packet.PUBACK, p.ReasonCode)
-	case *packet.Pubrec:
-		if p.ReasonCode.IsError() {
-			c.acked(p.PacketID, packet.PUBREC, p.ReasonCode)
-			return
-		}
-		c.reply(stream, &packet.Pubrel{PacketID: p.PacketID})
-	case *packet.Pubcomp:
-		c.acked(p.PacketID, packet.PUBCOMP, p.ReasonCode)
-	case *packet.Pubrel:
-		c.reply(stream, &packet.Pubcomp{PacketID: p.PacketID})
-	case *packet.Connack:
-		c.answered(refusal(packet.CONNACK, p.ReasonCode, p.Properties))
-	case *packet.Suback:
-		c.answered(refusal(packet.SUBACK, p.ReasonCodes[0], p.Properties))
-	case *packet.Disconnect:
-		err := refusal(packet.DISCONNECT, max(p.ReasonCode, packet.UnspecifiedError), p.Properties)
-		c.answered(err)
-		c.run.errors.add(err)
-	}
-}
-
-func refusal(t packet.Type, code packet.ReasonCode, props packet.Properties) error {
-	if !code.IsError() {
+// current is the connection; nil while there is none, or when c is nil.
+func (c *benchClient) current() *connection {
+	if c == nil {
 		return nil
 	}
-	return &client.ReasonError{Packet: t, Code: code, Properties: props}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
 }
 
-func (c *benchClient) reply(stream int, p packet.Packet) {
-	var buf [8]byte
-	c.link.send(stream, p.AppendTo(buf[:0], c.run.cfg.Version))
-}
-
-// received counts a message and acknowledges it.
-func (c *benchClient) received(stream int, p *packet.Publish) {
-	r := c.run
-	all := r.total.received.Add(1)
-	sent, topic, stamped := stamp(p.Payload)
-	if r.measuring.Load() {
-		r.counted.received.Add(1)
-		if stamped {
-			r.latency.Record(time.Since(sent))
+// wait gives the connection, when there is one; nil when ctx ends before, or there will be none.
+func (c *benchClient) wait(ctx context.Context) *connection {
+	for {
+		c.mu.Lock()
+		conn, over := c.conn, c.over
+		if conn == nil && !over && c.came == nil {
+			c.came = make(chan struct{})
+		}
+		came := c.came
+		c.mu.Unlock()
+		if conn != nil || over {
+			return conn
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return nil
 		}
 	}
-	switch p.QoS {
-	case 1:
-		c.reply(stream, &packet.Puback{PacketID: p.PacketID})
-	case 2:
-		c.reply(stream, &packet.Pubrec{PacketID: p.PacketID})
+}
+
+// has notes a connection that has come about.
+func (c *benchClient) has(conn *connection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn, c.since = conn, time.Now()
+	c.wake()
+	c.run.live.Add(1)
+}
+
+// giveUp notes that there will be no connection.
+func (c *benchClient) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.wake()
+}
+
+// wake ends the waiting. c.mu is held.
+func (c *benchClient) wake() {
+	if c.came != nil {
+		close(c.came)
+		c.came = nil
 	}
-	if stamped && topic < len(c.pong) {
-		c.returned(topic)
+}
+
+// lost notes the end of a connection that was up, and has a new one made.
+func (c *benchClient) lost(conn *connection, err error) {
+	c.mu.Lock()
+	if c.conn == conn {
+		c.conn = nil
 	}
-	if r.cfg.Kind == Sub && all == r.cfg.Messages {
-		r.finish()
+	c.mu.Unlock()
+	c.run.live.Add(-1)
+	if c.run.ending.Load() && errors.Is(err, errEnded) {
+		return
+	}
+	c.run.lost(err)
+	var refused *StreamError
+	if c.run.cfg.NoReconnect || errors.As(err, &refused) { // which would be refused again
+		c.giveUp()
+	} else {
+		c.run.reconnector.add(c)
 	}
 }
 
 // returned lets the next message of a topic go.
 func (c *benchClient) returned(topic int) {
+	if topic >= len(c.pong) {
+		return
+	}
 	select {
 	case c.pong[topic] <- struct{}{}:
 	default: // a copy, or somebody else's message
 	}
 }
-
-// acked ends a message of QoS 1 or 2.
-func (c *benchClient) acked(id uint16, t packet.Type, code packet.ReasonCode) {
-	c.mu.Lock()
-	f := c.flight
-	if f == nil || int(id) >= len(f.sent) || f.sent[id].IsZero() {
-		c.mu.Unlock()
-		c.run.errors.add(fmt.Errorf("%s with packet identifier %d, which is not in use", t, id))
-		return
-	}
-	sent := f.sent[id]
-	f.sent[id] = time.Time{}
-	c.mu.Unlock()
-	f.free <- id
-	if err := refusal(t, code, nil); err != nil {
-		c.run.errors.add(err)
-		return
-	}
-	c.run.total.acked.Add(1)
-	if c.run.measuring.Load() {
-		c.run.counted.acked.Add(1)
-		c.run.acks.Record(time.Since(sent))
-	}
-}
-
-// onClosed is the end of the connection.
-func (c *benchClient) onClosed(err error) {
-	c.mu.Lock()
-	wasUp := c.up
-	c.up, c.gone = false, true
-	c.mu.Unlock()
-	if err == nil {
-		err = errEnded
-	}
-	c.answered(err)
-	if wasUp {
-		c.run.live.Add(-1)
-		if !errors.Is(err, errEnded) || !c.run.ending.Load() {
-			c.run.lost(err)
-		}
-	}
-}
-
-// setUp notes that the client is connected; it reports whether it still is.
-func (c *benchClient) setUp() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone {
-		return false
-	}
-	c.up = true
-	c.run.live.Add(1)
-	return true
-}
-
-// datagramProperty and datagramQoS0 are the User Property of CONNECT that asks ngmqd for
-// messages of QoS 0 in datagrams (server.DatagramProperty).
-const (
-	datagramProperty = "ngmq-datagrams"
-	datagramQoS0     = "qos0"
-)
-
-// onDatagram takes a message that came in a datagram.
-func (c *benchClient) onDatagram(p []byte) {
-	var d packet.Decoder
-	d.Init(0)
-	d.SetVersion(c.run.cfg.Version)
-	d.Feed(p)
-	got, err := d.Next()
-	if m, ok := got.(*packet.Publish); err == nil && ok {
-		c.run.datagrams.received.Add(1)
-		c.received(0, m)
-	}
-}
-
-// onDatagramLost counts.
-func (c *benchClient) onDatagramLost() { c.run.datagrams.lost.Add(1) }

@@ -9,6 +9,7 @@
 // # Goroutines
 //
 //	dialers        at most maxDialing: dial, CONNECT, SUBSCRIBE of one client each
+//	reconnector    as many, which do so again for clients that lost their connection
 //	publishers     one per client that publishes
 //	QUIC workers   call the callbacks of their connections (package endpoint)
 //	TCP readers    one per connection; a writer while there is something to write
@@ -87,6 +88,7 @@ type Config struct {
 
 	MaxInflight int           // messages of QoS 1 and 2 that wait for their acknowledgement, of each client; 100
 	Messages    uint64        // ends when each client has published, or all together received, so many; 0 = no limit
+	NoReconnect bool          // a client that loses its connection stays away
 	Warmup      time.Duration // not counted, once all are connected
 	Duration    time.Duration // of what is counted; 0 = until Messages, or the context ends
 

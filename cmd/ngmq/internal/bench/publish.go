@@ -20,11 +20,6 @@ type publisher struct {
 // every stream has one message under way.
 func (c *benchClient) publishers() []func(context.Context) {
 	cfg := &c.run.cfg
-	if cfg.QoS > 0 {
-		c.mu.Lock()
-		c.flight = newFlight(cfg.MaxInflight)
-		c.mu.Unlock()
-	}
 	if cfg.Kind != RoundTrip || cfg.Rate > 0 {
 		all := c.publisher()
 		for i := range cfg.Topics {
@@ -52,7 +47,8 @@ func (p *publisher) add(i int) {
 
 // paced publishes at the rate, or as fast as the connection takes it. Clients begin at
 // different times within an interval. A message that could not be sent when it was due
-// carries that time, so that waiting counts.
+// carries that time, so that waiting counts. What is due while there is no connection is left
+// out.
 func (p *publisher) paced(ctx context.Context) {
 	cfg := &p.c.run.cfg
 	var interval time.Duration
@@ -72,7 +68,13 @@ func (p *publisher) paced(ctx context.Context) {
 		} else {
 			due = time.Now()
 		}
-		if p.publish(ctx, int(n%uint64(len(p.topics))), due) != nil {
+		for p.publish(ctx, int(n%uint64(len(p.topics))), due) == errEnded {
+			if p.c.wait(ctx) == nil {
+				return
+			}
+			due = time.Now()
+		}
+		if ctx.Err() != nil {
 			return
 		}
 		due = due.Add(interval)
@@ -83,12 +85,21 @@ func (p *publisher) paced(ctx context.Context) {
 // lostAfter is when a message in a datagram that has not come back counts as lost.
 const lostAfter = time.Second
 
-// pingPong publishes a message when the one before has come back.
-func (p *publisher) pingPong(ctx context.Context, back <-chan struct{}) {
+// pingPong publishes a message when the one before has come back, or its connection has ended.
+func (p *publisher) pingPong(ctx context.Context, back chan struct{}) {
 	cfg := &p.c.run.cfg
 	for n := uint64(0); cfg.Messages == 0 || n < cfg.Messages; n++ {
-		if p.publish(ctx, 0, time.Now()) != nil {
+		conn := p.c.wait(ctx)
+		if conn == nil {
 			return
+		}
+		select { // what came back after its connection had been given up
+		case <-back:
+		default:
+		}
+		if p.publishOn(ctx, conn, 0, time.Now()) == errEnded {
+			n-- // it has not gone out
+			continue
 		}
 		var lost <-chan time.Time
 		if cfg.Datagrams {
@@ -97,41 +108,54 @@ func (p *publisher) pingPong(ctx context.Context, back <-chan struct{}) {
 		select {
 		case <-back:
 		case <-lost:
+		case <-conn.ended:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// publish sends one message when there is room for it.
+// publish sends one message on the connection of the moment; errEnded when there is none.
 func (p *publisher) publish(ctx context.Context, i int, due time.Time) error {
-	c, cfg := p.c, &p.c.run.cfg
+	conn := p.c.current()
+	if conn == nil {
+		return errEnded
+	}
+	return p.publishOn(ctx, conn, i, due)
+}
+
+// publishOn sends one message when there is room for it. errEnded says that the connection is
+// over.
+func (p *publisher) publishOn(ctx context.Context, conn *connection, i int, due time.Time) error {
+	run, cfg := p.c.run, &p.c.run.cfg
 	m := packet.Publish{Topic: p.topics[i], Payload: p.payload, QoS: cfg.QoS, Retain: cfg.Retain}
 	if cfg.QoS > 0 {
 		select {
-		case m.PacketID = <-c.flight.free:
+		case m.PacketID = <-conn.flight.free:
+		case <-conn.ended:
+			return errEnded
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if err := c.link.room(ctx); err != nil {
+	if err := conn.link.room(ctx); err != nil {
 		return err
 	}
 	putStamp(p.payload, due, p.numbers[i])
 	p.buf = m.AppendTo(p.buf[:0], cfg.Version)
 	if cfg.QoS > 0 {
-		c.mu.Lock()
-		c.flight.sent[m.PacketID] = due
-		c.mu.Unlock()
+		conn.mu.Lock()
+		conn.flight.sent[m.PacketID] = due
+		conn.mu.Unlock()
 	}
-	c.run.total.sent.Add(1)
-	if c.run.measuring.Load() {
-		c.run.counted.sent.Add(1)
+	run.total.sent.Add(1)
+	if run.measuring.Load() {
+		run.counted.sent.Add(1)
 	}
 	if cfg.Datagrams {
-		c.link.datagram(cfg.stream(p.numbers[i]), p.buf)
+		conn.link.datagram(cfg.stream(p.numbers[i]), p.buf)
 	} else {
-		c.link.send(cfg.stream(p.numbers[i]), p.buf)
+		conn.link.send(cfg.stream(p.numbers[i]), p.buf)
 	}
 	return nil
 }

@@ -23,7 +23,8 @@ type Report struct {
 
 	Connected   int64   `json:"connected"`
 	Failed      int64   `json:"failed"`
-	Lost        int64   `json:"lost"`
+	Lost        int64   `json:"lost"`        // connections
+	Reconnected int64   `json:"reconnected"` // of these clients
 	SetupTime   float64 `json:"setup_s"`
 	ConnectRate float64 `json:"connects_per_s"`
 
@@ -77,7 +78,7 @@ func (r *Run) report() *Report {
 	out := &Report{
 		Kind: r.cfg.Kind, Transport: r.cfg.Server.Transport, Clients: r.cfg.Clients, Streams: r.cfg.Streams, Size: r.cfg.Size,
 		QoS: r.cfg.QoS, Rate: r.cfg.Rate, Netem: r.cfg.Netem.String(),
-		Connected: r.connected.Load(), Failed: r.failed.Load(), Lost: r.losses.Load(), SetupTime: r.setup.Seconds(),
+		Connected: r.connected.Load(), Failed: r.failed.Load(), Lost: r.losses.Load(), Reconnected: r.reconnector.done.Load(), SetupTime: r.setup.Seconds(),
 		Seconds: seconds, Sent: r.counted.sent.Load(), Acked: r.counted.acked.Load(), Received: r.counted.received.Load(),
 		Handshake: newTimes(&r.handshakes), Connect: newTimes(&r.connects), Ack: newTimes(&r.acks), Latency: newTimes(&r.latency),
 		DatagramsReceived: r.datagrams.received.Load(), DatagramsLost: r.datagrams.lost.Load(),
@@ -112,15 +113,15 @@ func residentBytes() int64 {
 
 // Progress is the state of a run.
 type Progress struct {
-	Connected, Live, Failed, Lost int64
-	Sent, Received                uint64        // from the beginning
-	Measured                      time.Duration // so far; 0 before
-	P50, P99                      time.Duration // of the latency so far, or of the acknowledgements
+	Connected, Live, Failed, Lost, Reconnected int64
+	Sent, Received                             uint64        // from the beginning
+	Measured                                   time.Duration // so far; 0 before
+	P50, P99                                   time.Duration // of the latency so far, or of the acknowledgements
 }
 
 // Progress may be called by any goroutine while Do runs.
 func (r *Run) Progress() Progress {
-	p := Progress{Connected: r.connected.Load(), Live: r.live.Load(), Failed: r.failed.Load(), Lost: r.losses.Load(),
+	p := Progress{Connected: r.connected.Load(), Live: r.live.Load(), Failed: r.failed.Load(), Lost: r.losses.Load(), Reconnected: r.reconnector.done.Load(),
 		Sent: r.total.sent.Load(), Received: r.total.received.Load()}
 	if from := r.from.Load(); from != nil {
 		p.Measured = time.Since(*from)

@@ -31,8 +31,9 @@ type Run struct {
 	dialer dialer
 	proxy  *netem.Proxy // nil without Config.Netem
 
-	clients   []*benchClient
-	datagrams struct{ received, lost atomic.Uint64 }
+	clients     []*benchClient
+	reconnector *reconnector
+	datagrams   struct{ received, lost atomic.Uint64 }
 
 	total   counters // from the beginning
 	counted counters // while measuring
@@ -67,6 +68,7 @@ func New(ctx context.Context, cfg Config) (*Run, error) {
 	if r.cfg.Datagrams {
 		r.settling = lostAfter
 	}
+	r.reconnector = newReconnector(r)
 	server, err := r.cfg.Server.Resolve(ctx)
 	if err != nil {
 		return nil, err
@@ -110,6 +112,9 @@ func (r *Run) Close() {
 // be set up.
 func (r *Run) Do(ctx context.Context) (*Report, error) {
 	r.began = time.Now()
+	loading, done := context.WithCancel(ctx)
+	defer done()
+	r.reconnector.start(loading)
 	if err := r.connectAll(ctx); err != nil {
 		return nil, err
 	}
@@ -117,8 +122,6 @@ func (r *Run) Do(ctx context.Context) (*Report, error) {
 	keeper, stop := context.WithCancel(context.Background())
 	defer stop()
 	go r.keepAlive(keeper)
-	loading, done := context.WithCancel(ctx)
-	defer done()
 	if r.cfg.Warmup == 0 { // the first message counts
 		r.count()
 	}
@@ -129,6 +132,7 @@ func (r *Run) Do(ctx context.Context) (*Report, error) {
 	r.measure(ctx, &publishing)
 	done()
 	publishing.Wait()
+	r.reconnector.wait()
 	report := r.report()
 	r.disconnectAll()
 	return report, nil
@@ -148,12 +152,7 @@ func (r *Run) connectAll(ctx context.Context) error {
 		case <-ctx.Done():
 			continue
 		}
-		c := &benchClient{run: r, number: i, id: fmt.Sprintf("%s%d", r.cfg.IDPrefix, i)}
-		if r.cfg.Kind == RoundTrip && r.cfg.Rate == 0 {
-			for range r.cfg.Topics {
-				c.pong = append(c.pong, make(chan struct{}, 1))
-			}
-		}
+		c := newClient(r, i)
 		r.clients[i] = c
 		all.Go(func() { r.connect(ctx, c); <-slots })
 	}
@@ -182,16 +181,12 @@ func (r *Run) turn(ctx context.Context, i int) bool {
 }
 
 func (r *Run) connect(ctx context.Context, c *benchClient) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	err := c.setup(ctx)
-	if err == nil && c.setUp() {
+	err := c.connect(ctx)
+	if err == nil {
 		r.connected.Add(1)
 		return
 	}
-	if err == nil {
-		err = errEnded
-	}
+	c.giveUp()
 	r.failed.Add(1)
 	r.cfg.Logger.Debug("a client could not be set up", "client", c.id, "cause", err)
 	r.errors.add(err)
@@ -199,19 +194,13 @@ func (r *Run) connect(ctx context.Context, c *benchClient) {
 
 func (r *Run) startPublishers(ctx context.Context, all *sync.WaitGroup) {
 	for _, c := range r.clients {
-		if c == nil || !c.isUp() {
+		if c == nil {
 			continue
 		}
 		for _, publish := range c.publishers() {
 			all.Go(func() { publish(ctx) })
 		}
 	}
-}
-
-func (c *benchClient) isUp() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.up
 }
 
 // measure waits for the warm-up, then counts until the end.
@@ -292,8 +281,8 @@ func (r *Run) keepAlive(ctx context.Context) {
 			return
 		}
 		for i := part; i < len(r.clients); i += sweeps {
-			if c := r.clients[i]; c != nil && c.isUp() {
-				c.link.send(0, ping)
+			if conn := r.clients[i].current(); conn != nil {
+				conn.link.send(0, ping)
 			}
 		}
 	}
@@ -306,9 +295,9 @@ func (r *Run) disconnectAll() {
 	r.ending.Store(true)
 	bye := (&packet.Disconnect{}).AppendTo(nil, r.cfg.Version)
 	for _, c := range r.clients {
-		if c != nil && c.isUp() {
-			c.link.send(0, bye)
-			c.link.end()
+		if conn := c.current(); conn != nil {
+			conn.link.send(0, bye)
+			conn.link.end()
 		}
 	}
 	ticker := time.NewTicker(time.Millisecond)

@@ -221,7 +221,7 @@ _ngmq() {
     --max-inflight|-M) return ;;
     --rounds) return ;;
     esac
-    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --datagrams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
+    COMPREPLY=($(compgen -W "--clients -c --connect-rate -R --duration --warmup --keepalive -k --connect-timeout --no-reconnect --protocol-version -V --id-prefix -I --netem --format --out -o --histogram --progress --url -L --host -h --port -p --unix --username -u --password -P --nodelay --cafile --tls-use-os-certs --cert --key --servername --insecure --keylog-file --congestion-control --bind -A --proxy --capath --tls-version --ciphers --tls-alpn --keyform --qlog-dir --debug -d --quiet --topic -t --qos -q --streams --datagrams --messages -n --size -s --rate -r --retain --max-inflight -M --rounds conn pub sub rtt compare" -- "$cur"))
     ;;
   shell)
     case $prev in

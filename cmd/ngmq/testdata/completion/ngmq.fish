@@ -230,6 +230,7 @@ complete -c ngmq -n '__fish_seen_subcommand_from bench' -l duration -x -d 'Measu
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l warmup -x -d 'Do not count so long, once all are connected'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l keepalive -s k -x -d 'Keep alive time of MQTT'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l connect-timeout -x -d 'How long a client may take to be connected and subscribed'
+complete -c ngmq -n '__fish_seen_subcommand_from bench' -l no-reconnect -d 'A client that loses its connection stays away'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l protocol-version -s V -x -a 'mqttv5 mqttv311 mqttv31' -d 'mqttv5, mqttv311 or mqttv31'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l id-prefix -s I -x -d 'Client ids are PREFIX and a number'
 complete -c ngmq -n '__fish_seen_subcommand_from bench' -l netem -x -d 'Make the path worse, through a proxy in this process: loss=1%,delay=50ms,rate=10mbit or some of them, in each direction'

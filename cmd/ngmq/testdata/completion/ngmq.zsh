@@ -347,6 +347,7 @@ _ngmq() {
       '*--keepalive[Keep alive time of MQTT]:keepalive: ' \
       '*-k[Keep alive time of MQTT]:keepalive: ' \
       '*--connect-timeout[How long a client may take to be connected and subscribed]:connect-timeout: ' \
+      '*--no-reconnect[A client that loses its connection stays away]' \
       '*--protocol-version[mqttv5, mqttv311 or mqttv31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
       '*-V[mqttv5, mqttv311 or mqttv31]:protocol-version:(mqttv5 mqttv311 mqttv31)' \
       '*--id-prefix[Client ids are PREFIX and a number]:id-prefix: ' \
