@@ -439,6 +439,7 @@ static int cb_begin_path_validation(ngtcp2_conn *conn, uint32_t flags,
                                     void *user_data) {
   (void)conn;
   (void)fallback;
+  shim_path_begun(user_data, path);
   return path_event(user_data, SHIM_EV_BEGIN_PATH_VALIDATION, flags, path);
 }
 
@@ -450,6 +451,7 @@ static int cb_path_validation(ngtcp2_conn *conn, uint32_t flags,
   shim_conn *c = user_data;
   (void)conn;
   (void)fallback;
+  shim_path_ended(c);
   if (path_event(c, SHIM_EV_PATH_VALIDATION, flags, path) != 0) {
     return NGTCP2_ERR_CALLBACK_FAILURE;
   }

@@ -186,6 +186,7 @@ static void adopt(shim_conn *c, const shim_config *cfg, shim_events *e) {
   c->limits_slot = cfg->limits_slot;
   c->session_slot = cfg->session_slot;
   c->given_cids = cfg->given_cids;
+  c->scid_len = (uint8_t)cfg->scid.len;
   c->prefix_len = cfg->prefix_len;
   c->secret_len = cfg->secret_len;
   memcpy(c->prefix, cfg->prefix, sizeof(c->prefix));

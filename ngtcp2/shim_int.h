@@ -201,6 +201,7 @@ struct shim_conn {
   uint64_t keep_alive; // ns, UINT64_MAX = never
   shim_addr other;     // shim_path_hear: where the client may be now
   uint64_t other_left; // bytes that may be sent there
+  uint64_t credit;     // bytes that may be sent on a path that is unproven
   uint64_t next_keys; // times that the keys after the next update were made
   int version_slot;
   int limits_slot;
@@ -213,12 +214,13 @@ struct shim_conn {
   uint8_t keyed;      // the keys of the first packets exist
   uint8_t rx_level;   // where TLS expects its next message
   uint8_t wake;       // shim_path_wake waits for a PING
-  uint8_t guards;     // packets that shim_path_guard is to have written yet
-  uint8_t guarded;    // the last one was such
-  uint8_t guard;      // the one under way is
+  uint8_t guards;     // packets that may have a PATH_RESPONSE
+  uint8_t guard;      // the one under way is a PING before such a packet
+  uint8_t unproven;   // a server validates the path in use
   uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t given_cids; // issue those of shim_events.given
+  uint8_t scid_len; // of the first CID of this side
   uint8_t prefix_len;
   uint8_t secret_len;
   uint8_t prefix[NGTCP2_MAX_CIDLEN];
@@ -234,9 +236,15 @@ int shim_session_take(shim_conn *c);
 void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info); // shim_path.c
 void shim_path_challenged(shim_conn *c); // a PATH_CHALLENGE has come
 // shim_path_guard, before a write: it makes a PING alone. shim_path_unguard, after it.
-int shim_path_guard(shim_conn *c);
+int shim_path_guard(shim_conn *c, size_t pktlen);
 size_t shim_path_guard_len(shim_conn *c);
-void shim_path_unguard(shim_conn *c, ngtcp2_ssize n);
+void shim_path_unguard(shim_conn *c);
+void shim_path_begun(shim_conn *c, const ngtcp2_path *path);
+void shim_path_ended(shim_conn *c);
+// shim_path_earn, after a datagram is read, and shim_path_spend, after a packet is written.
+void shim_path_earn(shim_conn *c, const ngtcp2_path *came, uint32_t len);
+void shim_path_spend(shim_conn *c, const ngtcp2_path *to, ngtcp2_ssize n);
+int shim_path_spent(shim_conn *c); // no packet may be asked for
 // shim_path_hear, after a datagram is read, and shim_path_follow, after one is written.
 void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len);
 void shim_path_follow(shim_conn *c, shim_result *res);

@@ -86,6 +86,7 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
     ngtcp2_pkt_info pi = {.ecn = run[i].ecn & NGTCP2_ECN_MASK};
     rv = ngtcp2_conn_read_pkt(c->conn, follow_handshake(c, &native.path, &used), &pi,
                               base + run[i].off, run[i].len, ts);
+    shim_path_earn(c, &native.path, run[i].len);
     if (c->server && run[i].len > 0) {
       shim_path_hear(c, path, base[run[i].off], run[i].len);
     }
@@ -203,9 +204,9 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   }
   ngtcp2_path_storage_zero(&path);
   ngtcp2_ssize n = 0;
-  if (shim_path_guard(c)) {
+  if (shim_path_guard(c, pktlen)) {
     n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);
-    shim_path_unguard(c, n);
+    shim_path_unguard(c);
   }
   if (n == 0) {
     n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);

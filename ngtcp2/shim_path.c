@@ -28,29 +28,50 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
   }
 }
 
+// --- a congestion window that is full ---
+//
+// ngtcp2 writes nothing but acknowledgements then, until an acknowledgement or the probe
+// timeout comes. Two things keep both from coming, until the idle timeout.
+
 enum {
-  GUARD_ROOM = 5, // bytes for a packet number of 1 to 4 bytes and a PING; PATH_RESPONSE has 9
-  GUARDS_MAX = 9, // as many as ngtcp2 remembers PATH_CHALLENGEs, twice, and one
-  TAG = 16,       // bytes, of every AEAD of QUIC
+  GUARDED = 8,    // packets, twice as many as ngtcp2 remembers PATH_CHALLENGEs
+  FIRST_BYTE = 1, // of a short header
+  NUMBER_MIN = 1, // bytes of a packet number
+  NUMBER_MAX = 4,
+  PING = 1,          // bytes of the frame
+  PATH_RESPONSE = 9, // the same
+  TAG = 16,          // bytes, of every AEAD of QUIC
+  EXPANSION = 22,    // ngtcp2 writes no packet that is shorter than its own CID and this
 };
 
-// shim_path_challenged: ngtcp2 counts the packets of a client's PATH_RESPONSEs, of 1200 bytes
-// each, as in flight, but starts no probe timeout for them. Two that are lost may fill the
-// congestion window, and then nothing but acknowledgements is sent any more until the idle
-// timeout. So there is a PING before each of them, and one after the last as soon as the
-// window allows it: its timeout or its acknowledgement ends that.
+// shim_path_challenged: the packets of PATH_RESPONSEs, of 1200 bytes each, count as in
+// flight, but ngtcp2 starts no probe timeout for them: the first thing. When they are lost
+// and fill the window, nobody ever learns. So a PING goes before the packet that may do so:
+// its timeout or its acknowledgement ends that.
 void shim_path_challenged(shim_conn *c) {
-  if (!c->server && c->state & SHIM_STATE_HANDSHAKE_CONFIRMED && c->guards < GUARDS_MAX) {
-    c->guards += c->guards == 0 ? 2 : 1;
+  if (c->state & SHIM_STATE_HANDSHAKE_CONFIRMED) {
+    c->guards = GUARDED;
   }
 }
 
-// shim_path_guard: the PING goes alone, in a packet that has no room for a PATH_RESPONSE, which
-// ngtcp2 would put first. A keep-alive of 1 ns makes it, and a time that is later than the
+// shim_path_guard_len is the length of a packet of a PING that has no room for a
+// PATH_RESPONSE, which ngtcp2 would put first. 0: the peer's CID is too short for that.
+size_t shim_path_guard_len(shim_conn *c) {
+  size_t around = FIRST_BYTE + ngtcp2_conn_get_dcid2(c->conn)->datalen + TAG;
+  size_t len = around + NUMBER_MAX + PING, least = c->scid_len + (size_t)EXPANSION;
+  len = len > least ? len : least;
+  return len < around + NUMBER_MIN + PATH_RESPONSE ? len : 0;
+}
+
+// shim_path_guard: a keep-alive of 1 ns makes the PING, and a time that is later than the
 // last packet's.
-int shim_path_guard(shim_conn *c) {
-  if (c->guards == 0 || c->guarded || ngtcp2_conn_get_cwnd_left2(c->conn) == 0) {
-    c->guarded = 0;
+int shim_path_guard(shim_conn *c, size_t pktlen) {
+  uint64_t left = ngtcp2_conn_get_cwnd_left2(c->conn);
+  if (c->guards == 0 || left == 0) {
+    return 0;
+  }
+  --c->guards;
+  if (left > pktlen || shim_path_guard_len(c) == 0) {
     return 0;
   }
   c->guard = 1;
@@ -59,17 +80,8 @@ int shim_path_guard(shim_conn *c) {
   return 1;
 }
 
-size_t shim_path_guard_len(shim_conn *c) {
-  return 1 + ngtcp2_conn_get_dcid2(c->conn)->datalen + GUARD_ROOM + TAG;
-}
-
-// shim_path_unguard: n bytes were written.
-void shim_path_unguard(shim_conn *c, ngtcp2_ssize n) {
+void shim_path_unguard(shim_conn *c) {
   c->guard = 0;
-  if (n > 0) {
-    --c->guards;
-    c->guarded = 1;
-  }
   ngtcp2_conn_set_keep_alive_timeout(c->conn, c->wake ? 1 : c->keep_alive);
 }
 
@@ -77,6 +89,35 @@ enum {
   LONG_HEADER = 0x80,
   AMPLIFICATION = 3, // RFC 9000 section 8.1
 };
+
+// shim_path_begun, shim_path_ended: the validation of a path. While a server validates the
+// one in use, it may send there three times what came from there. ngtcp2 stops the loss
+// detection timer when it is asked for a packet and nothing is left of that, and starts
+// it with the next packet only that goes in flight: the second thing. So it is not asked then.
+void shim_path_begun(shim_conn *c, const ngtcp2_path *path) {
+  int used = ngtcp2_path_eq(ngtcp2_conn_get_path2(c->conn), path);
+  // When it begins once more, the first was with packets of less than 1200 bytes.
+  c->unproven = c->server && used && !c->unproven;
+  c->credit = 0;
+}
+
+void shim_path_ended(shim_conn *c) { c->unproven = 0; }
+
+void shim_path_earn(shim_conn *c, const ngtcp2_path *came, uint32_t len) {
+  if (c->unproven && ngtcp2_path_eq(ngtcp2_conn_get_path2(c->conn), came)) {
+    c->credit += (uint64_t)AMPLIFICATION * len;
+  }
+}
+
+void shim_path_spend(shim_conn *c, const ngtcp2_path *to, ngtcp2_ssize n) {
+  if (c->unproven && n > 0 && ngtcp2_path_eq(ngtcp2_conn_get_path2(c->conn), to)) {
+    c->credit -= (uint64_t)n < c->credit ? (uint64_t)n : c->credit;
+  }
+}
+
+int shim_path_spent(shim_conn *c) {
+  return c->unproven && c->credit == 0 && ngtcp2_conn_get_cwnd_left2(c->conn) == 0;
+}
 
 // shim_path_hear notes where a client is that does not know that the handshake is
 // complete: until it hears of that from the server it may have nothing to send but its

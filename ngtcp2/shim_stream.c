@@ -358,25 +358,16 @@ static int early_full(shim_conn *c) {
            ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->conn);
 }
 
-// shim_sched_write is the callback that makes one packet.
-ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
-                              ngtcp2_pkt_info *pi, uint8_t *dest,
-                              size_t destlen, ngtcp2_tstamp ts,
-                              void *user_data) {
-  shim_conn *c = user_data;
-  size_t limit = c->mtu.narrow ? shim_mtu_limit(c) : destlen;
-  shim_span out = {dest, destlen < limit ? destlen : limit};
+// write_packet makes one packet of at most out.len bytes.
+static ngtcp2_ssize write_packet(shim_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+                                 shim_span out, ngtcp2_tstamp ts) {
   shim_stream *s;
   turn t;
   int full = early_full(c) || c->guard;
-  (void)conn;
-  if (c->guard) {
-    out.len = shim_path_guard_len(c);
-  }
   while (!full && shim_dgrams_ready(c)) {
-    c->written = shim_dgram_write(c, path, pi, out, ts);
-    if (c->written != NGTCP2_ERR_WRITE_MORE) {
-      return c->written;
+    ngtcp2_ssize n = shim_dgram_write(c, path, pi, out, ts);
+    if (n != NGTCP2_ERR_WRITE_MORE) {
+      return n;
     }
   }
   for (;;) {
@@ -386,9 +377,28 @@ ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
     if (!full && (s = next_ready(c)) != NULL) {
       turn_fill(&t, s, out.len);
     }
-    c->written = turn_write(c, &t, path, pi, out, ts);
-    if (c->written != NGTCP2_ERR_WRITE_MORE) {
-      return c->written;
+    ngtcp2_ssize n = turn_write(c, &t, path, pi, out, ts);
+    if (n != NGTCP2_ERR_WRITE_MORE) {
+      return n;
     }
   }
+}
+
+// shim_sched_write is the callback that makes one packet.
+ngtcp2_ssize shim_sched_write(ngtcp2_conn *conn, ngtcp2_path *path,
+                              ngtcp2_pkt_info *pi, uint8_t *dest,
+                              size_t destlen, ngtcp2_tstamp ts,
+                              void *user_data) {
+  shim_conn *c = user_data;
+  size_t limit = c->mtu.narrow ? shim_mtu_limit(c) : destlen;
+  (void)conn;
+  if (c->guard) {
+    limit = shim_path_guard_len(c);
+  }
+  c->written = 0;
+  if (!shim_path_spent(c)) {
+    c->written = write_packet(c, path, pi, (shim_span){dest, destlen < limit ? destlen : limit}, ts);
+    shim_path_spend(c, path, c->written);
+  }
+  return c->written;
 }
