@@ -30,7 +30,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 30 * time.Second
+const (
+	patience = 5 * time.Minute // bounds every test: what takes seconds takes minutes on a machine that others load
+	trying   = 2 * time.Minute // for a ratio that is reached in seconds where nobody else takes processor time
+)
 
 func deadline(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -81,11 +84,10 @@ func fleetOf(t *testing.T, ctx context.Context, p *process.Server, sockets, n in
 // The binding and the event loop cost at most 0.3 of the bare C stack on top. Noise of
 // other processes only ever adds, so the best of some series of rounds counts.
 func TestHandshakeCost(t *testing.T) {
-	const series = 5
 	ctx := deadline(t)
 	b := &bench{options: options{cbench: bareStack(t), perRound: 50}}
 	best := math.Inf(1)
-	for i := 0; i < series && best > handshakeGoal; i++ {
+	for began := time.Now(); best > handshakeGoal && time.Since(began) < trying; {
 		res, err := compare(5, b.bare(ctx, classic), b.inMemory(classic, false))
 		require.NoError(t, err)
 		t.Logf("bare C stack %.0f us, ngmq %.0f us, ratio %.2f", res[0].cpu, res[1].cpu, res[1].ratio)
@@ -96,14 +98,13 @@ func TestHandshakeCost(t *testing.T) {
 
 // One connection over loopback sockets carries bulkGoal of what the bare C stack does with
 // the same batch calls: medians of 0.81 to 0.89 were measured on a machine that does nothing else. Rounds of
-// both take turns, and the best of some series counts, as above; where others take processor time half of
-// the series are below.
+// both take turns, and the best of some series counts, as above; where others take processor time most
+// series may be below.
 func TestBulkRate(t *testing.T) {
-	const series = 12
 	ctx := deadline(t)
 	b := &bench{options: options{cbench: bareStack(t), rounds: 3, megabytes: 64}}
 	best := 0.0
-	for i := 0; i < series && best < bulkGoal; i++ {
+	for began := time.Now(); best < bulkGoal && time.Since(began) < trying; {
 		bare, ours, ratio, err := b.bulkTurns(ctx)
 		require.NoError(t, err)
 		t.Logf("bare C pair %.0f us/MiB, ngmq %.0f us/MiB, share %.2f, CPU ratio %.2f", bare.wall, ours.wall, 1/ratio.wall, ratio.cpu)
