@@ -19,7 +19,7 @@ func (e *earlyWorld) connectWatched() (client, server *watcher) {
 	e.t.Helper()
 	w := e.begin(nil, func(*endpoint.Conn) {})
 	n := len(e.servers)
-	e.until(time.Minute, func() bool { return w.completed == 1 && len(e.servers) > n })
+	e.until(patience, func() bool { return w.completed == 1 && len(e.servers) > n })
 	return w, e.last()
 }
 

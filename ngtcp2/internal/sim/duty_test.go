@@ -106,8 +106,9 @@ func settings(change func(*ngtcp2.Settings)) option {
 	return func(s, c *endpoint.Config) { s.Settings, c.Settings = change, change }
 }
 
-// patience is how long handshakes over bad links may take.
-const patience = 20 * time.Minute
+// patience is how long handshakes over bad links may take: time costs nothing here, and
+// a timeout that doubles soon takes hours when chance is against it.
+const patience = 24 * time.Hour
 
 // patient lets handshakes over bad links take their time.
 func patient(s, c *endpoint.Config) {

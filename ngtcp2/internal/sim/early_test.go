@@ -244,7 +244,7 @@ func testRejected(t *testing.T, e *earlyWorld, session []byte) {
 			require.NoError(t, s.CloseWrite())
 		}
 	}
-	e.until(time.Minute, func() bool {
+	e.until(patience, func() bool {
 		srv := e.last()
 		return srv != nil && srv.fin[0] && srv.fin[4] && srv.fin[2] && srv.fin[12] && len(srv.resets) > 0
 	})
@@ -349,7 +349,7 @@ func TestEarlyDataOverRoughLink(t *testing.T) {
 		e := newEarlyWorld(t, 80+seed, Link{Delay: 10 * ms, Jitter: 5 * ms, Loss: 0.15, Reorder: 0.2, Duplicate: 0.1}, allowEarly)
 		large := bytes.Repeat([]byte("0123456789"), 5_000)
 		w := e.begin(session, func(c *endpoint.Conn) { open(t, c.OpenStream, string(large), true) })
-		e.until(time.Minute, func() bool { return e.last() != nil && e.last().fin[0] && w.completed == 1 })
+		e.until(patience, func() bool { return e.last() != nil && e.last().fin[0] && w.completed == 1 })
 		assert.Equal(t, large, e.last().data[0])
 		assert.Len(t, e.servers, 1)
 		assert.Equal(t, endpoint.EarlyAccepted, w.conn.EarlyData())

@@ -92,6 +92,9 @@ func newWorld(t testing.TB, seed uint64, link Link, opts ...option) *world {
 	w.newPeer = func() *peer { return &peer{} }
 	sc := endpoint.Config{TLS: newTLS(t, crypto.Server), Addrs: []string{"10.0.0.1:14567"}, Handler: w}
 	cc := endpoint.Config{}
+	if bad := link.Loss + link.Corrupt; bad > 0 && bad < 1 { // a handshake may take any time there
+		sc.HandshakeTimeout, cc.HandshakeTimeout = patience, patience
+	}
 	for _, o := range opts {
 		o(&sc, &cc)
 	}

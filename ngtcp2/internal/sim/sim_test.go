@@ -119,7 +119,7 @@ func TestThousandConnections(t *testing.T) {
 	for i := range peers {
 		peers[i] = w.dial()
 	}
-	w.until(time.Minute, func() bool { return len(w.accepted) == conns && all(peers, func(p *peer) bool { return p.ended }) })
+	w.until(patience, func() bool { return len(w.accepted) == conns && all(peers, func(p *peer) bool { return p.ended }) })
 	for _, p := range peers {
 		require.NoError(t, p.dialErr)
 		p.send(t, 3000)
