@@ -40,6 +40,14 @@
 // Receive Maximum are shared so that no stream gets more than it leaves free (outlet.full,
 // outlet.greedy).
 //
+// # Flows
+//
+// Under MQTT-next a data stream may join a flow (Stream.Join), which is part of the session
+// and may outlive its stream. What a flow keeps stays where it is: its outlet, closed, remains
+// in Session.streams with its subscriptions, whose messages are the control stream's
+// meanwhile; the next stream of the flow opens it again. What is in flight is noted in
+// flow.parked, and is sent again on that stream.
+//
 // # Datagrams
 //
 // Messages with QoS 0 may come in QUIC datagrams (Client.Datagram), and go to clients that
@@ -52,7 +60,7 @@
 //	datagram.go                                     messages in QUIC datagrams
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go auth.go                    a network connection: input, CONNECT, end
-//	stream.go outlet.go inbound.go                  its streams, and what is theirs
+//	stream.go outlet.go inbound.go flow.go          its streams, and what is theirs
 //	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions

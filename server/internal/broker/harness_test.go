@@ -41,6 +41,7 @@ type world struct {
 	t *testing.T
 	*Broker
 	clock *clock
+	flows bool // clients have flows
 }
 
 func newWorld(t *testing.T, change ...func(*Config)) *world {
@@ -123,6 +124,9 @@ func (w *world) dial(v packet.Version) *peer {
 	p.decoder.Init(0)
 	p.decoder.SetVersion(v)
 	p.c = w.NewClient(p.tr)
+	if w.flows {
+		p.c.UseFlows()
+	}
 	return p
 }
 

@@ -76,12 +76,17 @@ func (o *outlet) greedy() bool {
 	if o.stream != nil {
 		n, bytes = o.stream.open, o.stream.bytes
 	} else {
-		n, bytes = s.out.open, s.out.bytes
+		alone := true
+		n, bytes = s.out.open-s.flows.parked(), s.out.bytes
 		for _, x := range s.streams {
 			if x.stream != nil {
 				n -= x.stream.open
 				bytes -= x.stream.bytes
+				alone = false
 			}
+		}
+		if alone {
+			return false
 		}
 	}
 	return n > s.quota || bytes > s.b.cfg.MaxQueuedBytes-s.out.bytes
@@ -125,13 +130,16 @@ func (s *Session) addOutlet(c *Client, st *Stream) error {
 	st.number = s.numbered
 	st.out = &outlet{s: s, stream: st}
 	s.streams = append(s.streams, st.out)
+	if st.flow != nil {
+		st.flow.out = st.out
+	}
 	return nil
 }
 
 // waiting reports whether Flush would find something to send. s.mu is held.
 func (s *Session) waiting() bool {
 	return s.queue.n > 0 || len(s.out.resend) > 0 ||
-		slices.ContainsFunc(s.streams, func(o *outlet) bool { return o.queue.n > 0 })
+		slices.ContainsFunc(s.streams, func(o *outlet) bool { return o.queue.n > 0 }) || s.flows.waiting()
 }
 
 // comeHome makes everything of the data streams the control stream's, because their
@@ -139,6 +147,7 @@ func (s *Session) waiting() bool {
 // with. rehome does the same for subscriptions. s.mu is held.
 func (s *Session) comeHome() {
 	s.in.orphanAll()
+	s.suspendAll()
 	if len(s.streams) == 0 {
 		return
 	}
@@ -177,16 +186,12 @@ func (s *Session) roomToInherit(d *delivery) bool {
 // closeStream forgets a data stream of c that has been closed while the connection
 // lives. What has been sent on it at QoS 1 and 2 and is not acknowledged is sent again
 // on the control stream, and what waits there is sent on the control stream too, but
-// for QoS 0. Its subscriptions go.
+// for QoS 0. Its subscriptions go. A flow may keep them, and what has been sent.
 func (s *Session) closeStream(c *Client, st *Stream) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
-	drops, mine := s.dissolve(c, st)
-	if !mine {
-		return
-	}
+	drops, o := s.dissolve(c, st)
 	s.release(drops, DropStreamClosed)
-	o := st.out
 	if o == nil {
 		return
 	}
@@ -198,23 +203,30 @@ func (s *Session) closeStream(c *Client, st *Stream) {
 	o.retained.Swap(nil).stop()
 }
 
-// dissolve does the part of closeStream that needs s.mu.
-func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, mine bool) {
+// dissolve does the part of closeStream that needs s.mu. gone is the outlet, nil when there
+// was none or it is kept.
+func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, gone *outlet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != c {
-		return nil, false
+		return nil, nil
 	}
 	s.in.orphan(st.id)
+	if st.flow != nil {
+		s.suspend(st.flow)
+	}
 	o := st.out
 	if o == nil {
-		return nil, true
+		return nil, nil
 	}
-	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
 	drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	s.inherit(o)
 	s.out.rehome(st.number)
-	return drops, true
+	if s.keeps(o) {
+		return drops, nil
+	}
+	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
+	return drops, o
 }
 
 // rehome makes the subscriptions of data streams whose connection is gone orphans of
@@ -239,10 +251,11 @@ func (s *Session) forgetClosed() (closed []*outlet) {
 		return nil
 	}
 	s.streams = slices.DeleteFunc(s.streams, func(o *outlet) bool {
-		if o.closed {
+		gone := o.closed && !s.keeps(o)
+		if gone {
 			closed = append(closed, o)
 		}
-		return o.closed
+		return gone
 	})
 	return closed
 }

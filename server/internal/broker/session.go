@@ -15,17 +15,18 @@ type Session struct {
 
 	order uint64 // the place of its connection among all CONNECTs; guarded by Broker.mu
 
-	mu     sync.Mutex
-	client *Client // the connection that has the session, nil = offline
-	ended  bool    // the session is over; nothing may be added
-	outlet         // of the control stream
+	mu       sync.Mutex
+	client   *Client // the connection that has the session, nil = offline
+	ended    bool    // the session is over; nothing may be added
+	numbered uint32  // data streams that there have been
+	outlet           // of the control stream
 
 	out   inflight // QoS 1 and 2 messages that have been sent and are not finished
 	quota int      // how many more may be sent: the rest of Receive Maximum [MQTT-4.9.0-1]
 	// Of the data streams that have had subscriptions. Changed under both locks; those of a
-	// connection that is gone are closed, until rehome.
-	streams  []*outlet
-	numbered uint32 // how many there have been
+	// connection that is gone are closed, until rehome, or until their flow is opened again.
+	streams []*outlet
+	flows   *flows // nil: no stream has joined one
 
 	in      inbound // QoS 2 messages from the client, until PUBREL
 	will    *will   // to be published when the connection is lost; nil = none
@@ -54,21 +55,22 @@ func (b *Broker) newSession(id string) *Session {
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
-// collect moves what can be sent to c now into w: on the control stream what has to be
-// sent again, then the queue. It stops when room, in bytes, is used up or w is full. One
+// collect moves what can be sent to c now into w: what has to be sent again, then the queue. It stops when room, in bytes, is used up or w is full. One
 // queue keeps the order of all messages of a stream; a QoS 0 message waits behind one for
 // which Receive Maximum leaves no room.
 func (o *outlet) collect(c *Client, w *writer, room int) {
 	s := o.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	resend := len(s.out.resend) > 0 && o.stream == nil
+	again := o.again()
+	resend := again != nil && len(*again) > 0
 	if s.client != c || o.queue.n == 0 && !resend {
 		return
 	}
 	now := s.b.now()
-	for resend && room > 0 && !w.full() && len(s.out.resend) > 0 {
-		if !s.resend(c, w, now, &room) {
+	for resend && room > 0 && !w.full() && len(*again) > 0 {
+		if !o.resend(again, c, w, now, &room) {
+			o.announce()
 			return
 		}
 	}
@@ -80,30 +82,43 @@ func (o *outlet) collect(c *Client, w *writer, room int) {
 	}
 }
 
+// again is what has to be sent again on the control stream, or on that of a flow; nil: nothing.
+func (o *outlet) again() *[]uint16 {
+	switch st := o.stream; {
+	case st == nil:
+		return &o.s.out.resend
+	case st.flow != nil:
+		return &st.flow.resend
+	}
+	return nil
+}
+
 // resend moves the next entry of the window that this connection has not seen yet.
 // false: Receive Maximum is used up.
-func (s *Session) resend(c *Client, w *writer, now int64, room *int) bool {
-	f := s.out.find(s.out.resend[0])
+func (o *outlet) resend(again *[]uint16, c *Client, w *writer, now int64, room *int) bool {
+	s := o.s
+	f := s.out.find((*again)[0])
 	switch {
-	case f == nil: // acknowledged without having been sent again
+	case f == nil || o.stream != nil && f.stream != o.stream.number: // acknowledged without having been sent again
 	case f.state == flightReleased:
 		s.charge(f)
 		w.next().id = f.id
 		*room -= 4
 	case f.size(c.version) > c.maxPacket:
+		s.settle(f, true)
 		w.drop(s.out.finish(f), DropTooLarge)
 	case s.quota == 0 && !f.charged:
 		return false
 	default:
 		s.charge(f)
 		f.m.Retain()
-		o := w.next()
-		o.delivery, o.id, o.dup = f.delivery, f.id, true
-		o.setExpiry(now)
+		p := w.next()
+		p.delivery, p.id, p.dup = f.delivery, f.id, true
+		p.setExpiry(now)
 		*room -= f.size(c.version)
 	}
-	if s.out.resend = s.out.resend[1:]; len(s.out.resend) == 0 {
-		s.out.resend = nil
+	if *again = (*again)[1:]; len(*again) == 0 {
+		*again = nil
 	}
 	return true
 }
@@ -150,6 +165,7 @@ func (s *Session) begin(c *Client, p *attachment) {
 	s.expiresAt, s.willAt = 0, 0
 	s.comeHome()
 	s.out.rewind()
+	s.awaitFlows(c)
 	s.quota = p.quota
 	s.setOnline(true)
 	s.setOffline(0)
@@ -195,6 +211,7 @@ type leftovers struct {
 func (s *Session) end() leftovers {
 	s.ended = true
 	s.comeHome()
+	s.endFlows()
 	s.leaveGroups()
 	l := leftovers{s: s, client: s.client, will: s.will, shared: s.takeShared()}
 	l.messages = s.queue.take(func(*delivery) bool { return true }, nil)

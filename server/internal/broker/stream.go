@@ -23,9 +23,10 @@ const controlID int64 = 0
 // the control stream also on all others that have not set it themselves. The broker
 // uses none on data streams.
 type Stream struct {
-	c   *Client
-	id  int64
-	uni bool // it has no way back: the control stream has the answers
+	c       *Client
+	id      int64
+	uni     bool // it has no way back: the control stream has the answers
+	highest int8 // see QoS, and 1 more; 0 = none; owner only
 
 	waiting atomic.Bool // of a data stream: Flush has something to do
 	overrun atomic.Bool // of a data stream: it is to be reset (DropClient)
@@ -37,11 +38,11 @@ type Stream struct {
 	// Owner only.
 	decoder packet.Decoder
 	aliases [][]byte // topic names by Topic Alias - 1
-	highest int8     // see QoS, and 1 more; 0 = none
 	begun   int      // bytes of a packet that is not complete; of a data stream
 
 	// Of a data stream with subscriptions. Written under Session.mu.
 	out         *outlet // nil = none yet
+	flow        *flow   // that has joined it and is to be kept; nil = none
 	number      uint32  // in the session
 	open, bytes int     // messages in flight, and their size
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// TestStreamsAtRandom has clients open and close data streams, subscribe, publish and
+// TestStreamsAtRandom has clients open and close data streams, some of them of flows, subscribe, publish and
 // acknowledge on any of them or not at all, come back and take their sessions over. When
 // everything is acknowledged in the end, nothing waits, Receive Maximum is whole again, and
 // when the sessions have ended nothing is left of them.
@@ -56,6 +56,7 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 		c.SingleSubscription = x.r.IntN(3) == 0
 		c.QueuePolicy = QueuePolicy(x.r.IntN(2)) // that does not disconnect
 	})
+	x.flows = seed%2 == 1
 	for i := range x.clients {
 		x.join(i)
 	}
@@ -96,6 +97,7 @@ func (x *crowd) step(c *crowded) {
 	case 0:
 		c.opened += 4
 		c.lanes[c.opened] = c.open(c.opened)
+		x.joinFlow(c, c.lanes[c.opened])
 	case 1:
 		c.end(on)
 	case 2, 3:
@@ -117,6 +119,26 @@ func (x *crowd) step(c *crowded) {
 			c.end(l)
 		}
 	}
+}
+
+// joinFlow has a stream join a flow, where clients have them: one that is open is closed.
+func (x *crowd) joinFlow(c *crowded, l *lane) {
+	if !x.flows || x.chance(4) {
+		return
+	}
+	f := Flow{ID: uint64(2 + 2*x.r.IntN(3)), Clean: x.chance(8), NeedsState: x.chance(8), KeepQoS: x.chance(2), KeepSubscriptions: x.chance(2)}
+	if x.chance(2) {
+		f.Expiry = time.Duration(1+x.r.IntN(20)) * time.Second
+	}
+	for _, other := range c.lanes {
+		if other.st.flow != nil && other.st.flow.ID == f.ID {
+			c.end(other)
+		}
+	}
+	if l.st.Join(f) != nil {
+		c.end(l)
+	}
+	x.advance(time.Second)
 }
 
 // lane is one of the client's, or none.
@@ -221,6 +243,10 @@ func (x *crowd) settle(c *crowded) {
 	assert.Equal(x.t, crowdQuota, s.quota)
 	for _, o := range s.streams {
 		assert.Zero(x.t, o.queue.n)
+		if o.stream == nil { // its flow is not open
+			assert.True(x.t, s.keeps(o))
+			continue
+		}
 		assert.Zero(x.t, o.stream.open)
 		assert.Zero(x.t, o.stream.bytes)
 	}
@@ -232,6 +258,7 @@ func (x *crowd) leave() {
 		c.lose()
 	}
 	x.advance(2000 * time.Second)
+	assert.Empty(x.t, x.timers.heap)
 	n := x.Stats()
 	assert.Zero(x.t, n.Sessions)
 	assert.Zero(x.t, n.Subscriptions)

@@ -48,7 +48,9 @@ type conn struct {
 func newConn(l *Listener, qc *endpoint.Conn) *conn {
 	c := &conn{l: l, qc: qc}
 	c.client = l.cfg.Broker.NewClient(c)
-	c.next = l.next(qc)
+	if c.next = l.next(qc); c.next != nil {
+		c.client.UseFlows()
+	}
 	return c
 }
 
@@ -205,21 +207,21 @@ func (c *conn) end(code uint64, err error) {
 }
 
 // OnStreamReset implements endpoint.ConnHandler.
-func (c *conn) OnStreamReset(s *endpoint.Stream, _ uint64) {
+func (c *conn) OnStreamReset(s *endpoint.Stream, code uint64) {
 	defer c.guard()
-	c.lost(s)
+	c.lost(s, code)
 }
 
 // OnStopSending implements endpoint.ConnHandler.
-func (c *conn) OnStopSending(s *endpoint.Stream, _ uint64) {
+func (c *conn) OnStopSending(s *endpoint.Stream, code uint64) {
 	defer c.guard()
-	c.lost(s)
+	c.lost(s, code)
 }
 
 // OnStreamClosed implements endpoint.ConnHandler.
 func (c *conn) OnStreamClosed(s *endpoint.Stream) {
 	defer c.guard()
-	c.lost(s)
+	c.lost(s, CodeNormal)
 	if s == c.control {
 		c.control = nil
 	}
@@ -228,13 +230,13 @@ func (c *conn) OnStreamClosed(s *endpoint.Stream) {
 }
 
 // lost ends the connection when s is the control stream, else what s is.
-func (c *conn) lost(s *endpoint.Stream) {
+func (c *conn) lost(s *endpoint.Stream, code uint64) {
 	switch x := s.UserData.(type) {
 	case *streamClient:
 		x.end(CodeControlStreamLost, errStreamLost)
 	case *dataStream:
 		if !c.over {
-			x.close(CodeNormal)
+			x.leave(code)
 		}
 	default:
 		if s == c.control && !c.over {

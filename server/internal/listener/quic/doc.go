@@ -33,8 +33,17 @@
 //	a packet that is malformed, not legal or too large: with err_tolerance 0 DISCONNECT and
 //	                    NextProtocolError, with 1 FlowCancelled, with 2 FlowPacketCancelled; 3 is
 //	                    refused with FlowRefused
-//	an open flow opened again: the earlier stream is reset with FlowPacketCancelled, unless one
-//	                    of the two is unidirectional, of which nothing is in the way
+//	an open flow opened again: the earlier stream is reset with FlowPacketCancelled, and what is
+//	                    kept goes on on the new one, unless one of the two is unidirectional, of
+//	                    which nothing is in the way
+//	FIN, RESET_STREAM, STOP_SENDING: what is to be kept is, but for codes with FlowCode.Discards
+//	expiry interval 0   what is kept is kept as long as the session
+//	persistent_subscriptions: messages go to the control stream while the flow has no stream
+//	persistent_qos      what is in flight waits for the next stream of the flow, or the end of the
+//	                    flow; a connection without MQTT-next gets it at once
+//	abort_if_no_state   FlowNoState; too many flows with something to keep: FlowRefused
+//	clean               before anything else but abort_if_no_state; with FIN and no other flag it
+//	                    is the signal to discard, answered with FIN
 //
 // # Order
 //

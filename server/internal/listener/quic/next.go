@@ -3,6 +3,9 @@
 package quic
 
 import (
+	"errors"
+	"time"
+
 	"github.com/ngmq/ngmq/mqtt/packet"
 	"github.com/ngmq/ngmq/ngtcp2/endpoint"
 	"github.com/ngmq/ngmq/server/internal/broker"
@@ -102,8 +105,37 @@ func (d *dataStream) join(h flowHeader) bool {
 	if old := d.c.flow(h.id); old != nil && d.s.Bidi() {
 		old.close(FlowPacketCancelled)
 	}
+	switch err := d.stream.Join(h.flow()); {
+	case errors.Is(err, broker.ErrNoFlow):
+		d.refuse(FlowNoState)
+		return false
+	case err != nil:
+		d.refuse(FlowRefused)
+		return false
+	}
 	d.flow.header = h
+	d.c.qc.MarkDirty()
 	return true
+}
+
+// maxFlowExpiry is the longest time that flows are told apart by: 136 years.
+const maxFlowExpiry = 1 << 32 // s
+
+// flow is what the broker has to know.
+func (h *flowHeader) flow() broker.Flow {
+	return broker.Flow{
+		ID: h.id, Clean: h.flags.has(flowClean), NeedsState: h.flags.has(flowAbort),
+		KeepQoS: h.flags.has(flowQoS), KeepSubscriptions: h.flags.has(flowSubscriptions),
+		Expiry: time.Duration(min(h.expiry, maxFlowExpiry)) * time.Second,
+	}
+}
+
+// leave closes the stream because the client has ended it with a code.
+func (d *dataStream) leave(code uint64) {
+	if d.flow != nil && d.stream != nil && !d.gone && FlowCodes[code].Discards {
+		d.stream.Discard()
+	}
+	d.close(CodeNormal)
 }
 
 // flow is the bidirectional stream of an open flow, nil when there is none.
@@ -129,6 +161,7 @@ func (d *dataStream) failFlow(e *broker.StreamError) {
 		err := d.c.client.Fail(&broker.Error{Code: e.Code, Reason: e.Reason})
 		d.c.end(NextProtocolError, err)
 	case tolerateStream:
+		d.stream.Discard()
 		d.close(FlowCancelled)
 	default:
 		d.close(FlowPacketCancelled)
