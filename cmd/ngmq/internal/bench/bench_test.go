@@ -206,6 +206,12 @@ func TestKeepAlive(t *testing.T) {
 			clean(t, do(t, cfg)) // a server ends a silent connection after 4.5 s
 		})
 	}
+	t.Run("while others connect", func(t *testing.T) {
+		t.Parallel()
+		cfg := config(t, Conn, urls["mqtt"], ca)
+		cfg.KeepAlive, cfg.Clients, cfg.ConnectRate = 3*time.Second, 2, 0.2 // the second one after 5 s
+		clean(t, do(t, cfg))
+	})
 }
 
 func TestWorsePath(t *testing.T) {

@@ -52,11 +52,8 @@ func (c *benchClient) connect(ctx context.Context) error {
 	return nil
 }
 
-// current is the connection; nil while there is none, or when c is nil.
+// current is the connection; nil while there is none.
 func (c *benchClient) current() *connection {
-	if c == nil {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.conn

@@ -68,7 +68,7 @@ func New(ctx context.Context, cfg Config) (*Run, error) {
 	if r.cfg.Datagrams {
 		r.settling = lostAfter
 	}
-	r.reconnector = newReconnector(r)
+	r.clients, r.reconnector = make([]*benchClient, r.cfg.Clients), newReconnector(r)
 	server, err := r.cfg.Server.Resolve(ctx)
 	if err != nil {
 		return nil, err
@@ -114,14 +114,17 @@ func (r *Run) Do(ctx context.Context) (*Report, error) {
 	r.began = time.Now()
 	loading, done := context.WithCancel(ctx)
 	defer done()
+	for i := range r.clients {
+		r.clients[i] = newClient(r, i)
+	}
 	r.reconnector.start(loading)
+	keeper, stop := context.WithCancel(context.Background())
+	defer stop()
+	go r.keepAlive(keeper) // the first client may have to wait long for the last
 	if err := r.connectAll(ctx); err != nil {
 		return nil, err
 	}
 	r.setup = time.Since(r.began)
-	keeper, stop := context.WithCancel(context.Background())
-	defer stop()
-	go r.keepAlive(keeper)
 	if r.cfg.Warmup == 0 { // the first message counts
 		r.count()
 	}
@@ -140,10 +143,9 @@ func (r *Run) Do(ctx context.Context) (*Report, error) {
 
 // connectAll sets the clients up, at the rate.
 func (r *Run) connectAll(ctx context.Context) error {
-	r.clients = make([]*benchClient, r.cfg.Clients)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, maxDialing)
-	for i := range r.clients {
+	for i, c := range r.clients {
 		if !r.turn(ctx, i) {
 			break
 		}
@@ -152,8 +154,6 @@ func (r *Run) connectAll(ctx context.Context) error {
 		case <-ctx.Done():
 			continue
 		}
-		c := newClient(r, i)
-		r.clients[i] = c
 		all.Go(func() { r.connect(ctx, c); <-slots })
 	}
 	all.Wait()
@@ -194,9 +194,6 @@ func (r *Run) connect(ctx context.Context, c *benchClient) {
 
 func (r *Run) startPublishers(ctx context.Context, all *sync.WaitGroup) {
 	for _, c := range r.clients {
-		if c == nil {
-			continue
-		}
 		for _, publish := range c.publishers() {
 			all.Go(func() { publish(ctx) })
 		}
