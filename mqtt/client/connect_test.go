@@ -152,9 +152,14 @@ func TestConnectGivesUpWithItsContext(t *testing.T) {
 	assert.ErrorIs(t, <-result, context.Canceled)
 	s.expectEnd()
 
-	result = async(func() error { _, err := Dial(within(t), url, Options{ConnectTimeout: time.Millisecond}); return err })
-	accept()
-	assert.ErrorIs(t, <-result, context.DeadlineExceeded)
+	_, err := Dial(within(t), url, Options{ConnectTimeout: time.Millisecond}) // nobody accepts
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	c, err := New(Options{Dial: func(context.Context) (net.Conn, error) { // as package net does at times
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}})
+	require.NoError(t, err)
+	_, err = c.Connect(within(t))
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestConnectTriesServersInOrder(t *testing.T) {

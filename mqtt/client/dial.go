@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/ngmq/ngmq/crypto/keylog"
@@ -23,6 +25,14 @@ type dialer struct {
 // dial opens the network connection to a server; ctx bounds it. early: the CONNECT may be
 // sent before the handshake is complete.
 func (o *dialer) dial(ctx context.Context, srv server, early bool) (net.Conn, error) {
+	nc, err := o.open(ctx, srv, early)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", err, context.DeadlineExceeded) // the socket's timer was ahead of that of ctx
+	}
+	return nc, err
+}
+
+func (o *dialer) open(ctx context.Context, srv server, early bool) (net.Conn, error) {
 	if o.Dial != nil {
 		return o.Dial(ctx)
 	}

@@ -88,14 +88,14 @@ func TestQUICResumptionAndEarlyData(t *testing.T) {
 // TestQUICSessionOfAnotherServer: early data that is rejected costs a round trip, a session that cannot
 // be used nothing.
 func TestQUICSessionOfAnotherServer(t *testing.T) {
-	url, ca, accept, stop := earlyServer(t, "127.0.0.1:0", true, nil)
+	url, ca, accept, stop := earlyServer(t, own(t)+":0", true, nil)
 	file := filepath.Join(t.TempDir(), "sessions")
-	c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca, SessionFile: file, EarlyData: EarlyDataOn}})
+	c, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca, ServerName: "localhost", SessionFile: file, EarlyData: EarlyDataOn}})
 	require.NoError(t, err)
 	meet(t, c, accept)
 	stop()
 	_, ca, accept, _ = earlyServer(t, url[len("quic://"):], true, nil) // other CA and ticket keys
-	other, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca, SessionFile: file, EarlyData: EarlyDataOn}})
+	other, err := New(Options{Servers: []string{url}, TLS: TLS{CAFile: ca, ServerName: "localhost", SessionFile: file, EarlyData: EarlyDataOn}})
 	require.NoError(t, err)
 	assert.False(t, meet(t, other, accept).Resumed)
 	assert.True(t, meet(t, other, accept).EarlyData)
@@ -106,9 +106,10 @@ func TestQUICSessionOfAnotherServer(t *testing.T) {
 // TestEarlyDataIntoTheVoid: early data wins a race without a word of the server, and loses it when
 // none comes.
 func TestEarlyDataIntoTheVoid(t *testing.T) {
-	quic, ca, acceptQUIC, stop := earlyServer(t, "127.0.0.1:0", true, nil)
+	quic, ca, acceptQUIC, stop := earlyServer(t, own(t)+":0", true, nil)
 	url, accept := listen(t)
-	c, err := New(Options{Servers: []string{quic, url}, HeadStart: 200 * time.Millisecond, TLS: TLS{CAFile: ca, EarlyData: EarlyDataOn}})
+	session := TLS{CAFile: ca, ServerName: "localhost", EarlyData: EarlyDataOn, SessionFile: filepath.Join(t.TempDir(), "sessions")}
+	c, err := New(Options{Servers: []string{quic}, TLS: session}) // nobody to race against
 	require.NoError(t, err)
 	meet(t, c, acceptQUIC)
 	assert.True(t, meet(t, c, acceptQUIC).EarlyData)
@@ -116,8 +117,8 @@ func TestEarlyDataIntoTheVoid(t *testing.T) {
 	silent, err := net.ListenPacket("udp", quic[len("quic://"):])
 	require.NoError(t, err)
 	defer silent.Close()
-	began := time.Now()
-	reconnect(t, c, accept, packet.Connack{})
-	assert.Less(t, time.Since(began), 2*time.Second, "the head start, and what a busy machine adds")
+	c, err = New(Options{Servers: []string{quic, url}, HeadStart: 200 * time.Millisecond, ConnectTimeout: 4 * patience, TLS: session})
+	require.NoError(t, err)
+	reconnect(t, c, accept, packet.Connack{}) // long before the first one times out
 	require.NoError(t, c.Close())
 }

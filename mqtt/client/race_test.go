@@ -84,7 +84,7 @@ func TestFallbackServers(t *testing.T) {
 // TestGoesBack: from the second server to the first one, when that is there again: with
 // DISCONNECT, so without will, and in the same session.
 func TestGoesBack(t *testing.T) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
+	first, err := net.Listen("tcp", own(t)+":0")
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	url, accept := listen(t)

@@ -219,7 +219,7 @@ func TestDisconnectAcknowledgesFirst(t *testing.T) {
 // TestKeepAlive proves MQTT-3.1.2-20, and that a silent server counts as lost.
 func TestKeepAlive(t *testing.T) {
 	lost := make(chan error, 1)
-	opts := Options{KeepAlive: NoKeepAlive, PingTimeout: 200 * time.Millisecond, OnConnectionLost: func(err error) { lost <- err }}
+	opts := Options{KeepAlive: NoKeepAlive, PingTimeout: time.Second, OnConnectionLost: func(err error) { lost <- err }}
 	serverKeepAlive := packet.Connack{Properties: packet.AppendUint16(nil, packet.ServerKeepAlive, 1)}
 	_, s, _ := connected(t, opts, serverKeepAlive)
 	for range 2 {

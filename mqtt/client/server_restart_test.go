@@ -48,7 +48,7 @@ func TestSCRAMWithServer(t *testing.T) {
 func TestServerRestarts(t *testing.T) {
 	cert, err := crypto.GenerateDevCert(t.TempDir())
 	require.NoError(t, err)
-	addr := "127.0.0.1:0"
+	addr := "127.0.0.98:0" // where nobody else is given the port while the server is away
 	run := func() (stop func()) {
 		s, err := server.New(server.Config{QUIC: []string{addr}, TCP: []string{server.Off}, CertFile: cert.CertFile, KeyFile: cert.KeyFile})
 		require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestServerRestarts(t *testing.T) {
 	stop := run()
 	up, got := make(chan bool, 9), make(chan string, 99)
 	o := client.Options{
-		Servers: []string{"quic://" + addr}, TLS: client.TLS{CAFile: cert.CAFile}, ClientID: "sub", ResumeSession: true, SessionExpiry: 60,
+		Servers: []string{"quic://" + addr}, TLS: client.TLS{CAFile: cert.CAFile, ServerName: "localhost"}, ClientID: "sub", ResumeSession: true, SessionExpiry: 60,
 		Reconnect: true, Backoff: client.Backoff{Min: 20 * time.Millisecond, Max: 20 * time.Millisecond}, ConnectTimeout: time.Second, Streams: client.StreamPerTopic,
 		OnConnected: func(packet.Connack) { up <- true }, OnConnectionLost: func(error) { up <- false },
 		OnMessage: func(m client.Message) { got <- string(m.Payload) },

@@ -3,6 +3,9 @@ package client
 import (
 	"context"
 	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +31,17 @@ type peer struct {
 	dec *packet.Decoder
 	buf []byte
 	v   packet.Version
+}
+
+// owned counts the addresses that own has given.
+var owned atomic.Uint32
+
+// own is an address of this machine for one test, which closes a port there and uses it again:
+// nobody else is given that port meanwhile.
+func own(t *testing.T) string {
+	t.Helper()
+	pid, n := os.Getpid(), owned.Add(1)
+	return netip.AddrFrom4([4]byte{127, byte(1 + pid>>8&0x7f), byte(pid), byte(n)}).String()
 }
 
 // listen gives a URL, and the connections made to it.
