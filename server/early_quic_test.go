@@ -300,7 +300,7 @@ func TestEarlyDataReplayedHasNoEffect(t *testing.T) {
 	asked := connects(&cfg)
 	events := make(chan string, 100)
 	cfg.Handlers.Session = func(e *server.SessionEvent) { events <- e.ClientID }
-	cfg.Timeouts.Handshake = 500 * time.Millisecond
+	cfg.Timeouts.Handshake = 2 * time.Second // enough for the clients of the test
 	cfg.Limits.MaxConnectRatePerIP = 5
 	b := start(t, cfg)
 

@@ -31,6 +31,7 @@ func TestHostileReader(t *testing.T) {
 	const queue, size, messages = 4 << 20, 16 << 10, 1500
 	message := (&packet.Publish{Topic: []byte("flood"), Payload: make([]byte, size)}).AppendTo(nil, packet.V50)
 	onFronts(t, server.Config{Limits: server.Limits{MaxQueuedBytes: queue}}, func(f *front) {
+		t := f.t
 		deaf, loud := f.attacker(packet.V50), f.attacker(packet.V50)
 		deaf.Subscribe("flood", 0)
 		grows(t, queue+6<<20, func() { // with what is in buffers of sockets and streams
@@ -53,6 +54,7 @@ func TestHostileOfflineSession(t *testing.T) {
 	burst := bytes.Repeat(pub1("away", 40).AppendTo(nil, packet.V311), batch)
 	acks := make([]byte, 4*batch)
 	onFronts(t, server.Config{}, func(f *front) {
+		t := f.t
 		away := client(f.t, f.running, f.transport, packet.V50)
 		away.Connect(&packet.Connect{ClientID: "away", CleanStart: true,
 			Properties: packet.AppendUint32(nil, packet.SessionExpiryInterval, 1000)})
@@ -83,6 +85,7 @@ func TestHostileSilence(t *testing.T) {
 	const silent, deadline = 50, 400 * time.Millisecond
 	connect := (&packet.Connect{ClientID: "slow", CleanStart: true}).AppendTo(nil, packet.V50)
 	onFronts(t, server.Config{Timeouts: server.Timeouts{Connect: deadline}}, func(f *front) {
+		t := f.t
 		begin := time.Now()
 		var conns []net.Conn
 		for range silent {
@@ -116,6 +119,7 @@ func TestHostileLength(t *testing.T) {
 	connect := append([]byte{0x10, 0x80, 0x80, 0x0F}, "\x00\x04MQTT\x05\x00\x00\x00"...)    // 240 KiB
 	publish := append([]byte{0x30, 0x80, 0x80, 0xC0, 0x03}, "\x00\x01t\x00 and no more"...) // 7 MiB
 	onFronts(t, server.Config{}, func(f *front) {
+		t := f.t
 		var strangers []net.Conn
 		var liars []*mqtttest.Client
 		for range clients {
@@ -140,6 +144,7 @@ func TestHostileLength(t *testing.T) {
 func TestHostileTakeovers(t *testing.T) {
 	const storms, each = 4, 15
 	onFronts(t, server.Config{}, func(f *front) {
+		t := f.t
 		var dialled [storms][]net.Conn
 		for i := range dialled {
 			for range each {
@@ -278,6 +283,7 @@ func TestHostileUnreleased(t *testing.T) {
 	}
 	recent, old := flood(packet.V50), flood(packet.V311)
 	onFronts(t, server.Config{}, func(f *front) {
+		t := f.t
 		c := f.attacker(packet.V50)
 		c.Conn().Write(recent) // may fail in the middle
 		last := byte(0)
@@ -312,6 +318,7 @@ func TestHostilePacketIDs(t *testing.T) {
 	burst := bytes.Repeat(pub1("t", 1).AppendTo(nil, packet.V311), batch)
 	message := pub1("t", 1).AppendTo(nil, packet.V311)
 	onFronts(t, server.Config{Limits: limits}, func(f *front) {
+		t := f.t
 		greedy, writer := f.attacker(packet.V311), f.attacker(packet.V311).Conn()
 		greedy.Subscribe("t", 1)
 		in := greedy.Conn()

@@ -66,7 +66,7 @@ func TestInProcessClient(t *testing.T) {
 
 func TestInProcessClientThatReadsNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, server.Config{Timeouts: server.Timeouts{Write: 50 * time.Millisecond}})
+	s := start(t, server.Config{Timeouts: server.Timeouts{Write: time.Second}})
 	deaf := inProcess(t, s, packet.V50)
 	deaf.ConnectAs("deaf")
 	deaf.Subscribe("t", 0)

@@ -342,13 +342,13 @@ func TestShutdown(t *testing.T) {
 	p5, p4, stranger := w.connect(packet.V50, "5"), w.connect(packet.V311, "4"), w.dial(packet.V50)
 	done := make(chan error)
 	go func() { done <- w.Shutdown(t.Context()) }()
-	require.Eventually(t, func() bool { return w.closing.Load() }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.closing.Load() }, 10*time.Second, time.Millisecond)
 	for _, p := range []*peer{p5, p4, stranger} {
 		require.Eventually(t, func() bool {
 			p.tr.mu.Lock()
 			defer p.tr.mu.Unlock()
 			return p.tr.closed
-		}, time.Second, time.Millisecond)
+		}, 10*time.Second, time.Millisecond)
 	}
 	late, ack := w.tryConnect(packet.V50, "late")
 	assert.Equal(t, packet.ServerUnavailable, ack.ReasonCode)

@@ -53,11 +53,11 @@ func sessionLivesWithConnection(t *T) {
 // sessionExpires: the will of a tells when its session has ended.
 func sessionExpires(t *T) {
 	watch := t.watch()
-	t.mortal("a", expiry(1), willDelaySeconds(60)).close()
+	t.connect("d", expiry(3)).close()
+	t.connect("d", resume, expiry(60)).close() // in time
+	t.mortal("a", expiry(3), willDelaySeconds(60)).close()
 	t.mortal("b", expiry(60), willDelaySeconds(60)).close()
 	t.connect("c").close() // interval 0
-	t.connect("d", expiry(1)).close()
-	t.connect("d", resume, expiry(60)).close() // in time
 	watch.receive(t.topic("will"), "a")
 	assert.Zero(t, t.connect("a", resume).answer.flags)
 	assert.EqualValues(t, 1, t.connect("b", resume).answer.flags)

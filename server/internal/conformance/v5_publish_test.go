@@ -194,7 +194,7 @@ func expiryCountsDown(t *T) {
 	publisher.publish(t.topic("x"), "at once", 3, prop(messageExpiry, u32(1000)))
 	begin := time.Now()
 	left := c.receive(t.topic("x"), "at once").props.number(messageExpiry, 0)
-	assert.True(t, left == 1000 || left == 999, "%d", left)
+	assert.True(t, left <= 1000 && left+uint32(time.Since(begin)/time.Second)+1 >= 1000, "%d", left)
 	c.disconnect()
 	publisher.publish(t.topic("x"), "waits", 2, prop(messageExpiry, u32(4294967295)))
 	publisher.publish(t.topic("x"), "for ever", 2)

@@ -13,8 +13,9 @@ import (
 	"github.com/ngmq/ngmq/mqtt/packet"
 )
 
-// Patience is how long a client waits for a packet, generous for a loaded machine.
-const Patience = 10 * time.Second
+// Patience is how long a client waits for a packet, generous for a loaded machine: only a
+// test that fails waits that long.
+const Patience = 30 * time.Second
 
 // Client is a raw client. Its methods fail the test when something goes wrong. One
 // goroutine at a time.

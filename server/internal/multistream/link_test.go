@@ -273,7 +273,7 @@ func dialTo(t testing.TB, s *running, addr string) *link {
 	l := &link{closed: make(chan struct{}), datagrams: make(chan []byte, 1024)}
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
-	cfg := endpoint.DialConfig{TLS: s.trust, Handler: l, OnSession: func(session []byte) { s.session.Store(&session) }}
+	cfg := endpoint.DialConfig{TLS: s.trust, ServerName: "localhost", Handler: l, OnSession: func(session []byte) { s.session.Store(&session) }}
 	if session := s.session.Load(); s.resumes && session != nil {
 		cfg.Session = *session
 	}

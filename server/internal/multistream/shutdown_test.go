@@ -197,7 +197,7 @@ func TestFullDataStreamEndsWithItsAnswers(t *testing.T) {
 
 func TestServerStopsAndStarts(t *testing.T) {
 	t.Parallel()
-	s := start(t, server.Config{})
+	s := start(t, server.Config{QUIC: []string{"127.0.0.99:0"}}) // whose ports nobody else is given meanwhile
 	c, _ := s.connect(t, "c")
 	data := c.stream()
 	data.Subscribe("t", 1)

@@ -122,7 +122,7 @@ func TestLastPacketSurvivesUnreadInput(t *testing.T) {
 }
 
 func TestSlowConsumerBlocksNobody(t *testing.T) {
-	l, b := listen(t, broker.Config{MaxQueuedMessages: 10}, 50*time.Millisecond)
+	l, b := listen(t, broker.Config{MaxQueuedMessages: 10}, time.Second)
 	slow := connect(t, l, "slow")
 	slow.Subscribe("flood", 0)
 	fast := connect(t, l, "fast")
