@@ -144,7 +144,7 @@ func TestFallbackWithoutUDP(t *testing.T) {
 	c, err := New(Options{
 		Servers: []string{"quic://" + silent.LocalAddr().String(), url}, HeadStart: DefaultHeadStart, ReturnAfter: 300 * time.Millisecond,
 		ConnectTimeout: 4 * patience, // what it would wait for QUIC alone
-		ClientID: "me", ResumeSession: true, Reconnect: true, Backoff: soon, TLS: TLS{Insecure: true},
+		ClientID:       "me", ResumeSession: true, Reconnect: true, Backoff: soon, TLS: TLS{Insecure: true},
 	})
 	require.NoError(t, err)
 	defer c.Close()

@@ -214,7 +214,7 @@ func slowReader(t *testing.T, timeout time.Duration) (lives bool) {
 	}
 	pub.Ping()
 	lives = true
-	for begin := time.Now(); lives && time.Since(begin) < timeout*3/2; time.Sleep(10 * time.Millisecond) {
+	for begin := time.Now(); lives && time.Since(begin) < timeout*3/2; time.Sleep(10 * time.Millisecond) { // what is measured
 		lives = b.Stats().Clients == 2
 	}
 	ended.Store(true)
