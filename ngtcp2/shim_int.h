@@ -216,6 +216,7 @@ struct shim_conn {
   uint8_t wake;       // shim_path_wake waits for a PING
   uint8_t guards;     // packets that may have a PATH_RESPONSE
   uint8_t guard;      // the one under way is a PING before such a packet
+  uint8_t guarded;    // the last one was
   uint8_t unproven;   // a server validates the path in use
   uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer
   uint8_t check_alpn; // a client's handshake completed in this call
@@ -238,7 +239,7 @@ void shim_path_challenged(shim_conn *c); // a PATH_CHALLENGE has come
 // shim_path_guard, before a write: it makes a PING alone. shim_path_unguard, after it.
 int shim_path_guard(shim_conn *c, size_t pktlen);
 size_t shim_path_guard_len(shim_conn *c);
-void shim_path_unguard(shim_conn *c);
+void shim_path_unguard(shim_conn *c, ngtcp2_ssize n);
 void shim_path_begun(shim_conn *c, const ngtcp2_path *path);
 void shim_path_ended(shim_conn *c);
 // shim_path_earn, after a datagram is read, and shim_path_spend, after a packet is written.

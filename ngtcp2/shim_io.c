@@ -206,7 +206,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   ngtcp2_ssize n = 0;
   if (shim_path_guard(c, pktlen)) {
     n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);
-    shim_path_unguard(c);
+    shim_path_unguard(c, n);
   }
   if (n == 0) {
     n = write_pkts(c, &path.path, &pi, (shim_span){dst, len}, &gso, pktlen);

@@ -34,7 +34,7 @@ void shim_path_wake(shim_conn *c, const ngtcp2_conn_info *info) {
 // timeout comes. Two things keep both from coming, until the idle timeout.
 
 enum {
-  GUARDED = 8,    // packets, twice as many as ngtcp2 remembers PATH_CHALLENGEs
+  GUARDED = 16,   // packets: ngtcp2 remembers 4 PATH_CHALLENGEs
   FIRST_BYTE = 1, // of a short header
   NUMBER_MIN = 1, // bytes of a packet number
   NUMBER_MAX = 4,
@@ -67,11 +67,13 @@ size_t shim_path_guard_len(shim_conn *c) {
 // last packet's.
 int shim_path_guard(shim_conn *c, size_t pktlen) {
   uint64_t left = ngtcp2_conn_get_cwnd_left2(c->conn);
+  int guarded = c->guarded;
   if (c->guards == 0 || left == 0) {
     return 0;
   }
   --c->guards;
-  if (left > pktlen || shim_path_guard_len(c) == 0) {
+  c->guarded = 0;
+  if (guarded || left > pktlen || shim_path_guard_len(c) == 0) {
     return 0;
   }
   c->guard = 1;
@@ -80,8 +82,10 @@ int shim_path_guard(shim_conn *c, size_t pktlen) {
   return 1;
 }
 
-void shim_path_unguard(shim_conn *c) {
+// shim_path_unguard: n bytes were written.
+void shim_path_unguard(shim_conn *c, ngtcp2_ssize n) {
   c->guard = 0;
+  c->guarded = n > 0;
   ngtcp2_conn_set_keep_alive_timeout(c->conn, c->wake ? 1 : c->keep_alive);
 }
 
