@@ -162,6 +162,9 @@ func (s *Session) comeHome() {
 // inherit closes o and takes over what waits there, as far as there is room. s.mu is held.
 func (s *Session) inherit(o *outlet) {
 	o.closed = true
+	if cfg := &s.b.cfg; s.queue.n == 0 && o.queue.n <= cfg.MaxQueuedMessages && o.queue.bytes <= cfg.MaxQueuedBytes {
+		s.queue, o.queue = o.queue, queue{}
+	}
 	for o.queue.n > 0 {
 		d := o.queue.pop()
 		if s.roomToInherit(&d) {

@@ -63,8 +63,15 @@ func (q *queue) popTo(d *delivery) {
 }
 
 // take removes the deliveries for which remove says so and appends them to dst. The
-// others keep their order.
+// others keep their order. When there are none, which is the rule, nothing moves.
 func (q *queue) take(remove func(*delivery) bool, dst []delivery) []delivery {
+	first := 0
+	for first < q.n && !remove(q.at(first)) {
+		first++
+	}
+	if first == q.n {
+		return dst
+	}
 	var rest queue
 	for q.n > 0 {
 		if d := q.pop(); remove(&d) {
