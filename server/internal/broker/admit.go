@@ -47,7 +47,7 @@ func (p *QueuePolicy) UnmarshalText(text []byte) error {
 // deliver queues d for the client, or counts it as dropped. d stays the caller's. Any
 // goroutine.
 func (o *outlet) deliver(d *delivery) {
-	if reason, ok := o.offer(d, true); !ok {
+	if reason, ok := o.offer(d, true); !ok && reason != DropStreamClosed { // nobody has subscribed to that
 		o.s.dropped(reason)
 	}
 }
@@ -73,6 +73,10 @@ func (o *outlet) offer(d *delivery, insist bool) (reason DropReason, ok bool) {
 func (o *outlet) enqueue(d *delivery, origin *Message, insist bool) (reason DropReason, ok bool) {
 	s := o.s
 	s.mu.Lock()
+	if o.over {
+		s.mu.Unlock()
+		return DropStreamClosed, false
+	}
 	o = o.current()
 	if d.stored && origin.replaced.Load() { // must not follow its successor [MQTT-4.6.0-5]
 		s.mu.Unlock()

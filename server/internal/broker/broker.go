@@ -31,6 +31,8 @@ type Broker struct {
 	addresses addresses
 	count     counters
 
+	later func(where string, f func() error) // has f done in the background, see Protect
+
 	foreign      bool          // functions of the program are in cfg
 	handlerOrder atomic.Uint64 // handlers added so far
 	retains      atomic.Uint64 // messages given to the retained store so far
@@ -53,6 +55,7 @@ func New(cfg Config) *Broker {
 		clients: make(map[*Client]struct{}),
 		routers: sync.Pool{New: newRouter},
 	}
+	b.later = func(where string, f func() error) { go func() { _ = b.Protect(where, f) }() }
 	b.expiries.byMessage = make(map[*Message]*retainedExpiry)
 	b.foreign = len(cfg.Authenticators) > 0 || !reflect.ValueOf(cfg.Handlers).IsZero()
 	b.base = b.cfg.Now()

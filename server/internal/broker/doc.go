@@ -31,8 +31,8 @@
 //	Session  packet identifiers that the broker gives out, Receive Maximum, the window of
 //	         what is in flight, will, expiry
 //
-// A data stream that is closed while its connection lives loses its subscriptions; the
-// rest of its outlet, and what is in flight on it, becomes the control stream's
+// A data stream that is closed while its connection lives loses its subscriptions: nothing
+// comes to them any more, and they are removed in slices (sweep). The rest of its outlet, and what is in flight on it, becomes the control stream's
 // (closeStream). When the connection is lost or taken over, everything does
 // (comeHome, then rehome for subscriptions), so that the next connection of the session
 // finds it, on whatever transport. A subscription keeps its key in topic.Tree for life

@@ -14,6 +14,7 @@ type outlet struct {
 
 	// Guarded by Session.mu.
 	closed bool  // the data stream is gone: what still comes is the control stream's
+	over   bool  // its subscriptions too: nothing comes any more
 	queue  queue // messages that have not been sent
 
 	// Guarded by Session.subMu.
@@ -198,12 +199,50 @@ func (s *Session) closeStream(c *Client, st *Stream) {
 	if o == nil {
 		return
 	}
-	for filter, sub := range o.subs {
-		s.mu.Lock()
-		s.remove(filter, sub)
-		s.mu.Unlock()
-	}
 	o.retained.Swap(nil).stop()
+	s.swept = append(s.swept, o)
+	if s.sweep() && !s.sweeping {
+		s.sweeping = true
+		s.b.later("end of a stream", s.sweepAll)
+	}
+}
+
+// sweepSlice is how many subscriptions of a stream that is closed are removed at once. One
+// takes up to 10 us, during which the clients of the same worker wait.
+const sweepSlice = 500
+
+// sweep removes a slice of the subscriptions of streams that are closed, to which nothing
+// comes any more, and reports whether there are others. Until then they count. s.subMu is
+// held.
+func (s *Session) sweep() (more bool) {
+	for n := 0; len(s.swept) > 0; s.swept = s.swept[1:] {
+		o := s.swept[0]
+		for filter, sub := range o.subs {
+			if n == sweepSlice {
+				return true
+			}
+			n++
+			s.mu.Lock()
+			s.remove(filter, sub)
+			s.mu.Unlock()
+		}
+	}
+	s.swept = nil
+	return false
+}
+
+// sweepAll sweeps until there is nothing left, and lets others in between.
+func (s *Session) sweepAll() error {
+	for s.sweepNext() {
+	}
+	return nil
+}
+
+func (s *Session) sweepNext() (more bool) {
+	s.subMu.Lock()
+	defer s.subMu.Unlock()
+	s.sweeping = s.sweep()
+	return s.sweeping
 }
 
 // dissolve does the part of closeStream that needs s.mu. gone is the outlet, nil when there
@@ -224,6 +263,7 @@ func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, gone *outle
 	}
 	drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	s.inherit(o)
+	o.over = true
 	s.out.rehome(st.number)
 	if s.keeps(o) {
 		return drops, nil

@@ -38,9 +38,11 @@ type Session struct {
 
 	timer timer // for expiresAt and willAt
 
-	subMu   sync.Mutex
-	filters int // subscriptions of all streams
-	cost    int // sum of filterCost
+	subMu    sync.Mutex
+	filters  int       // subscriptions of all streams, and of swept
+	cost     int       // sum of filterCost
+	swept    []*outlet // of data streams that the client has closed: their subscriptions go in slices, see sweep
+	sweeping bool      // in the background
 
 	memberships []*member // of shared subscriptions; guarded by mu
 }

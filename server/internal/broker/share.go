@@ -38,6 +38,7 @@ type member struct {
 	group *shareGroup
 	sub   *subscription // guarded by group.mu
 	at    int           // place in group.members, -1 = no longer there; guarded by group.mu
+	mine  int           // place in Session.memberships; guarded by Session.mu
 }
 
 // join makes sub, with which old has been replaced (nil: none), the subscription of a
@@ -63,7 +64,7 @@ func (x *shares) join(filter string, sub, old *subscription) {
 	sub.member = &member{group: g, sub: sub}
 	g.add(sub.member)
 	sub.to.s.b.count.shared.Add(1)
-	sub.to.s.memberships = append(sub.to.s.memberships, sub.member)
+	sub.to.s.joined(sub.member)
 }
 
 // leave takes m out of its group for good.
@@ -115,8 +116,14 @@ func (g *shareGroup) add(m *member) {
 func (g *shareGroup) remove(m *member) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.cut(m)
+	return len(g.members)
+}
+
+// cut is remove while g.mu is held.
+func (g *shareGroup) cut(m *member) {
 	if m.at < 0 {
-		return len(g.members)
+		return
 	}
 	if m.at < g.online {
 		g.online--
@@ -127,7 +134,16 @@ func (g *shareGroup) remove(m *member) int {
 	g.members[last] = nil
 	g.members = g.members[:last]
 	m.at = -1
-	return last
+}
+
+// expel takes the member of sub out, which is about to leave, if it has no other subscription
+// meanwhile.
+func (g *shareGroup) expel(sub *subscription) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if sub.member.sub == sub {
+		g.cut(sub.member)
+	}
 }
 
 func (g *shareGroup) swap(i, j int) {
@@ -168,6 +184,8 @@ func (g *shareGroup) deliver(m *Message) bool {
 		case ok:
 			return true
 		case reason == DropSessionEnded: // it has left the group meanwhile
+		case reason == DropStreamClosed:
+			g.expel(sub)
 		case !final:
 			try++
 		default:
@@ -193,17 +211,22 @@ func (s *Session) leaveGroups() {
 	s.memberships = nil
 }
 
-// forgetMember takes m out of the list of s. s.mu is held.
+// joined puts m into the list of s. s.mu is held.
+func (s *Session) joined(m *member) {
+	m.mine = len(s.memberships)
+	s.memberships = append(s.memberships, m)
+}
+
+// forgetMember takes m out of the list of s, if that has not ended. s.mu is held.
 func (s *Session) forgetMember(m *member) {
-	for i := range s.memberships {
-		if s.memberships[i] == m {
-			last := len(s.memberships) - 1
-			s.memberships[i] = s.memberships[last]
-			s.memberships[last] = nil
-			s.memberships = s.memberships[:last]
-			return
-		}
+	if s.memberships == nil {
+		return
 	}
+	last := len(s.memberships) - 1
+	moved := s.memberships[last]
+	s.memberships[m.mine], moved.mine = moved, m.mine
+	s.memberships[last] = nil
+	s.memberships = s.memberships[:last]
 }
 
 // takeShared takes the messages of groups out of a session that ends, those that

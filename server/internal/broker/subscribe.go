@@ -119,6 +119,9 @@ func (o *outlet) subscribe(c *Client, filter string, sub *subscription) (again b
 	s := o.s
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
+	if s.tooMany(filter) {
+		s.sweep()
+	}
 	s.mu.Lock() // no takeover before it is done
 	defer s.mu.Unlock()
 	if s.client != c {
@@ -298,7 +301,7 @@ func (s *Session) unsubscribeAll() {
 		_ = withdraw()
 		return
 	}
-	go func() { _ = s.b.Protect("end of a session", withdraw) }()
+	s.b.later("end of a session", withdraw)
 }
 
 // takeSubscriptions takes the subscriptions of all streams, n in number.
