@@ -15,7 +15,7 @@ main() {
   check
   [ "$1" = run ] || return 0
   shift
-  go test -count=1 -timeout 3m "$@" -prefix "$prefix" .
+  go test -count=1 -timeout 10m "$@" -prefix "$prefix" .
 }
 
 # remove ends what a test that was cut off left behind: the names are this run's own.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,7 +17,7 @@ import (
 )
 
 // patience bounds every wait, generous for a loaded machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // tick is how often something is looked at that tells nothing by itself.
 const tick = 10 * time.Millisecond
@@ -28,12 +27,30 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	in     io.WriteCloser
-	errors bytes.Buffer
+	errors output
 
 	mu    sync.Mutex
 	lines []string
 	more  chan struct{} // closed and replaced with each line, and at the end
 	ended bool
+}
+
+// output collects what a program says; any goroutine may look at it.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // start runs a program of bin in ns.
@@ -176,17 +193,14 @@ func (n *network) startBroker() (dir string) {
 	dir = n.t.TempDir()
 	broker := start(n.t, n.server, "ngmqd", "--quic", "[::]:"+quicPort, "--tcp", "off", "--data-dir", dir,
 		"--allow-anonymous", "--log-level", "info")
-	broker.ready(dir)
+	broker.ready()
 	return dir
 }
 
 // ready waits until the broker has made its certificates and listens.
-func (p *process) ready(dir string) {
+func (p *process) ready() {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool {
-		_, err := os.Stat(filepath.Join(dir, "dev.crt"))
-		return err == nil
-	}, patience, tick)
+	require.Eventually(p.t, func() bool { return strings.Contains(p.errors.String(), "msg=ready") }, patience, tick)
 }
 
 func message(i int) string {
