@@ -179,6 +179,7 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 		return err
 	}
 	l.stopDelivery(ctx)
+	l.flushDatagrams(ctx)
 	l.finishStreams(ctx)
 	l.out.putNow(p)
 	err := l.out.flush(ctx, l.lane)
@@ -196,6 +197,7 @@ func (l *link) disconnect(ctx context.Context, p *packet.Disconnect) error {
 func (l *link) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
+	l.flushDatagrams(ctx)
 	l.finishStreams(ctx)
 	l.leaving.Store(true)
 	l.out.putNow(&packet.Disconnect{})

@@ -40,9 +40,8 @@ type QUICInfo struct {
 type DatagramInfo struct {
 	// Sent by the client, and of these Lost: the transport takes them for lost.
 	Sent, Lost uint64
-	// TooLarge messages fitted in no datagram, and QueueFull ones found too many waiting:
-	// they went on a stream.
-	TooLarge, QueueFull uint64
+	// TooLarge messages fitted in no datagram: they went on a stream.
+	TooLarge uint64
 	// Received from the server, and Dropped ones of these: the program did not keep up, or
 	// they held no whole PUBLISH of QoS 0 with its topic.
 	Received, Dropped uint64
@@ -55,8 +54,8 @@ type quicTransport interface {
 	// rebind moves to a local address; the zero value is where the system routes from.
 	// immediate: the present one is gone.
 	rebind(ctx context.Context, local netip.AddrPort, immediate bool) error
-	// takesDatagrams says whether the server does; datagram sends b as one, if that can be,
-	// and calls done on the worker.
+	// takesDatagrams says whether the server does; datagram sends b as one when there is room,
+	// and calls done on the worker then, or when it cannot be.
 	takesDatagrams(ctx context.Context) bool
 	datagram(b []byte, done func(sent bool))
 	// received are the datagrams that have come; nil without Options.Datagrams. drop counts

@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// maxDatagrams bounds those that wait for the QUIC connection, beyond which Publish waits,
-	// and those that have come and wait for being read, beyond which they are dropped.
+	// maxDatagrams bounds those that wait for room in the QUIC connection, which itself keeps
+	// ngtcp2.MaxQueuedDatagrams for its congestion window: beyond, Publish waits. And those
+	// that have come and wait for being read, beyond which they are dropped.
 	maxDatagrams = 256
 	// datagramProperty and datagramQoS0 are the User Property of CONNECT that asks a server of
 	// this project for messages of QoS 0 in datagrams (server.DatagramProperty).
@@ -54,12 +55,26 @@ func (l *link) sendQoS0(ctx context.Context, p *packet.Publish, stream string) e
 	a.out.note(p, len(wire))
 	l.touch(&l.sent)
 	l.nc.(quicTransport).datagram(wire, func(sent bool) {
-		if !sent { // too large, or too many
+		if !sent { // too large
 			a.out.putNow(wire)
 		}
 		<-l.datagrams
 	})
 	return nil
+}
+
+// flushDatagrams waits until none waits any more.
+func (l *link) flushDatagrams(ctx context.Context) {
+	for range cap(l.datagrams) {
+		select {
+		case l.datagrams <- struct{}{}:
+			defer func() { <-l.datagrams }()
+		case <-l.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // encoded is a packet that is encoded already.

@@ -18,7 +18,9 @@ type DialConfig struct {
 	Handler ConnHandler
 	// Datagrams, when set, gets the datagrams of a DialConn (Config.MaxDatagram turns them
 	// on); without it the server is told to send none. With Dial it has no effect: there
-	// Handler implements DatagramHandler.
+	// Handler implements DatagramHandler. When it has a method OnFlush as ConnHandler does,
+	// that is called too, before the stream's data: the place for what SendDatagram had no
+	// room for.
 	Datagrams DatagramHandler
 	// Settings, when set, changes what Config made of the defaults, for this connection. It
 	// is called on the worker.

@@ -114,3 +114,35 @@ func TestSendDatagramRefuses(t *testing.T) {
 	assert.ErrorIs(t, conn.SendDatagram(nil, 1), ngtcp2.ErrDatagramOff)
 	assert.Zero(t, conn.QueuedDatagrams())
 }
+
+// burst sends more than the queue holds, as it has room.
+type burst struct {
+	conn       *Conn
+	left       int
+	acked, bad atomic.Int64
+}
+
+func (b *burst) OnDatagram([]byte, bool) {}
+func (b *burst) OnDatagramAcked(uint64)  { b.acked.Add(1) }
+func (b *burst) OnDatagramLost(uint64)   { b.bad.Add(1) }
+func (b *burst) OnFlush() {
+	for ; b.left > 0 && b.conn.SendDatagram(make([]byte, 100), 0) == nil; b.left-- {
+	}
+}
+
+// What had no room goes on with the next packets: DialConfig.Datagrams of a DialConn.
+func TestDialConnFlushesDatagrams(t *testing.T) {
+	leakCheck(t)
+	srv := start(t, Config{TLS: serverTLS(t), Addrs: []string{"127.0.0.1:0"}, Handler: &dgrams{}, MaxDatagram: 65535})
+	e := start(t, Config{MaxDatagram: 65535, Workers: 1})
+	b := &burst{}
+	conn, err := e.DialConn(within(t), srv.Addrs()[0].String(), DialConfig{TLS: clientTLS(t), ServerName: "localhost", Datagrams: b})
+	require.NoError(t, err)
+	const n = 5 * ngtcp2.MaxQueuedDatagrams
+	conn.Conn().Post(func() {
+		b.conn, b.left = conn.Conn(), n
+		b.conn.MarkDirty()
+	})
+	eventually(t, func() bool { return b.acked.Load()+b.bad.Load() >= n }, "datagrams without a fate")
+	conn.Close()
+}

@@ -465,6 +465,23 @@ func (s streamHandler) OnClosed(err error) {
 	}
 }
 
+// withDatagrams is the ConnHandler of a StreamConn with DialConfig.Datagrams.
+type withDatagrams struct {
+	streamHandler
+	DatagramHandler
+	flusher flusher // nil: there is nothing to flush
+}
+
+type flusher interface{ OnFlush() }
+
+// OnFlush moves datagrams first, as they are written first.
+func (h withDatagrams) OnFlush() {
+	if h.flusher != nil {
+		h.flusher.OnFlush()
+	}
+	h.streamHandler.OnFlush()
+}
+
 // DialConn connects to addr and opens a stream, as a net.Conn. cfg.Handler and
 // cfg.Ready are set here. With early data it returns before the handshake, and what
 // is written at once goes with the first flight.
@@ -473,10 +490,9 @@ func (e *Endpoint) DialConn(ctx context.Context, addr string, cfg DialConfig) (*
 	var opened error
 	cfg.Handler, cfg.noDatagrams = streamHandler{s}, cfg.Datagrams == nil
 	if cfg.Datagrams != nil {
-		cfg.Handler = struct {
-			streamHandler
-			DatagramHandler
-		}{streamHandler{s}, cfg.Datagrams}
+		h := withDatagrams{streamHandler: streamHandler{s}, DatagramHandler: cfg.Datagrams}
+		h.flusher, _ = cfg.Datagrams.(flusher)
+		cfg.Handler = h
 	}
 	cfg.Ready = func(c *Conn) {
 		s.attach(c)

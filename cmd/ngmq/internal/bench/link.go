@@ -63,9 +63,11 @@ type outbox struct {
 func (o *outbox) put(stream int, p []byte) (first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.ended {
-		return false
-	}
+	return !o.ended && o.append(stream, p)
+}
+
+// append is put for who holds o.mu.
+func (o *outbox) append(stream int, p []byte) (first bool) {
 	for len(o.queued) <= stream {
 		o.queued = append(o.queued, nil)
 	}

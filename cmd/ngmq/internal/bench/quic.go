@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/ngmq/ngmq/cmd/ngmq/internal/remote"
@@ -77,11 +78,12 @@ func (d *quicDialer) dial(ctx context.Context, o owner) (link, error) {
 // stream. Its ConnHandler methods run on the worker of the connection.
 type quicLink struct {
 	outbox
-	conn    *endpoint.Conn
-	owner   owner
-	streams []*endpoint.Stream // worker only
-	refused error              // what the server did to a data stream; worker only
-	local   bool               // under outbox.mu
+	conn      *endpoint.Conn
+	owner     owner
+	streams   []*endpoint.Stream // worker only
+	datagrams []queuedDatagram   // worker only
+	refused   error              // what the server did to a data stream; worker only
+	local     bool               // under outbox.mu
 }
 
 // ready is called on the worker before anything else.
@@ -93,26 +95,45 @@ func (l *quicLink) send(stream int, p []byte) {
 	}
 }
 
-// datagram counts as queued until the worker has handed it to QUIC, which keeps those that
-// wait for the congestion window, or drops them.
+// datagram counts as queued until the worker has handed it to QUIC, which keeps some for the
+// congestion window; the others wait here.
 func (l *quicLink) datagram(stream int, p []byte) {
-	b := bytes.Clone(p)
+	d := queuedDatagram{stream, bytes.Clone(p)}
 	l.mu.Lock()
-	l.total += len(b)
+	l.total += len(d.data)
 	l.mu.Unlock()
 	l.conn.Post(func() {
-		err := l.conn.SendDatagram(b, 0)
-		l.mu.Lock()
-		if l.total -= len(b); l.total < highWater {
-			l.wake()
-		}
-		l.mu.Unlock()
-		if err != nil { // off, too large, or too many
-			l.put(stream, b)
-			l.OnFlush()
-		}
+		l.datagrams = append(l.datagrams, d)
 		l.conn.MarkDirty()
 	})
+}
+
+// queuedDatagram waits to be sent, or to go on a stream.
+type queuedDatagram struct {
+	stream int
+	data   []byte
+}
+
+// sendDatagrams sends as many as QUIC takes. l.mu is held.
+func (l *quicLink) sendDatagrams() {
+	n := 0
+	for _, d := range l.datagrams {
+		err := l.conn.SendDatagram(d.data, 0)
+		if errors.Is(err, ngtcp2.ErrDatagramQueueFull) {
+			break
+		}
+		n++
+		l.total -= len(d.data)
+		if err != nil { // off, or too large
+			l.append(d.stream, d.data)
+		}
+	}
+	if n > 0 {
+		l.datagrams = slices.Delete(l.datagrams, 0, n)
+	}
+	if n > 0 && l.total < highWater {
+		l.wake()
+	}
 }
 
 // OnDatagram, OnDatagramAcked and OnDatagramLost make it an endpoint.DatagramHandler.
@@ -139,6 +160,7 @@ func (l *quicLink) end() {
 func (l *quicLink) OnFlush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.sendDatagrams()
 	for i := range l.queued {
 		if len(l.queued[i]) == 0 {
 			continue
