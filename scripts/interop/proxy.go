@@ -15,6 +15,8 @@ type Damage struct {
 	Drop      float64
 	Corrupt   float64 // one of its bytes is changed
 	MaxRun    int     // at most so many datagrams of a client's direction are dropped or changed in a row; 0 = any number
+	MaxTotal  int     // and at most so many in all; 0 = any number
+	Spare     int     // so many first datagrams of a client reach the server as they are
 	Duplicate float64
 	Reorder   float64       // the datagram is held back, so that later ones overtake it
 	Hold      time.Duration // longest time that a reordered datagram is held back; 0 = 15 ms
@@ -41,6 +43,24 @@ type flow struct {
 	toServer bool
 }
 
+// harm counts the datagrams of a flow: all of them, those dropped or changed, and those of the latest in a row.
+type harm struct{ seen, total, run int }
+
+// spares says whether the next datagram has to be left alone.
+func (d *Damage) spares(way flow, h *harm) bool {
+	return d.MaxRun > 0 && h.run >= d.MaxRun || d.MaxTotal > 0 && h.total >= d.MaxTotal || way.toServer && h.seen < d.Spare
+}
+
+func (h *harm) count(harmed bool) {
+	h.seen++
+	if !harmed {
+		h.run = 0
+		return
+	}
+	h.total++
+	h.run++
+}
+
 // delayed is a datagram on its way.
 type delayed struct {
 	due  time.Time
@@ -61,8 +81,8 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	rng   *rand.Rand
-	runs  map[flow]int // of damaged datagrams
-	host  byte         // the sockets towards the server are bound to 127.0.0.host; 0 = the system's choice
+	flows map[flow]*harm
+	host  byte // the sockets towards the server are bound to 127.0.0.host; 0 = the system's choice
 	backs map[netip.AddrPort]*net.UDPConn
 	done  bool
 }
@@ -85,7 +105,7 @@ func StartProxy(target string, damage Damage, seed uint64) (*Proxy, error) {
 		rng:   rand.New(rand.NewPCG(seed, seed)),
 		backs: map[netip.AddrPort]*net.UDPConn{},
 		ended: make(chan struct{}),
-		runs:  map[flow]int{},
+		flows: map[flow]*harm{},
 	}
 	if damage.Delay > 0 {
 		for i := range p.lines {
@@ -234,14 +254,15 @@ func (p *Proxy) decide(way flow, datagram []byte) fate {
 		hold:    time.Duration(p.rng.Int64N(int64(p.damage.Hold))),
 		at:      p.rng.IntN(max(len(datagram), 1)),
 	}
-	if p.damage.MaxRun > 0 && p.runs[way] >= p.damage.MaxRun {
+	h := p.flows[way]
+	if h == nil {
+		h = &harm{}
+		p.flows[way] = h
+	}
+	if p.damage.spares(way, h) {
 		f.drop, f.corrupt = false, false
 	}
-	if f.drop || f.corrupt {
-		p.runs[way]++
-	} else {
-		delete(p.runs, way)
-	}
+	h.count(f.drop || f.corrupt)
 	return f
 }
 
