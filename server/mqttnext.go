@@ -12,15 +12,18 @@ const (
 	MQTTNextOff MQTTNext = iota
 	// MQTTNextOn prefers the ALPN "MQTT-next" where a client offers it.
 	MQTTNextOn
+	// MQTTNextServerFlows also gives subscriptions that are made on the control stream a flow
+	// each, on a stream that the server opens: up to 100, as far as the client allows.
+	MQTTNextServerFlows
 	numMQTTNext
 )
 
 // nextALPN is the application protocol of MQTT-next.
 const nextALPN = "MQTT-next"
 
-var mqttNextNames = []string{MQTTNextOff: "off", MQTTNextOn: "on"}
+var mqttNextNames = []string{MQTTNextOff: "off", MQTTNextOn: "on", MQTTNextServerFlows: "server-flows"}
 
-// String is "off" or "on".
+// String is "off", "on" or "server-flows".
 func (n MQTTNext) String() string { return nameOf("MQTTNext", mqttNextNames, uint8(n)) }
 
 // UnmarshalText reads what String gives.
@@ -35,7 +38,7 @@ func (n MQTTNext) check() error {
 	if n < numMQTTNext {
 		return nil
 	}
-	return &ConfigError{Field: "MQTTNext", Value: n.String(), Problem: "unknown", Remedy: "use MQTTNextOff or MQTTNextOn"}
+	return &ConfigError{Field: "MQTTNext", Value: n.String(), Problem: "unknown", Remedy: "use MQTTNextOff, MQTTNextOn or MQTTNextServerFlows"}
 }
 
 // FlowCode says what one of the codes means with which MQTT-next resets a stream.

@@ -10,7 +10,9 @@ import (
 )
 
 func TestMQTTNextNames(t *testing.T) {
-	for text, n := range map[string]server.MQTTNext{"off": server.MQTTNextOff, "on": server.MQTTNextOn} {
+	for text, n := range map[string]server.MQTTNext{
+		"off": server.MQTTNextOff, "on": server.MQTTNextOn, "server-flows": server.MQTTNextServerFlows,
+	} {
 		assert.Equal(t, text, n.String())
 		var back server.MQTTNext
 		require.NoError(t, back.UnmarshalText([]byte(text)))

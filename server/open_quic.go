@@ -56,7 +56,7 @@ func (s *Server) openQUIC(r resolved, id *identity) error {
 		NoMigration: s.cfg.NoMigration, PreferredAddrs: r.preferred, EarlyData: s.cfg.EarlyData != EarlyDataOff,
 		MaxStreams: streamLimit(s.cfg.Limits.MaxStreams), MaxUniStreams: s.cfg.Limits.MaxUniStreams, StreamClients: s.cfg.StreamClients,
 		CongestionControl: ngtcp2.CongestionControlOf(s.cfg.CongestionControl),
-		QoSPriority:       s.cfg.QoSPriority, Next: s.cfg.MQTTNext != MQTTNextOff, Datagrams: s.cfg.Datagrams != DatagramsOff,
+		QoSPriority:       s.cfg.QoSPriority, Next: s.cfg.MQTTNext != MQTTNextOff, ServerFlows: s.cfg.MQTTNext == MQTTNextServerFlows, Datagrams: s.cfg.Datagrams != DatagramsOff,
 	})
 	if err != nil {
 		tls.Close()

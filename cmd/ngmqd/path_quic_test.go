@@ -19,7 +19,7 @@ import (
 func TestPathFlags(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte("8f95f09245765f80256934e50c66207f\n"), 0o600))
-	f := pathFlags{QuicLBServerID: "0a01", QuicLBConfig: 3, QuicLBNonce: 9, QuicLBKeyFile: key, NoMigration: true, PreferredAddress: []string{"127.0.0.9:1"}, StreamClients: true, SingleSubscription: true}
+	f := pathFlags{QuicLBServerID: "0a01", QuicLBConfig: 3, QuicLBNonce: 9, QuicLBKeyFile: key, NoMigration: true, PreferredAddress: []string{"127.0.0.9:1"}, StreamClients: true, SingleSubscription: true, MqttNext: server.MQTTNextServerFlows}
 	var c server.Config
 	require.NoError(t, f.apply(&c))
 	assert.Equal(t, &server.LoadBalancer{ID: 3, ServerID: []byte{10, 1}, NonceLen: 9}, c.LoadBalancer)
@@ -27,6 +27,7 @@ func TestPathFlags(t *testing.T) {
 	assert.True(t, c.NoMigration)
 	assert.True(t, c.StreamClients)
 	assert.True(t, c.SingleSubscription)
+	assert.Equal(t, server.MQTTNextServerFlows, c.MQTTNext)
 	assert.Equal(t, []string{"127.0.0.9:1"}, c.PreferredAddrs)
 
 	for want, f := range map[string]pathFlags{
@@ -42,7 +43,7 @@ func TestPathFlags(t *testing.T) {
 func TestPathFlagsServe(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("5e", 16)), 0o600))
-	p := command(t, []string{"NGMQ_QUIC_LB_KEY_FILE=" + key}, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "14", "--no-migration", "--stream-clients", "--single-subscription", "--max-streams=8", "--max-uni-streams=-1",
+	p := command(t, []string{"NGMQ_QUIC_LB_KEY_FILE=" + key}, append([]string{"--quic-lb-server-id", "0a01", "--quic-lb-nonce", "14", "--no-migration", "--stream-clients", "--single-subscription", "--mqtt-next", "server-flows", "--max-streams=8", "--max-uni-streams=-1",
 		"--preferred-address", "127.0.0.7:0"}, anyPorts...)...)
 	quic := strings.Split(p.ready(t)["quic"], ",")
 	require.Len(t, quic, 2)

@@ -46,7 +46,8 @@ type Client struct {
 	keepAlive int64 // nanoseconds, 0 = off
 	// getsDatagrams: messages with QoS 0 may be sent in datagrams.
 	getsDatagrams bool
-	flows         bool // see UseFlows
+	flows         bool           // see UseFlows
+	openFlow      func() *Stream // see UseFlows; owner only
 	// outAliases belongs to who calls Flush once it is set; nil = none.
 	outAliases *outAliases
 

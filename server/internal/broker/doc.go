@@ -46,7 +46,8 @@
 // and may outlive its stream. What a flow keeps stays where it is: its outlet, closed, remains
 // in Session.streams with its subscriptions, whose messages are the control stream's
 // meanwhile; the next stream of the flow opens it again. What is in flight is noted in
-// flow.parked, and is sent again on that stream.
+// flow.parked, and is sent again on that stream. A flow of the server (Client.UseFlows) carries
+// one subscription of the control stream, which gets all of it back when the stream ends.
 //
 // # Datagrams
 //
@@ -61,6 +62,7 @@
 //	transport.go handlers.go                        what listeners and programs implement
 //	client.go connect.go auth.go                    a network connection: input, CONNECT, end
 //	stream.go outlet.go inbound.go flow.go          its streams, and what is theirs
+//	serverflow.go                                   streams that the server opens
 //	rate.go addresses.go                            how much of it a client and an address may bring
 //	publish.go ack.go subscribe.go                  packets from the client
 //	welcome.go                                      retained messages for new subscriptions

@@ -55,8 +55,11 @@ type flow struct {
 // flows are those of a session.
 type flows struct{ list []*flow }
 
-// UseFlows tells that streams of the client may join flows. Owner only, before Feed.
-func (c *Client) UseFlows() { c.flows = true }
+// UseFlows tells that streams of the client may join flows. If open is not nil, a SUBSCRIBE on
+// the control stream gets its messages on a flow of the server's own: during Feed, open
+// opens a stream for it and gives what OpenServerStream gives, nil if it cannot. Owner only,
+// before Feed; later it takes open back.
+func (c *Client) UseFlows(open func() *Stream) { c.flows, c.openFlow = true, open }
 
 // Join makes a stream that has just been opened that of a flow. What has been kept of it goes
 // on there; the owner has closed an earlier stream of the flow, unless one of the two is the

@@ -41,7 +41,8 @@ type world struct {
 	t *testing.T
 	*Broker
 	clock *clock
-	flows bool // clients have flows
+	flows bool                // clients have flows
+	serve func(*peer) *Stream // see UseFlows
 }
 
 func newWorld(t *testing.T, change ...func(*Config)) *world {
@@ -125,9 +126,17 @@ func (w *world) dial(v packet.Version) *peer {
 	p.decoder.SetVersion(v)
 	p.c = w.NewClient(p.tr)
 	if w.flows {
-		p.c.UseFlows()
+		p.useFlows()
 	}
 	return p
+}
+
+func (p *peer) useFlows() {
+	if p.w.serve == nil {
+		p.c.UseFlows(nil)
+		return
+	}
+	p.c.UseFlows(func() *Stream { return p.w.serve(p) })
 }
 
 // raw feeds bytes.

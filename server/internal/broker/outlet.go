@@ -190,13 +190,18 @@ func (s *Session) roomToInherit(d *delivery) bool {
 // closeStream forgets a data stream of c that has been closed while the connection
 // lives. What has been sent on it at QoS 1 and 2 and is not acknowledged is sent again
 // on the control stream, and what waits there is sent on the control stream too, but
-// for QoS 0. Its subscriptions go. A flow may keep them, and what has been sent.
+// for QoS 0. Its subscriptions go. A flow may keep them, and what has been sent; those of a
+// server flow, and all that waits, are the control stream's.
 func (s *Session) closeStream(c *Client, st *Stream) {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
 	drops, o := s.dissolve(c, st)
 	s.release(drops, DropStreamClosed)
-	if o == nil {
+	switch {
+	case o == nil:
+		return
+	case st.server:
+		s.takeHome(o)
 		return
 	}
 	o.retained.Swap(nil).stop()
@@ -261,7 +266,9 @@ func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, gone *outle
 	if o == nil {
 		return nil, nil
 	}
-	drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
+	if !st.server {
+		drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
+	}
 	s.inherit(o)
 	o.over = true
 	s.out.rehome(st.number)
@@ -278,12 +285,18 @@ func (s *Session) rehome() {
 	s.subMu.Lock()
 	defer s.subMu.Unlock()
 	for _, o := range s.forgetClosed() {
-		for filter, sub := range o.subs {
-			s.adopt(filter, sub)
-		}
-		o.subs = nil
-		s.adoptRetained(o.retained.Swap(nil))
+		s.takeHome(o)
 	}
+}
+
+// takeHome makes the subscriptions of an outlet that is closed those of the control stream.
+// s.subMu is held.
+func (s *Session) takeHome(o *outlet) {
+	for filter, sub := range o.subs {
+		s.adopt(filter, sub)
+	}
+	o.subs = nil
+	s.adoptRetained(o.retained.Swap(nil))
 }
 
 // forgetClosed takes the outlets that are closed out of the list. s.subMu is held.

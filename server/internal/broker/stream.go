@@ -26,6 +26,8 @@ type Stream struct {
 	c       *Client
 	id      int64
 	uni     bool // it has no way back: the control stream has the answers
+	server  bool // of a server flow
+	retired bool // of a server flow whose subscription has ended; owner only
 	highest int8 // see QoS, and 1 more; 0 = none; owner only
 
 	waiting atomic.Bool // of a data stream: Flush has something to do
@@ -128,7 +130,7 @@ func (st *Stream) Finish(s Sink) error {
 }
 
 // Closed tells that a data stream is gone, in whatever way, while its connection lives.
-// Its subscriptions go; what is not acknowledged goes on on the control stream. Owner
+// Its subscriptions go, but for those of a flow that are kept and of the server's flow; what is not acknowledged goes on on the control stream. Owner
 // only, once; not needed when the connection is gone too.
 func (st *Stream) Closed() {
 	c := st.c
@@ -160,6 +162,9 @@ func (st *Stream) back() *Stream {
 
 // carries refuses packets that belong to the control stream, or need a way back.
 func (st *Stream) carries(t packet.Type) error {
+	if st.server {
+		return carriesBack(t)
+	}
 	switch t {
 	case packet.PUBLISH, packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
 		return nil

@@ -40,6 +40,9 @@ type crowd struct {
 	*world
 	r       *rand.Rand
 	clients [3]*crowded
+
+	served  map[*peer][]*Stream // server flows that are new
+	serving int64               // the last one's id
 }
 
 type crowded struct {
@@ -57,6 +60,9 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 		c.QueuePolicy = QueuePolicy(x.r.IntN(2)) // that does not disconnect
 	})
 	x.flows = seed%2 == 1
+	if seed%3 == 1 {
+		x.served, x.serving, x.serve = make(map[*peer][]*Stream), -3, x.serverFlow
+	}
 	for i := range x.clients {
 		x.join(i)
 	}
@@ -113,9 +119,34 @@ func (x *crowd) step(c *crowded) {
 	default:
 		c.answer(func() bool { return !x.chance(4) })
 	}
+	x.tend(c)
 	for _, l := range c.lanes {
 		var e *StreamError
 		if l.err != nil && assert.ErrorAs(x.t, l.err, &e) {
+			c.end(l)
+		}
+	}
+}
+
+// serverFlow opens a server flow, if chance lets it.
+func (x *crowd) serverFlow(p *peer) *Stream {
+	if x.chance(4) {
+		return nil
+	}
+	x.serving += 4
+	st := p.c.OpenServerStream(x.serving)
+	x.served[p] = append(x.served[p], st)
+	return st
+}
+
+// tend takes what the server has opened, and ends what has nothing more to carry.
+func (x *crowd) tend(c *crowded) {
+	for _, st := range x.served[c.peer] {
+		c.lanes[st.id] = c.peer.lane(st)
+	}
+	delete(x.served, c.peer)
+	for _, l := range c.lanes {
+		if !c.gone && l.st.Done() {
 			c.end(l)
 		}
 	}

@@ -22,8 +22,10 @@ type lane struct {
 }
 
 // open opens a data stream.
-func (p *peer) open(id int64) *lane {
-	l := &lane{p: p, st: p.c.OpenStream(id, id%4 == 2)}
+func (p *peer) open(id int64) *lane { return p.lane(p.c.OpenStream(id, id%4 == 2)) }
+
+func (p *peer) lane(st *Stream) *lane {
+	l := &lane{p: p, st: st}
 	l.out.room = math.MaxInt
 	l.decoder.Init(0)
 	l.decoder.SetVersion(p.v)

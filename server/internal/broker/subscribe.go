@@ -64,6 +64,7 @@ func (c *Client) onSubscribe(p *packet.Subscribe) error {
 	for i := range grants {
 		c.welcome(&grants[i])
 	}
+	c.retireFlows()
 	return nil
 }
 
@@ -88,13 +89,17 @@ func (c *Client) subscribe(o *packet.Subscription, ids []byte) (g granted, err e
 	if err := c.b.callSubscribe(&ev); err != nil {
 		return g, err
 	}
+	home := c.current
+	if st := c.home(o.Filter); st != nil {
+		home, to = st, st.out
+	}
 	sub := &subscription{to: to, ids: ids, qos: min(ev.QoS, o.QoS), noLocal: o.NoLocal, rap: o.RetainAsPublished}
 	replaced, err := to.subscribe(c, o.Filter, sub)
 	if err != nil {
 		return g, err
 	}
 	c.b.count.subscribes.Add(1)
-	c.current.highest = max(c.current.highest, int8(sub.qos)+1)
+	home.highest = max(home.highest, int8(sub.qos)+1)
 	return granted{
 		filter: o.Filter, sub: sub, replies: ev.reply, before: c.b.retains.Load(),
 		retained: share == "" && (o.RetainHandling == 0 || o.RetainHandling == 1 && !replaced), // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
@@ -233,6 +238,7 @@ func (c *Client) onUnsubscribe(p *packet.Unsubscribe) error {
 			codes[i] = packet.NoSubscriptionExisted
 		}
 	}
+	c.retireFlows()
 	return c.reply(&packet.Unsuback{PacketID: p.PacketID, ReasonCodes: codes})
 }
 

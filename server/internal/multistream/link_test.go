@@ -32,6 +32,8 @@ type link struct {
 	mu     sync.Mutex
 	opened int // streams that the server has opened
 
+	served chan *stream // the same
+
 	datagrams chan []byte // that have come
 }
 
@@ -55,10 +57,16 @@ type reset struct{ code uint64 }
 func (r reset) Error() string { return fmt.Sprintf("reset with 0x%x", r.code) }
 
 // OnStreamOpen implements endpoint.ConnHandler.
-func (l *link) OnStreamOpen(*endpoint.Stream) {
+func (l *link) OnStreamOpen(s *endpoint.Stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened++
+	st := l.newStream()
+	st.s, s.UserData = s, st
+	select {
+	case l.served <- st:
+	default:
+	}
 }
 
 // OnStreamData implements endpoint.ConnHandler.
@@ -128,7 +136,7 @@ func (l *link) on(f func()) {
 // open opens streams. All that first holds is in the first packets of its stream.
 func (l *link) open(t testing.TB, uni bool, first []byte) *stream {
 	t.Helper()
-	st := &stream{l: l, changed: make(chan struct{}, 1), stopped: make(chan uint64, 1)}
+	st := l.newStream()
 	var err error
 	l.on(func() {
 		if uni {
@@ -143,6 +151,10 @@ func (l *link) open(t testing.TB, uni bool, first []byte) *stream {
 	})
 	require.NoError(t, err)
 	return st
+}
+
+func (l *link) newStream() *stream {
+	return &stream{l: l, changed: make(chan struct{}, 1), stopped: make(chan uint64, 1)}
 }
 
 // cut ends the connection like a client that has died: nothing of it arrives any more.
@@ -270,7 +282,7 @@ func dialLink(t testing.TB, s *running) *link {
 // dialTo is dialLink for a server at another address.
 func dialTo(t testing.TB, s *running, addr string) *link {
 	t.Helper()
-	l := &link{closed: make(chan struct{}), datagrams: make(chan []byte, 1024)}
+	l := &link{closed: make(chan struct{}), datagrams: make(chan []byte, 1024), served: make(chan *stream, 1024)}
 	ctx, cancel := context.WithTimeout(context.Background(), mqtttest.Patience)
 	defer cancel()
 	cfg := endpoint.DialConfig{TLS: s.trust, ServerName: "localhost", Handler: l, OnSession: func(session []byte) { s.session.Store(&session) }}

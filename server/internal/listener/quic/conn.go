@@ -49,7 +49,7 @@ func newConn(l *Listener, qc *endpoint.Conn) *conn {
 	c := &conn{l: l, qc: qc}
 	c.client = l.cfg.Broker.NewClient(c)
 	if c.next = l.next(qc); c.next != nil {
-		c.client.UseFlows()
+		c.client.UseFlows(c.serverFlows())
 	}
 	return c
 }

@@ -12,7 +12,7 @@
 // MQTT packets, acknowledged on the stream that carried them, messages on the stream
 // that has subscribed. Streams of the client alone (unidirectional) carry PUBLISH
 // packets and acknowledgements, after a flow header that some clients write; they are
-// answered on the control stream. The server opens no stream.
+// answered on the control stream. The server opens no stream, but for flows of MQTT-next.
 //
 // By option (Config.StreamClients) a bidirectional stream that begins with CONNECT is a
 // client of its own, a streamClient; the connection ends with the last of them and the
@@ -44,6 +44,15 @@
 //	abort_if_no_state   FlowNoState; too many flows with something to keep: FlowRefused
 //	clean               before anything else but abort_if_no_state; with FIN and no other flag it
 //	                    is the signal to discard, answered with FIN
+//
+// With Config.ServerFlows a subscription that is made on the control stream gets a bidirectional
+// stream of the server, with the header of a server flow (type 0x13, nothing persistent,
+// err_tolerance 1). Its messages and their acknowledgements go there, and nothing else may; when the
+// client ends it in any way, they go on on the control stream, and after SERVER_PUSH_NOT_WELCOME
+// no other is opened on the connection. The server ends it with FIN when the subscription has
+// ended and everything is acknowledged. On the next connection the control stream has the
+// subscription, until it is made again. Beyond what the client allows, or maxServerFlows, the
+// control stream has it too.
 //
 // # Order
 //

@@ -42,6 +42,7 @@ type Config struct {
 	QoSPriority       bool                     // data streams with subscriptions of higher QoS are sent first
 	Datagrams         bool                     // take QUIC datagrams (RFC 9221), and send them as the broker says
 	Next              bool                     // connections that have negotiated "MQTT-next" have flow headers; ALPN of TLS has to offer it
+	ServerFlows       bool                     // and subscriptions of their control stream get streams that the server opens
 	StreamClients     bool                     // a bidirectional stream that begins with CONNECT is an MQTT connection of its own
 	Logger            *slog.Logger             // required
 }

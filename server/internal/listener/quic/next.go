@@ -19,6 +19,8 @@ var errControlHeader = &broker.Error{Code: packet.MalformedPacket, Reason: "the 
 type nextConn struct {
 	begun bool   // the beginning of the control stream has been looked at
 	head  []byte // until then
+
+	serverFlows uint64 // that have been opened
 }
 
 // next is nil for a connection that has not negotiated MQTT-next.
@@ -134,6 +136,9 @@ func (h *flowHeader) flow() broker.Flow {
 func (d *dataStream) leave(code uint64) {
 	if d.flow != nil && d.stream != nil && !d.gone && FlowCodes[code].Discards {
 		d.stream.Discard()
+	}
+	if d.isServerFlow() && code == FlowServerPushNotWelcome {
+		d.c.client.UseFlows(nil)
 	}
 	d.close(CodeNormal)
 }

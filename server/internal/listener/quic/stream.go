@@ -54,7 +54,7 @@ func (c *conn) accept() {
 		if c.over {
 			return
 		}
-		if d.gone {
+		if d.gone || d.stream != nil { // a server flow
 			continue
 		}
 		d.open()
@@ -218,6 +218,9 @@ func (d *dataStream) flush(bound int) {
 	d.out.bound = bound
 	if err := d.stream.Flush(&d.out); err != nil {
 		d.fail(err)
+	}
+	if d.flow != nil {
+		d.retire()
 	}
 }
 
