@@ -270,11 +270,11 @@ func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, gone *outle
 		drops = o.queue.take(func(d *delivery) bool { return d.qos == 0 }, nil)
 	}
 	s.inherit(o)
-	o.over = true
 	s.out.rehome(st.number)
 	if s.keeps(o) {
 		return drops, nil
 	}
+	o.over = true
 	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
 	return drops, o
 }
