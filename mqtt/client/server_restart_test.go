@@ -62,7 +62,7 @@ func TestServerRestarts(t *testing.T) {
 	up, got := make(chan bool, 9), make(chan string, 99)
 	o := client.Options{
 		Servers: []string{"quic://" + addr}, TLS: client.TLS{CAFile: cert.CAFile, ServerName: "localhost"}, ClientID: "sub", ResumeSession: true, SessionExpiry: 60,
-		Reconnect: true, Backoff: client.Backoff{Min: 20 * time.Millisecond, Max: 20 * time.Millisecond}, ConnectTimeout: time.Second, Streams: client.StreamPerTopic,
+		Reconnect: true, Backoff: client.Backoff{Min: 20 * time.Millisecond, Max: 20 * time.Millisecond}, ConnectTimeout: 5 * time.Second, Streams: client.StreamPerTopic,
 		OnConnected: func(packet.Connack) { up <- true }, OnConnectionLost: func(error) { up <- false },
 		OnMessage: func(m client.Message) { got <- string(m.Payload) },
 	}

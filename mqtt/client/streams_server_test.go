@@ -19,7 +19,7 @@ import (
 	"github.com/ngmq/ngmq/server"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // serve is a server of ours on QUIC, and the options of a client that trusts it.
 func serve(t *testing.T) client.Options {

@@ -54,7 +54,7 @@ func TestNextFlowIsRecovered(t *testing.T) {
 			data.Send(&packet.Puback{PacketID: again.PacketID})
 			from.Publish(topic, "recovered", 2)
 			data.ExpectMessage(topic, "recovered")
-			c.Ping()
+			data.Ping() // the acknowledgement has arrived
 			c.l.cut()
 			s.eventually(t, "the client is gone", func(x server.Stats) bool { return x.Clients == 1 })
 		})

@@ -158,6 +158,7 @@ func TestFullDataStreamEndsWithItsAnswers(t *testing.T) {
 	for range count {
 		from.Publish("t", strings.Repeat("x", size), 0)
 	}
+	from.Ping()
 	full := func() bool { // the window of the client; then the server's share of the stream fills
 		st := raw(data)
 		st.mu.Lock()

@@ -140,7 +140,7 @@ func TestPanicOfPolled(t *testing.T) {
 	c.Wake()
 	assert.Eventually(t, func() bool { return c.written.Load() }, mqtttest.Patience, time.Millisecond)
 	assert.Eventually(t, func() bool { return b.Stats().HandlerPanics >= 2 }, mqtttest.Patience, time.Millisecond)
-	assert.Contains(t, log.String(), "where=writer")
+	assert.Eventually(t, func() bool { return strings.Contains(log.String(), "where=writer") }, mqtttest.Patience, time.Millisecond)
 	other.Ping()
 }
 
