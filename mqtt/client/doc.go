@@ -124,14 +124,14 @@
 // on, and wait for the answer; but not [Client.Request], whose response is a message
 // that would have to be handled meanwhile. While a handler does not return, messages wait:
 //
-//	nothing is awaited            up to 128 messages (and 32 MiB); then reading stops, which
-//	                              slows the server down
+//	nothing is awaited            up to 128 messages, and [Options.InboxBytes]; then reading
+//	                              stops, which slows the server down
 //	an acknowledgement, SUBACK,   reading goes on, for what is awaited may come behind them.
 //	PINGRESP ... is awaited       QoS 1 and 2: all that are in flight, which
 //	                              [Options.ReceiveMaximum] bounds, or the server; beyond
-//	                              64 MiB reading stops. QoS 0: beyond 16,384 messages or
-//	                              32 MiB reading stops too, but when no handler has
-//	                              returned for 50 ms they are dropped: see [Stats]
+//	                              twice the InboxBytes reading stops. QoS 0: beyond 16,384
+//	                              messages or the InboxBytes reading stops too, but when no
+//	                              handler has returned for 50 ms they are dropped: see [Stats]
 //
 // Acknowledgements that are withheld this way keep a server from sending more. Handlers that
 // block for long should hand the message to a goroutine of their own even so.

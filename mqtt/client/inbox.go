@@ -9,16 +9,14 @@ const (
 	// inboxSize is how many messages may wait for the handlers before the reader stops and so
 	// slows the server down, while nothing waits for an answer of the server.
 	inboxSize = 128
-	// backlogQoS0 and backlogQoS0Bytes are how much may wait before messages of QoS 0 are
-	// dropped, while something waits for an answer that comes behind them: a second or so of
-	// a busy connection.
-	backlogQoS0      = 16 << 10
-	backlogQoS0Bytes = 32 << 20
+	// DefaultInboxBytes is a second or so of a busy connection; see Options.InboxBytes.
+	DefaultInboxBytes = 32 << 20
+	// backlogQoS0 messages may wait before those of QoS 0 are dropped, while something waits
+	// for an answer that comes behind them: a second or so too.
+	backlogQoS0 = 16 << 10
 	// backlogSize has room for as many messages of QoS 1 and 2 as there are packet
 	// identifiers: no server has more of them in flight, whatever the protocol's version.
 	backlogSize = backlogQoS0 + 65535
-	// backlogBytes bounds their memory. They are never dropped: beyond, the reader stops.
-	backlogBytes = 64 << 20
 	// dropAfter is how long the handlers have to take one message before any is dropped:
 	// those that go on, if slowly, slow the server down even so.
 	dropAfter = 50 * time.Millisecond
@@ -28,6 +26,7 @@ const (
 // goroutine and do not block, except take, which is the deliverer's.
 type inbox struct {
 	filled chan struct{} // capacity 1: there is something for take
+	limit  int           // bytes of those that wait: Options.InboxBytes
 
 	mu       sync.Mutex
 	waiting  []delivery
@@ -38,7 +37,7 @@ type inbox struct {
 	changed  chan struct{} // closed when there may be room; nil = nobody waits for that
 }
 
-func newInbox() *inbox { return &inbox{filled: make(chan struct{}, 1)} }
+func newInbox(limit int) *inbox { return &inbox{filled: make(chan struct{}, 1), limit: limit} }
 
 // put appends d, if there is room for it. awaited tells that an answer of the server may be
 // behind it.
@@ -63,14 +62,14 @@ func (b *inbox) put(d delivery, awaited bool) bool {
 func (b *inbox) full(d *delivery, awaited bool) bool {
 	n := len(b.waiting) - b.head
 	switch {
-	case n < inboxSize && b.bytes < backlogQoS0Bytes:
+	case n < inboxSize && b.bytes < b.limit:
 		return false
 	case !awaited:
 		return true
 	case d.message.QoS == 0:
-		return n >= backlogQoS0 || b.bytes >= backlogQoS0Bytes
+		return n >= backlogQoS0 || b.bytes >= b.limit
 	}
-	return n >= backlogSize || b.bytes >= backlogBytes
+	return n >= backlogSize || b.bytes >= 2*b.limit // they are never dropped: beyond, the reader stops
 }
 
 func (b *inbox) signal() {

@@ -172,7 +172,7 @@ func TestInboxKeepsThePingAlive(t *testing.T) {
 // TestInboxBounds: what may wait, in messages and bytes.
 func TestInboxBounds(t *testing.T) {
 	fill := func(d delivery, awaited bool) (n int) {
-		for b := newInbox(); b.put(d, awaited); n++ {
+		for b := newInbox(DefaultInboxBytes); b.put(d, awaited); n++ {
 		}
 		return n
 	}
@@ -180,10 +180,10 @@ func TestInboxBounds(t *testing.T) {
 	assert.Equal(t, inboxSize, fill(delivery{}, false))
 	assert.Equal(t, backlogQoS0, fill(delivery{}, true))
 	assert.Equal(t, backlogSize, fill(delivery{message: Message{QoS: 1, Topic: "a"}}, true))
-	assert.Equal(t, backlogQoS0Bytes>>20, fill(delivery{message: Message{Payload: large}}, true))
-	assert.Equal(t, backlogBytes>>20, fill(delivery{message: Message{QoS: 2, Payload: large}}, true))
+	assert.Equal(t, DefaultInboxBytes>>20, fill(delivery{message: Message{Payload: large}}, true))
+	assert.Equal(t, 2*DefaultInboxBytes>>20, fill(delivery{message: Message{QoS: 2, Payload: large}}, true))
 
-	b := newInbox()
+	b := newInbox(DefaultInboxBytes)
 	for i := range 10_000 { // the memory of those taken is used again
 		require.True(t, b.put(delivery{id: uint16(i)}, false))
 		if i >= 100 {
@@ -193,4 +193,30 @@ func TestInboxBounds(t *testing.T) {
 		}
 	}
 	assert.LessOrEqual(t, cap(b.waiting), 4*inboxSize)
+}
+
+// TestInboxBytes: while the handler does not return, reading stops at the bytes of the Options.
+func TestInboxBytes(t *testing.T) {
+	const n, limit = 50, 10 << 10
+	got := make(chan string, n)
+	c, s, open := gated(t, Options{InboxBytes: limit}, func(_ *Client, m Message) { got <- m.Topic })
+	l, err := c.current()
+	require.NoError(t, err)
+	for _, p := range publishes(0, 0, n) {
+		p.(*packet.Publish).Payload = make([]byte, 1<<10)
+		s.send(p)
+	}
+	require.Eventually(t, func() bool {
+		l.inbox.mu.Lock()
+		defer l.inbox.mu.Unlock()
+		return l.inbox.changed != nil && l.inbox.bytes >= limit
+	}, patience, time.Millisecond)
+	l.inbox.mu.Lock()
+	assert.Less(t, l.inbox.bytes, limit+2<<10, "one message more")
+	l.inbox.mu.Unlock()
+	open()
+	for i := range n {
+		assert.Equal(t, fmt.Sprint(i), receive(t, got))
+	}
+	assert.ErrorContains(t, (&Options{Servers: []string{"mqtt://h"}, InboxBytes: -1}).Validate(), "InboxBytes")
 }

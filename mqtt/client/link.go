@@ -51,7 +51,7 @@ type link struct {
 func newLink(c *Client, nc net.Conn) *link {
 	l := &link{
 		c: c, version: c.opts.Version,
-		inbox: newInbox(), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
+		inbox: newInbox(c.opts.InboxBytes), delivered: make(chan struct{}), handling: make(chan struct{}, 1),
 		began: time.Now(), done: make(chan struct{}),
 	}
 	l.lane = newLane(l, nc)

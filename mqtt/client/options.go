@@ -149,6 +149,12 @@ type Options struct {
 	// send without acknowledgement, which bounds those that wait for the handlers; in 3.x
 	// the server alone decides. Default: 65535, the protocol's.
 	ReceiveMaximum uint16
+	// InboxBytes bounds the memory of received messages that wait for the handlers, in bytes:
+	// beyond, the client stops reading, which slows the server down, and while it waits for an
+	// answer drops messages of QoS 0 as the package doc says; those of QoS 1 and 2 may take
+	// twice as much then. One message always has room: MaxPacketSize bounds that. Default
+	// DefaultInboxBytes, 32 MiB; less for small devices, or thousands of clients in a program.
+	InboxBytes int
 	// TopicAliasMaximum, 5.0 only: topic aliases that the server may use. Default 0.
 	TopicAliasMaximum uint16
 	// TopicAliases, 5.0 only: how many topic aliases to use towards a server that allows
@@ -287,6 +293,9 @@ func (o *Options) Validate() error {
 	if o.Streams > StreamNamed || o.MaxStreams < 0 {
 		errs = append(errs, errors.New("client: Options.Streams is unknown, or MaxStreams negative: use one of the constants, and 0 for the default"))
 	}
+	if o.InboxBytes < 0 {
+		errs = append(errs, errors.New("client: Options.InboxBytes is negative: use 0 for the default"))
+	}
 	if o.KeepAlive > maxKeepAlive {
 		errs = append(errs, fmt.Errorf("client: Options.KeepAlive is above %s", maxKeepAlive))
 	}
@@ -369,6 +378,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Backoff, o.Queue = o.Backoff.withDefaults(), o.Queue.withDefaults()
 	o.MaxStreams = cmp.Or(o.MaxStreams, DefaultMaxStreams)
+	o.InboxBytes = cmp.Or(o.InboxBytes, DefaultInboxBytes)
 	if o.OnPacket == nil {
 		o.OnPacket = func(bool, packet.Packet) {}
 	}
