@@ -11,7 +11,7 @@
 // clients that spread their packets over several streams, each as a client in use does (emqtt, NanoNNG,
 // flowsdk, mqtt-lib), written on quic-go, x/net/quic and quiche
 // (quiche/streams.mjs) with paho's packets, TestStreamClients those for
-// which a stream is a connection (comqtt). At the end three tables are
+// which a stream is a connection (comqtt), TestNext mqtt-lib's under MQTT-next. At the end three tables are
 // printed: client x case, case x stack, the second as in README.md (TestReadme), and behaviour x client with
 // several streams; they are written
 // to the file named by INTEROP_TABLE when that is set.
