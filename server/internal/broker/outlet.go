@@ -274,7 +274,7 @@ func (s *Session) dissolve(c *Client, st *Stream) (drops []delivery, gone *outle
 	if s.keeps(o) {
 		return drops, nil
 	}
-	o.over = true
+	o.over = !st.server
 	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
 	return drops, o
 }

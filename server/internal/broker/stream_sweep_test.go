@@ -73,6 +73,22 @@ func TestStreamOfManySubscriptionsEndsInSlices(t *testing.T) {
 	}
 }
 
+// The subscriptions of a stream of the server go home when it ends: what comes until they are
+// there is the control stream's.
+func TestStreamOfTheServerLosesNothing(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(packet.V50, "c")
+	l := c.open(4)
+	l.subscribe(1, "t")
+	l.st.server = true
+	_, o := c.c.session.dissolve(c.c, l.st)
+	w.publish("t", "x", 1)
+	assert.Equal(t, []string{"x"}, payloads(c.take()))
+	c.c.session.takeHome(o)
+	w.publish("t", "y", 1)
+	assert.Equal(t, []string{"y"}, payloads(c.take()))
+}
+
 // A message of a group goes to another member when the one whose turn it is has closed its
 // stream, before that has left the group.
 func TestSharedMessagesPassStreamsThatEnd(t *testing.T) {
