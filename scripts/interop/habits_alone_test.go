@@ -107,9 +107,9 @@ func midPacket(t *testing.T, p *place) {
 }
 
 func keepAliveOnData(t *testing.T, p *place) {
-	c := p.connect(t, connectOptions{keepAlive: 1})
+	c := p.connect(t, connectOptions{keepAlive: 2})
 	out := c.outs(1)[0]
-	for begin := time.Now(); time.Since(begin) < 2500*time.Millisecond; {
+	for begin := time.Now(); time.Since(begin) < 4*time.Second; { // one and a half times the keep alive, and more
 		c.publish(out, "habits/alive", "x", 1)
 		time.Sleep(200 * time.Millisecond) // the pace of a client that is alive
 	}

@@ -181,8 +181,8 @@ func replay(t *testing.T, addr string, datagrams [][]byte) {
 	require.Fail(t, "the server answers no copy")
 }
 
-// certificateLife is how long the client's certificate is good for.
-const certificateLife = 3 * time.Second
+// certificateLife is how long the client's certificate is good for: two connections have to come about.
+const certificateLife = 8 * time.Second
 
 // certificateBroker asks clients for a certificate of the CA of the matrix.
 var certificateBroker = sharedBroker(func() []string {
