@@ -218,6 +218,7 @@ struct shim_conn {
   uint8_t guard;      // the one under way is a PING before such a packet
   uint8_t guarded;    // the last one was
   uint8_t unproven;   // a server validates the path in use
+  uint8_t done;       // SHIM_DONE_*: what became of a server's HANDSHAKE_DONE
   uint8_t unawaited;  // resume is told to ngtcp2 when it is past, without a timer
   uint8_t check_alpn; // a client's handshake completed in this call
   uint8_t given_cids; // issue those of shim_events.given
@@ -246,6 +247,8 @@ void shim_path_ended(shim_conn *c);
 void shim_path_earn(shim_conn *c, const ngtcp2_path *came, uint32_t len);
 void shim_path_spend(shim_conn *c, const ngtcp2_path *to, ngtcp2_ssize n);
 int shim_path_spent(shim_conn *c); // no packet may be asked for
+enum { SHIM_DONE_DUE, SHIM_DONE_SENT, SHIM_DONE_ACKED };
+void shim_path_done(shim_conn *c, ngtcp2_ssize n);
 // shim_path_hear, after a datagram is read, and shim_path_follow, after one is written.
 void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len);
 void shim_path_follow(shim_conn *c, shim_result *res);

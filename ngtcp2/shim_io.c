@@ -93,6 +93,7 @@ static int read_run(shim_conn *c, const shim_path *path, const uint8_t *base,
     c->ev->res.n += rv == 0;
     shim_ack_number(c);
   }
+  shim_path_done(c, 0);
   shim_ack_read(c, ordinary, n, ts);
   return rv != 0 ? rv : check_alpn(c);
 }
@@ -218,6 +219,7 @@ static int write_run(shim_conn *c, uint8_t *dst, size_t len, uint64_t ts) {
   pace(c, (uint64_t)n, pktlen, ts);
   ngtcp2_conn_get_conn_info2(c->conn, &info);
   shim_path_wake(c, &info);
+  shim_path_done(c, n);
   shim_ack_written(c, &info);
   res->n = n;
   res->segment_size = (uint32_t)gso;

@@ -128,10 +128,12 @@ int shim_path_spent(shim_conn *c) {
 // Finished, in Handshake packets, for it has no probe timeout for 1-RTT packets (RFC 9002
 // section 6.2.1) and a small congestion window. When a NAT has given it another address, the
 // server, which discards those packets, would go on sending to the old one. A
-// datagram of 1-RTT packets alone ends this: it migrates the connection if it has to.
+// datagram of 1-RTT packets alone ends this: it migrates the connection if it has to. When
+// the client has acknowledged HANDSHAKE_DONE, it sends no long header any more: who does is
+// somebody else.
 void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t len) {
   shim_path now;
-  if (!(first & LONG_HEADER)) {
+  if (!(first & LONG_HEADER) || c->done == SHIM_DONE_ACKED) {
     c->other_left = 0;
     return;
   }
@@ -148,6 +150,22 @@ void shim_path_hear(shim_conn *c, const shim_path *came, uint8_t first, uint32_t
     c->other_left = 0;
   }
   c->other_left += (uint64_t)AMPLIFICATION * len;
+}
+
+// shim_path_done, after every read, and every write of n bytes: HANDSHAKE_DONE is the first
+// that goes out when the handshake is complete, so it is acknowledged when nothing is in
+// flight any more.
+void shim_path_done(shim_conn *c, ngtcp2_ssize n) {
+  ngtcp2_conn_info info;
+  if (!c->server || !(c->state & SHIM_STATE_HANDSHAKE_COMPLETED) || c->done == SHIM_DONE_ACKED) {
+    return;
+  }
+  ngtcp2_conn_get_conn_info2(c->conn, &info);
+  if (c->done == SHIM_DONE_SENT && info.bytes_in_flight == 0) {
+    c->done = SHIM_DONE_ACKED;
+  } else if (n > 0 && info.bytes_in_flight > 0) {
+    c->done = SHIM_DONE_SENT;
+  }
 }
 
 // shim_path_follow sends what was written to where the client was heard last, within

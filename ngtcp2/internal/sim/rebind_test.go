@@ -143,3 +143,29 @@ func TestRebindingBeforeHandshakeDone(t *testing.T) {
 	t.Logf("%d stalled", stalls)
 	assert.LessOrEqual(t, stalls, 5, "the network may be as bad as that")
 }
+
+// Somebody who has seen a Connection ID cannot divert what the server sends with a long
+// header: a client that knows that the handshake is complete sends none.
+func TestLongHeaderFromElsewhereDivertsNothing(t *testing.T) {
+	const cidLen = 9
+	w := newWorld(t, 251, Link{Delay: 10 * ms})
+	thief := w.Add(w.core(endpoint.Config{}), "10.0.9.9:9999")
+	client := w.connect()
+	w.Pass(time.Second)
+	open(t, client.conn.OpenStream, "x", false)
+	buf, runs := w.client.Core.Poll(w.Now())
+	require.NotEmpty(t, runs)
+	cid := append([]byte(nil), buf[runs[0].Off+1:][:cidLen]...)
+	w.client.Core.Sent(nil) // lost
+	forged := make([]byte, 1200)
+	copy(forged, append([]byte{0xe0, 0, 0, 0, 1, cidLen}, cid...))
+	for range 10 {
+		w.Send(thief, w.server, forged)
+	}
+	w.Pass(20 * ms)
+	s, err := w.accepted[0].conn.OpenStream()
+	require.NoError(t, err)
+	_, _ = s.Write([]byte("secret"))
+	w.until(5*time.Second, func() bool { return client.got == len("secret") })
+	assert.Zero(t, w.LinkStats(w.server, thief).Sent)
+}
