@@ -234,7 +234,7 @@ func (w *worker) goOn() {
 	again := w.again
 	w.again = nil
 	for _, c := range again {
-		c.serve(&w.round)
+		c.attend(&w.round)
 	}
 }
 

@@ -109,6 +109,42 @@ func TestHandlerHoldsUpItsClient(t *testing.T) {
 	slow.Ping()
 }
 
+// So does one whose CONNECT comes before its connection is set up, which the worker that
+// accepts connections then finds.
+func TestHandlerOfAnEarlyConnectHoldsUpItsClient(t *testing.T) {
+	held, resume := make(chan struct{}), make(chan struct{})
+	l, b := listen(t, broker.Config{Handlers: broker.Handlers{Connect: func(*broker.ConnectEvent) error {
+		close(held)
+		<-resume
+		return nil
+	}}}, time.Minute)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer unix.Close(fds[1])
+	w := l.cfg.Loop.workers[0]
+	c := &polled{l: l, w: w, fd: fds[0]}
+	c.client = b.NewClient(c)
+	require.True(t, l.add(c))
+	c.number = w.number(c)
+	c.reading.take()
+	c.duty.take()
+	_, err = unix.Write(fds[1], (&packet.Connect{ClientID: "early", CleanStart: true}).AppendTo(nil, packet.V50))
+	require.NoError(t, err)
+	assert.False(t, c.reading.take(), "what another worker notes")
+	begun := make(chan struct{})
+	go func() {
+		c.begin(&round{w: w, buf: make([]byte, roundRead), most: mostLoopDeferred})
+		close(begun)
+	}()
+	<-held
+	select {
+	case <-begun:
+	case <-time.After(mqtttest.Patience):
+		assert.Fail(t, "the worker is held up")
+	}
+	close(resume)
+}
+
 // A handler that panics refuses one client.
 func TestHandlerPanics(t *testing.T) {
 	l, b := listen(t, broker.Config{Handlers: broker.Handlers{Connect: func(e *broker.ConnectEvent) error {

@@ -80,11 +80,16 @@ func (l *Listener) admitPolled(fd int, remote netip.AddrPort, r *round) {
 		c.fail(err)
 		c.reading.take() // there is something to do
 	}
+	c.begin(r)
+}
+
+// begin leaves both duties, and does what has come up meanwhile.
+func (c *polled) begin(r *round) {
 	if !c.duty.leave() {
 		c.write(r)
 	}
 	if !c.reading.leave() {
-		c.serve(r)
+		c.attend(r)
 	}
 }
 
@@ -167,13 +172,18 @@ func (c *polled) ready(events uint32, r *round) {
 
 // input has the connection read from, or ended.
 func (c *polled) input(r *round) {
-	switch {
-	case !c.reading.take():
-	case r.w != nil && c.l.cfg.Broker.RunsHandlers():
-		go c.serveAlone()
-	default:
-		c.serve(r)
+	if c.reading.take() {
+		c.attend(r)
 	}
+}
+
+// attend is serve, on a goroutine of its own where handlers might hold up a worker.
+func (c *polled) attend(r *round) {
+	if r.w != nil && c.l.cfg.Broker.RunsHandlers() {
+		go c.serveAlone()
+		return
+	}
+	c.serve(r)
 }
 
 // rounds are for goroutines of one connection.
