@@ -71,9 +71,9 @@ install() {
   $command"
   fi
   printf 'deps: %s\n' "$command" >&2
-  apt-get update -q >&2 || printf 'deps: apt-get update failed in part; going on with the lists there are\n' >&2
+  apt-get -o Acquire::Retries=3 update -q >&2 || printf 'deps: apt-get update failed in part; going on with the lists there are\n' >&2
   hold_services
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2 ||
+  DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -q -y --no-install-recommends "$@" >&2 ||
     stop "apt-get could not install $*; run it by hand to see why: $command"
   # The tests start mosquitto themselves; as a service it would take the port that ngmqd listens on.
   if [[ " $* " == *" mosquitto "* ]] && command -v systemctl >/dev/null; then

@@ -23,8 +23,13 @@ func npmInstall(t *testing.T, folder string) {
 	if err == nil && !installed.ModTime().Before(wanted.ModTime()) {
 		return
 	}
-	cmd := exec.CommandContext(within(t, 2*time.Minute), npm, "install", "--no-save", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = folder
-	out, err := cmd.CombinedOutput()
+	var out []byte
+	for range tries { // the network may be away for a moment
+		cmd := exec.CommandContext(within(t, 2*time.Minute), npm, "install", "--no-save", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
+		cmd.Dir = folder
+		if out, err = cmd.CombinedOutput(); err == nil {
+			return
+		}
+	}
 	require.NoError(t, err, "npm install: %s", out)
 }

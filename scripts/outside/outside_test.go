@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // programs builds the server and the client as a user of this module would.
 func programs(t *testing.T) (server, client string) {

@@ -109,7 +109,7 @@ func TestNATChangesAddresses(t *testing.T) {
 	defer client.Close()
 	seen := make(map[string]bool)
 	for _, c := range []net.Conn{client, server} {
-		require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	}
 	buf := make([]byte, 10)
 	for range 2 {
