@@ -5,6 +5,7 @@ package multistream
 import (
 	"context"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -227,5 +228,35 @@ func TestNextFlowOpenedTwice(t *testing.T) {
 		uni := c.l.open(t, true, []byte{0x12, 2, 0, 0})
 		uni.Write(encode(message("t", "uni", 0, 0)))
 		second.ExpectMessage("t", "uni")
+	}
+}
+
+// Flows that tolerate no error and are not read cost the connection, once.
+func TestNextFlowsAreNotRead(t *testing.T) {
+	t.Parallel()
+	for flags, code := range map[byte]uint64{0: 0, flagReset: quic.FlowCancelled} {
+		s := next(t, server.Config{Limits: server.Limits{MaxQueuedMessages: 10, QueuePolicy: server.DropClient}})
+		from := s.publisher(t)
+		c, _ := s.connect(t, "c")
+		var flows []*mqtttest.Client
+		for id := range byte(3) {
+			f := c.flow(2+2*id, 0, flags)
+			f.Subscribe("t", 1)
+			flows = append(flows, f)
+		}
+		const enough = 200 // for the windows, what is buffered, and the queues
+		for range enough {
+			from.Send(message("t", strings.Repeat("x", 50_000), 0, 0))
+		}
+		from.Ping()
+		if code == 0 {
+			assert.Equal(t, server.CodeFlowError, closedWith(t, c.l))
+			s.eventually(t, "the client is gone", func(x server.Stats) bool { return x.Clients == 1 && x.Streams == 0 })
+			continue
+		}
+		for _, f := range flows {
+			raw(f).expectStopped(t, packet.ReasonCode(code))
+		}
+		c.Ping()
 	}
 }

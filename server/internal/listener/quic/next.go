@@ -161,6 +161,9 @@ func (d *dataStream) refuse(code uint64) {
 
 // failFlow does what an error of the flow costs.
 func (d *dataStream) failFlow(e *broker.StreamError) {
+	if d.c.over { // that costs nothing more
+		return
+	}
 	switch d.flow.header.flags.tolerance() {
 	case tolerateNone:
 		err := d.c.client.Fail(&broker.Error{Code: e.Code, Reason: e.Reason})
