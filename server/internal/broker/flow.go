@@ -258,11 +258,15 @@ func (s *Session) dropFlow(f *flow) {
 	if o == nil {
 		return
 	}
+	o.retained.Swap(nil).stop()
+	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
+	if o.over = true; len(o.subs) > sweepSlice {
+		s.sweepLater(o)
+		return
+	}
 	for filter, sub := range o.subs {
 		s.remove(filter, sub)
 	}
-	o.retained.Swap(nil).stop()
-	s.streams = slices.DeleteFunc(s.streams, func(x *outlet) bool { return x == o })
 }
 
 // endFlows forgets all flows of a session that has ended. s.mu is held.

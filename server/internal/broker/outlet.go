@@ -205,10 +205,8 @@ func (s *Session) closeStream(c *Client, st *Stream) {
 		return
 	}
 	o.retained.Swap(nil).stop()
-	s.swept = append(s.swept, o)
-	if s.sweep() && !s.sweeping {
-		s.sweeping = true
-		s.b.later("end of a stream", s.sweepAll)
+	if s.swept = append(s.swept, o); s.sweep() {
+		s.sweepLater()
 	}
 }
 
@@ -234,6 +232,16 @@ func (s *Session) sweep() (more bool) {
 	}
 	s.swept = nil
 	return false
+}
+
+// sweepLater removes the subscriptions of further outlets, which are over, and of those that
+// there are, in the background. s.subMu is held.
+func (s *Session) sweepLater(further ...*outlet) {
+	s.swept = append(s.swept, further...)
+	if !s.sweeping {
+		s.sweeping = true
+		s.b.later("end of a stream", s.sweepAll)
+	}
 }
 
 // sweepAll sweeps until there is nothing left, and lets others in between.

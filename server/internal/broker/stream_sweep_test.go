@@ -73,6 +73,28 @@ func TestStreamOfManySubscriptionsEndsInSlices(t *testing.T) {
 	}
 }
 
+// The same when a flow that has kept them begins anew.
+func TestFlowOfManySubscriptionsEndsInSlices(t *testing.T) {
+	const count = 3*sweepSlice + 7
+	w, later := lazyWorld(t, func(c *Config) { c.MaxSubscriptions = count })
+	w.flows = true
+	c := w.connect(packet.V50, "c", expiry(1000))
+	l := c.flow(4, Flow{ID: 2, KeepSubscriptions: true})
+	l.subscribeMany("t/%d", count)
+	l.st.Closed()
+	l = c.flow(8, Flow{ID: 2, KeepSubscriptions: true, Clean: true})
+	require.Len(t, *later, 1)
+	w.publish("t/3", "x", 1)
+	c.none()
+	l.none()
+	l.subscribe(1, "t/3")
+	assert.EqualValues(t, count-sweepSlice+1, w.Stats().Subscriptions, "there is room")
+	require.NoError(t, (*later)[0]())
+	assert.EqualValues(t, 1, w.Stats().Subscriptions)
+	w.publish("t/3", "y", 1)
+	assert.Equal(t, []string{"y"}, payloads(l.take()))
+}
+
 // The subscriptions of a stream of the server go home when it ends: what comes until they are
 // there is the control stream's.
 func TestStreamOfTheServerLosesNothing(t *testing.T) {
