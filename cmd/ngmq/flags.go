@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // target are the flags that every command with a connection has: where to, and whom to trust.
 type target struct {
 	URL      string `short:"L" placeholder:"URL" group:"Server" help:"quic://, mqtt:// or mqtts://[user[:password]@]host[:port][/topic]. Replaces -h, -p and -t. Without a topic ws:// or wss://host[:port][/mqtt] and unix:///path."`
-	Host     string `short:"h" default:"localhost" group:"Server" help:"Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure."`
+	Host     string `short:"h" placeholder:"HOST" group:"Server" help:"Host to connect to over TCP, or TLS with --cafile, --capath, --cert, --tls-use-os-certs or --insecure. (localhost)"`
 	Port     uint16 `short:"p" placeholder:"PORT" group:"Server" help:"Port; 1883, with TLS 8883."`
 	Unix     string `placeholder:"PATH" group:"Server" help:"Connect through this Unix socket."`
 	Username string `short:"u" placeholder:"NAME" group:"Server" help:"User name."`
@@ -84,6 +85,9 @@ func (f *target) validate(c *console) problems {
 	wrong.certificates("--cafile", f.CAFile)
 	wrong.certificates("--cert", f.Cert)
 	wrong.readable("--key", f.Key)
+	host, port, err := net.SplitHostPort(f.Host)
+	wrong.check(err == nil, fmt.Sprintf("-h %s: the port has a flag of its own: -h %s -p %s", f.Host, host, port))
+	wrong.check(strings.Contains(f.Host, "://"), "-h "+f.Host+": this is a URL: give it with --url (-L)")
 	wrong.check(f.URL != "" && f.Port != 0, "the port belongs into the URL: leave -p out")
 	wrong.check(f.Proxy != "" && f.Unix != "", "a Unix socket is on this machine: leave --proxy out")
 	wrong.check(f.URL != "" && f.Unix != "", "use --url or --unix, not both")
@@ -142,7 +146,7 @@ func (f *target) hostURL() string {
 	if f.Port != 0 {
 		port = strconv.Itoa(int(f.Port))
 	}
-	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(strings.Trim(f.Host, "[]"), port)}).String()
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(strings.Trim(cmp.Or(f.Host, "localhost"), "[]"), port)}).String()
 }
 
 // encrypted says whether a URL leads to a server with TLS.

@@ -147,7 +147,7 @@ func TestErrorsOfRefusedFlags(t *testing.T) {
 		"--streams 2 --stream a":  "not both",
 		"--early-data perhaps":    `must be one of "off","auto","on"`,
 		"--stream-by name":        `must be one of "topic","qos"`,
-		"--session-file /":        "chmod 600",
+		"--session-file /":        "not a regular file",
 		"-D unsubscribe topic x":  "unsubscribe has no property",
 		"-D publish topic-alias ": "COMMAND NAME VALUE",
 	} {

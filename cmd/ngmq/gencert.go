@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"strings"
 
 	"github.com/ngmq/ngmq/crypto/devcert"
 )
@@ -41,7 +43,11 @@ func (g *gencertCommand) Run(c *console) error {
 	}
 	fmt.Fprintf(c.stdout, "\nserver certificate, SHA-256: %s\nvalid until %s\n\n", server.Fingerprint, server.NotAfter.UTC().Format("2006-01-02"))
 	fmt.Fprintf(c.stdout, "server:  ngmqd --cert %s --key %s\n", server.CertFile, server.KeyFile)
-	fmt.Fprintf(c.stdout, "clients: ngmq sub --url quic://localhost --cafile %s -t '#'\n", server.CAFile)
+	host := "localhost"
+	if len(g.Hosts) > 0 {
+		host = strings.TrimSuffix(net.JoinHostPort(g.Hosts[0], ""), ":") // IPv6 in brackets, and no port
+	}
+	fmt.Fprintf(c.stdout, "clients: ngmq sub --url quic://%s --cafile %s -t '#'\n", host, server.CAFile)
 	if len(g.Clients) > 0 {
 		fmt.Fprintf(c.stdout, "         with --cert %s --key %s; the server trusts them with --client-ca %s\n", last.CertFile, last.KeyFile, server.CAFile)
 	}

@@ -82,4 +82,5 @@ func TestGencert(t *testing.T) {
 	again := ngmq(t.Context(), "", "gencert", "-o", dir, "broker.test", "--client", "meter-7")
 	assert.Equal(t, strings.ReplaceAll(first.stdout, "made", "kept"), again.stdout)
 	assert.Equal(t, exitUsage, ngmq(t.Context(), "", "gencert", "-o", dir, "--client", "../x").status)
+	assert.Contains(t, ngmq(t.Context(), "", "gencert", "-o", t.TempDir(), "::1").stdout, "--url quic://[::1] --cafile")
 }

@@ -44,6 +44,9 @@ func wrongUse(c *console, ctx *kong.Context, values []error, stop error) string 
 	}
 	if stop != nil {
 		text, final := unknownFlag(stop.Error())
+		if strings.HasPrefix(text, "unexpected argument ") {
+			text += argumentHint(command)
+		}
 		if len(values) == 0 && final {
 			return text
 		}
@@ -78,6 +81,19 @@ func unknownFlag(text string) (better string, final bool) {
 		return "unknown flag " + flag + ": mosquitto has it, ngmq has not; " + why, true
 	}
 	return text, false
+}
+
+// argumentHint says where what stands alone belongs.
+func argumentHint(command string) string {
+	switch command {
+	case "ngmq pub", "ngmq rr":
+		return ": the topic is given with -t, the message with -m"
+	case "ngmq sub":
+		return ": topics are given with -t"
+	case "ngmq ping", "ngmq shell", "ngmq bench conn", "ngmq bench pub", "ngmq bench sub", "ngmq bench rtt":
+		return ": the server is given with --url or -h"
+	}
+	return ""
 }
 
 // refusalHint says what to do about a refused connection.

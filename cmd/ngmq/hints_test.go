@@ -19,6 +19,14 @@ func TestWrongUseNamesTheCommand(t *testing.T) {
 	for line, want := range map[string]string{
 		"pub -t a -m x --psk 00":               "ngmq: unknown flag --psk: mosquitto has it, ngmq has not; TLS is Go's crypto/tls here, which has no pre-shared keys",
 		"pub -t a -m x --tls-engine e":         "takes no engines of OpenSSL",
+		"pub a x":                              "unexpected argument a: the topic is given with -t, the message with -m (see ngmq pub --help)",
+		"sub a":                                "unexpected argument a: topics are given with -t (see",
+		"ping localhost":                       "unexpected argument localhost: the server is given with --url or -h (see",
+		"bench rtt localhost":                  "the server is given with --url or -h",
+		"frobnicate":                           "ngmq: unexpected argument frobnicate (see ngmq --help)",
+		"sub -t a -h localhost:1883":           "-h localhost:1883: the port has a flag of its own: -h localhost -p 1883",
+		"sub -t a -h mqtt://localhost":         "-h mqtt://localhost: this is a URL: give it with --url",
+		"sub -t a --url quic:localhost":        "it stands behind //, e.g. quic://localhost",
 		"sub -t a -J":                          "ngmq: unknown flag -J (see ngmq sub --help)\n",
 		"bench conn --cout 1":                  "(see ngmq bench conn --help)\n",
 		"pub -t a -m x --cafile " + none:       "--cafile: " + none + " has no certificate in PEM form",
@@ -84,4 +92,19 @@ func TestShellFromAPipe(t *testing.T) {
 	got = ngmq(t.Context(), "", append([]string{"shell"}, b.host()...)...)
 	assert.Equal(t, exitRefused, got.status)
 	assert.Contains(t, got.stdout, "error: connection refused")
+}
+
+// shell -h connects at once, to localhost too.
+func TestShellConnectsAtOnce(t *testing.T) {
+	b := startLoopback(t)
+	_, port, err := net.SplitHostPort(b.addr)
+	require.NoError(t, err)
+	for _, flags := range [][]string{{"-h", "localhost", "-p", port}, {"-h", "127.0.0.1", "-p", port}, {"-p", port}} {
+		got := ngmq(t.Context(), "pub a x\n", append([]string{"shell"}, flags...)...)
+		assert.Equal(t, exitOK, got.status, got.stderr)
+	}
+	got := ngmq(t.Context(), "quit\n", "shell", "-h", "localhost", "-u", "me")
+	assert.NotContains(t, got.stdout, "connect URL to connect", "it has tried")
+	got = ngmq(t.Context(), "connect mqtt://a --cafile b\n", "shell")
+	assert.Contains(t, got.stdout, "stand on the command line of ngmq shell")
 }

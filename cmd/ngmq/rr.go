@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -106,6 +107,9 @@ func (r *rrCommand) run(c *console, address string, payload []byte, out *printer
 	case err := <-lost:
 		return &failed{exitLost, fmt.Errorf("connection lost: %w", err)}
 	case <-c.Done():
+		if errors.Is(c.Err(), context.DeadlineExceeded) {
+			return &failed{exitTimeout, fmt.Errorf("no response in time: does anybody subscribe to %s, and answer to its response topic?", r.Topic)}
+		}
 		return c.Err()
 	}
 }

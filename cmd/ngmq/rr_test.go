@@ -31,7 +31,7 @@ func TestRequestWithoutAnswer(t *testing.T) {
 			got := ngmq(t.Context(), "", append([]string{"rr", "-t", "ask", "-n", "-W", seconds, "-V", version}, b.host()...)...)
 			assert.Equal(t, exitTimeout, got.status)
 			if asked := b.asked(); asked {
-				assert.Equal(t, result{status: exitTimeout}, got)
+				assert.Equal(t, result{exitTimeout, "", "ngmq: no response in time: does anybody subscribe to ask, and answer to its response topic?\n"}, got)
 				return true
 			}
 			return false

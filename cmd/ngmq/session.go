@@ -92,7 +92,7 @@ func (f *connection) validate(c *console) error {
 	wrong.check(f.Follow && !five, "--follow-reference needs MQTT 5: -V mqttv5")
 	wrong.check((len(f.Properties.blocks) > 0 || f.Properties.aliases > 0) && !five, "-D needs MQTT 5: -V mqttv5")
 	wrong.check(f.SRV && (f.URL != "" || f.Unix != "" || f.Port != 0), "-S finds host and port by -h: leave --url, --unix and -p out")
-	wrong.check(f.SRV && f.Host == "localhost", "-S needs a domain: give it with -h")
+	wrong.check(f.SRV && f.Host == "", "-S needs a domain: give it with -h")
 	wrong.check(f.Proxy != "" && quicURL(f.URL) && !f.Fallback, overProxy+", or add --fallback")
 	f.quicFlags.validate(&wrong)
 	return errors.Join(wrong...)

@@ -40,7 +40,7 @@ func (s *shellCommand) Run(c *console) error {
 	if sh.printer, err = newPrinter(&s.printFlags, &out); err != nil {
 		return err
 	}
-	if s.URL != "" || s.Unix != "" || s.Port != 0 || s.Host != "localhost" {
+	if s.URL != "" || s.Unix != "" || s.Port != 0 || s.Host != "" {
 		sh.failed(sh.connect(nil))
 	} else {
 		sh.printf("type help for the commands, connect URL to connect")

@@ -18,7 +18,7 @@ var errNoConnection = errors.New("not connected: type connect URL")
 // connect connects to the URL, or the server of before.
 func (sh *shell) connect(args []string) error {
 	if len(args) > 1 {
-		return errors.New("connect takes one URL")
+		return errors.New("connect takes one URL; flags such as --cafile stand on the command line of ngmq shell")
 	}
 	if sh.conn != nil && (sh.cmd.Reconnect || !ended(sh.conn)) {
 		return errors.New("connected already: type disconnect first")

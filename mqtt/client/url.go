@@ -51,7 +51,7 @@ func parseURL(raw string) (server, error) {
 		return parseUnix(u)
 	}
 	if u.Hostname() == "" {
-		return server{}, fmt.Errorf("client: server %q has no host", u.Redacted())
+		return server{}, fmt.Errorf("client: server %q has no host: it stands behind //, e.g. %s://localhost", u.Redacted(), u.Scheme)
 	}
 	port := u.Port()
 	if port == "" {
