@@ -70,8 +70,9 @@
 // A server that follows a client from A to B, where it keeps its Connection ID as behind a
 // NAT, and to C with another one while A or B is still being validated, retires the first,
 // though its way back from C has it still. If the client returns, or C fails, the server
-// goes on with a retired Connection ID; the client may find that a PROTOCOL_VIOLATION (RFC
-// 9000 section 19.16). No call of ngtcp2 prevents that. Among simulated clients that did so
+// goes on with a retired Connection ID: the client may find that a PROTOCOL_VIOLATION (RFC
+// 9000 section 19.16), or it knows that ID no more and hears nothing until its idle
+// timeout. No call of ngtcp2 prevents that. Among simulated clients that did so
 // every 20 ms to 2 s for a minute, on links that lost up to 20 %, it ended 2 to 3 of 100.
 //
 // # Threads
