@@ -191,7 +191,7 @@ func anyAmplification(t *testing.T, c column, over int) {
 
 // anyHandshakes makes some connections at once through a bad path. What it does to each has a limit:
 // probe timeouts double from a second (RFC 9002, section 6.2), those of a client whatever is acknowledged
-// of its Initials, so that of handshakes without a limit one in some hundred takes more than matrixPatience.
+// of its Initials, so that of handshakes without a limit one in some hundred takes more than a minute.
 // x/net/quic as server adds to that: it goes on doubling after the end of a handshake (its discardKeys keeps
 // ptoBackoffCount, against RFC 9002, section 6.2.2). That they end all the same is for the simulator
 // (TestLossyHandshakes).
