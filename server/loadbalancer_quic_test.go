@@ -134,6 +134,12 @@ func dialAt(t testing.TB, s *running, addr string) (*mqtttest.Client, *endpoint.
 	return mqtttest.New(t, conn, packet.V50), conn.Conn()
 }
 
+// keepFound has a client show its server where it is, also while it waits for an answer: one
+// that was sent to an address that the NAT has given up is sent again, but nobody asks for it.
+func keepFound(c *endpoint.Conn) {
+	c.Post(func() { c.SetKeepAlive(time.Second) })
+}
+
 // migrate goes to another port, when the server has given the Connection IDs for it.
 func migrate(t testing.TB, c *endpoint.Conn) {
 	t.Helper()
@@ -196,6 +202,7 @@ func TestLoadBalancer(t *testing.T) {
 func roam(t *testing.T, s *running, lb netip.AddrPort, id string) {
 	nat := mqtttest.NewNAT(t, lb)
 	c, conn := dialAt(t, s, nat.Addr())
+	keepFound(conn)
 	c.ConnectAs(id)
 	c.Subscribe("self/"+id, 2)
 	for n := range 6 {
