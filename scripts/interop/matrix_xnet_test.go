@@ -59,7 +59,7 @@ func xnetColumns() []column {
 				"chacha20":            {run: func(t *testing.T) { oursChacha20(t, xnetColumns()[1]) }},
 				"retry":               {run: oursXNetRetry},
 				"NEW_TOKEN":           cannot("x/net/quic sends no tokens for later"),
-				"handshakecorruption": {run: oursXNetCorruption},
+				"handshakecorruption": {run: oursXNetCorruption, note: "the first datagram of the client arrives unchanged: x/net/quic believes its Connection ID before it is authenticated"},
 				"resumption":          cannot("x/net/quic sends no tickets"),
 				"zerortt":             cannot(noteXNetNoEarly),
 				"zerortt rejected":    cannot(noteXNetNoEarly),

@@ -53,7 +53,7 @@ func opensslApp(t *testing.T) string {
 const (
 	noteSClientStream = "s_client opens one stream"
 	noteOpenSSLEarly  = "OpenSSL's QUIC client has no 0-RTT"
-	noteOpenSSLProbes = "10 %, and never two datagrams of a direction in a row: OpenSSL probes with bare PINGs, in intervals that double, and gives up after 30 s"
+	noteOpenSSLProbes = "10 %, and one datagram of a direction at most: OpenSSL probes with bare PINGs, in intervals that double, and gives up after 30 s"
 	noteOpenSSLV1     = "OpenSSL speaks version 1 only"
 )
 

@@ -57,9 +57,10 @@ func (b *Broker) newSession(id string) *Session {
 // ID is the client identifier.
 func (s *Session) ID() string { return s.id }
 
-// collect moves what can be sent to c now into w: what has to be sent again, then the queue. It stops when room, in bytes, is used up or w is full. One
-// queue keeps the order of all messages of a stream; a QoS 0 message waits behind one for
-// which Receive Maximum leaves no room.
+// collect moves what can be sent to c now into w: what has to be sent again, then the queue.
+// It stops when room, in bytes, is used up or w is full. One queue keeps the order of all
+// messages of a stream; a QoS 0 message waits behind one for which Receive Maximum leaves
+// no room.
 func (o *outlet) collect(c *Client, w *writer, room int) {
 	s := o.s
 	s.mu.Lock()

@@ -130,8 +130,9 @@ func (st *Stream) Finish(s Sink) error {
 }
 
 // Closed tells that a data stream is gone, in whatever way, while its connection lives.
-// Its subscriptions go, but for those of a flow that are kept and of the server's flow; what is not acknowledged goes on on the control stream. Owner
-// only, once; not needed when the connection is gone too.
+// Its subscriptions go, but for those of a flow that are kept and of the server's flow; what
+// is not acknowledged goes on on the control stream. Owner only, once; not needed when the
+// connection is gone too.
 func (st *Stream) Closed() {
 	c := st.c
 	c.streams.Add(-1)
