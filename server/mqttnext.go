@@ -18,9 +18,6 @@ const (
 	numMQTTNext
 )
 
-// nextALPN is the application protocol of MQTT-next.
-const nextALPN = "MQTT-next"
-
 var mqttNextNames = []string{MQTTNextOff: "off", MQTTNextOn: "on", MQTTNextServerFlows: "server-flows"}
 
 // String is "off", "on" or "server-flows".

@@ -101,7 +101,7 @@ func (s *Server) quicTLS(r resolved, id *identity) (*crypto.Context, error) {
 // quicALPN are the application protocols of QUIC, the preferred one first.
 func (s *Server) quicALPN() []string {
 	if s.cfg.MQTTNext != MQTTNextOff {
-		return []string{nextALPN, alpn}
+		return []string{quic.NextALPN, alpn}
 	}
 	return []string{alpn}
 }

@@ -4,9 +4,9 @@ package quic
 
 import "encoding/binary"
 
-// nextALPN is the application protocol of the draft "MQTT-next" (W. Yang, 2024), in which
+// NextALPN is the application protocol of the draft "MQTT-next" (W. Yang, 2024), in which
 // data streams begin with a flow header.
-const nextALPN = "MQTT-next"
+const NextALPN = "MQTT-next"
 
 // Types of flow headers.
 const (

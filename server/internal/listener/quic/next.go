@@ -25,7 +25,7 @@ type nextConn struct {
 
 // next is nil for a connection that has not negotiated MQTT-next.
 func (l *Listener) next(qc *endpoint.Conn) *nextConn {
-	if l.cfg.Next && qc.TLS().ALPN == nextALPN {
+	if l.cfg.Next && qc.TLS().ALPN == NextALPN {
 		return new(nextConn)
 	}
 	return nil
