@@ -153,7 +153,9 @@ func TestTransferOverRebindings(t *testing.T) {
 		Handler: onConn(func(*Conn) ConnHandler { return pathLog{changes: &changes} })})
 	to := netip.MustParseAddrPort(net.JoinHostPort("127.0.0.1", portOf(server.Addrs()[0])))
 	nat := newNAT(t, to)
-	c := dial(t, start(t, Config{Workers: 1}), nat.addr())
+	// A client that has sent all, and waits for what the server sends to its last address, is
+	// found by a PING.
+	c := dial(t, start(t, Config{Workers: 1, KeepAlive: time.Second}), nat.addr())
 	end := transfer(t, c)
 	for i := range 8 {
 		was := changes.Load()
