@@ -28,7 +28,9 @@ func (c *client) begin(x *connection, p *packet.Connack) error {
 	c.note("CONNACK %s, session present %t", p.ReasonCode, p.SessionPresent)
 	if p.ReasonCode != packet.Success {
 		x.link.end(false)
-		c.wrong("CONNACK says %s", p.ReasonCode)
+		if p.ReasonCode != packet.ServerUnavailable || c.f.kills.Load() == x.starts { // it is not shutting down
+			c.wrong("CONNACK says %s", p.ReasonCode)
+		}
 		return errRefused
 	}
 	if err := c.find(x, p.SessionPresent); err != nil {
